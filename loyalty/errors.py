@@ -1,0 +1,289 @@
+"""Every business error: its code, its HTTP status, and a sentence that helps.
+
+Domains raise these; only `loyalty.http.problems` turns them into an answer. The code is the
+contract: clients branch on it, `docs/errors.md` has a heading for it, and a test proves both.
+"""
+
+from typing import Any, ClassVar, Literal
+
+Retry = Literal["never", "same_key", "new_key"]
+
+
+class LoyaltyError(Exception):
+    """Base of all errors that a caller may see.
+
+    Attributes:
+        code: Stable name that clients branch on.
+        status: HTTP status of the answer.
+        title: What is wrong in general, one short sentence.
+        retry: Whether trying again can help, and with which idempotency key.
+        stored: True for decisions that are kept under the idempotency key and replayed.
+        facts: What is wrong here, as JSON values, added to the problem document.
+        errors: Where in the request, as `{"pointer": "/order/lines/0", "message": "..."}`.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong on our side; try again with the same key."
+    retry: ClassVar[Retry] = "same_key"
+    stored: ClassVar[bool] = False
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(
+        self, detail: str = "", *, errors: list[dict[str, str]] | None = None, **facts: Any
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = errors or []
+        self.facts = facts
+
+
+class Internal(LoyaltyError):
+    """An unexpected failure; its cause is in the log under the request id."""
+
+
+# 400: the request cannot be read at all.
+
+
+class MalformedJson(LoyaltyError):
+    code, status, retry = "malformed_json", 400, "never"
+    title = "The body is not valid JSON."
+
+
+class IdempotencyKeyMissing(LoyaltyError):
+    code, status, retry = "idempotency_key_missing", 400, "never"
+    title = "Send an Idempotency-Key header, and store the key before you send the request."
+
+
+class IdempotencyKeyInvalid(LoyaltyError):
+    code, status, retry = "idempotency_key_invalid", 400, "never"
+    title = "An Idempotency-Key is 1 to 255 visible ASCII characters; a UUID is a good one."
+
+
+class CursorInvalid(LoyaltyError):
+    code, status, retry = "cursor_invalid", 400, "never"
+    title = "This cursor is not one of ours; start again without it."
+
+
+# 401 and 403: who is asking.
+
+
+class Unauthenticated(LoyaltyError):
+    code, status, retry = "unauthenticated", 401, "never"
+    title = "Send a valid API key as 'Authorization: Bearer <key>'."
+    headers = {"WWW-Authenticate": 'Bearer realm="loyalty"'}
+
+
+class ScopeMissing(LoyaltyError):
+    code, status, retry = "scope_missing", 403, "never"
+    title = "This API key lacks the scope that this call needs."
+
+
+class StoreNotAllowed(LoyaltyError):
+    code, status, retry = "store_not_allowed", 403, "never"
+    title = "This API key may not act for that store."
+
+
+# 404, 405, 413, 415: what is asked for.
+
+
+class NotFound(LoyaltyError):
+    code, status, retry = "not_found", 404, "same_key"
+    title = "There is nothing here that this API key may see."
+
+
+class MemberNotFound(NotFound):
+    code = "member_not_found"
+    title = "No member of this program has that id or identifier."
+
+
+class RewardNotFound(NotFound):
+    code = "reward_not_found"
+    title = "This program has no reward with that code."
+
+
+class RedemptionNotFound(NotFound):
+    code = "redemption_not_found"
+    title = "This program has no redemption with that id."
+
+
+class OrderNotFound(NotFound):
+    code = "order_not_found"
+    title = "No order with that ref is known yet; send the order first, then its return."
+
+
+class MethodNotAllowed(LoyaltyError):
+    code, status, retry = "method_not_allowed", 405, "never"
+    title = "This address does not answer to that method."
+
+
+class PayloadTooLarge(LoyaltyError):
+    code, status, retry = "payload_too_large", 413, "never"
+    title = "The body is larger than this call accepts: 256 kB, or 4 MB for a batch."
+
+
+class UnsupportedMediaType(LoyaltyError):
+    code, status, retry = "unsupported_media_type", 415, "never"
+    title = "Send 'Content-Type: application/json', not compressed."
+
+
+# 409: the request is fine, the state is not. These are decisions: stored and replayed.
+
+
+class Conflict(LoyaltyError):
+    """Base of refusals that depend on the state; a new key is needed to try again."""
+
+    status, retry, stored = 409, "new_key", True
+
+
+class RequestInProgress(LoyaltyError):
+    code, status, retry = "request_in_progress", 409, "same_key"
+    title = "The first request with this key is still running; ask again in a second."
+    headers = {"Retry-After": "1"}
+
+
+class InsufficientPoints(Conflict):
+    code = "insufficient_points"
+    title = "The member has too few available points."
+
+
+class RewardSoldOut(Conflict):
+    code = "reward_sold_out"
+    title = "The last one of this reward is gone."
+
+
+class RewardLimitReached(Conflict):
+    code = "reward_limit_reached"
+    title = "The member has had this reward as often as it may be had for now."
+
+
+class RewardNotAvailable(Conflict):
+    code = "reward_not_available"
+    title = "This reward is not offered to this member now."
+
+
+class HoldNotOpen(Conflict):
+    code = "hold_not_open"
+    title = "This hold was already captured or voided."
+
+
+class HoldExpired(Conflict):
+    code = "hold_expired"
+    title = "This hold lapsed before it was captured; its points are available again."
+
+
+class AlreadyReversed(Conflict):
+    code = "already_reversed"
+    title = "This redemption was already reversed."
+
+
+class ReversalExceedsOriginal(Conflict):
+    code = "reversal_exceeds_original"
+    title = "More would be given back or taken back than there was."
+
+
+class OrderConflict(Conflict):
+    code = "order_conflict"
+    title = "An order with this ref and other content is already recorded."
+
+
+class RedemptionConflict(Conflict):
+    code = "redemption_conflict"
+    title = "A redemption with this ref and other content is already recorded."
+
+
+class ReturnConflict(Conflict):
+    code = "return_conflict"
+    title = "A return with this ref and other content is already recorded."
+
+
+class OrderCancelled(Conflict):
+    code = "order_cancelled"
+    title = "This order was cancelled; nothing of it can be returned."
+
+
+class IdentifierTaken(Conflict):
+    code = "identifier_taken"
+    title = "Another member of this program has this identifier."
+
+
+class MemberFrozen(Conflict):
+    code = "member_frozen"
+    title = "This member is frozen: they earn, and cannot redeem."
+
+
+class MemberNotActive(Conflict):
+    code = "member_not_active"
+    title = "This member's account is closed."
+
+
+class BalanceTooLarge(Conflict):
+    code = "balance_too_large"
+    title = "The balance would pass the largest number of points that a member can hold."
+
+
+# 422: the request can be read, and cannot be meant.
+
+
+class ValidationFailed(LoyaltyError):
+    code, status, retry = "validation_failed", 422, "never"
+    title = "Some fields are missing, unknown or out of range; see errors."
+
+
+class IdempotencyKeyReused(LoyaltyError):
+    code, status, retry = "idempotency_key_reused", 422, "new_key"
+    title = "This Idempotency-Key was used for another request; use a new one."
+
+
+class OccurredAtOutOfRange(LoyaltyError):
+    code, status, retry, stored = "occurred_at_out_of_range", 422, "new_key", True
+    title = "occurred_at lies too far back, or more than 5 minutes ahead."
+
+
+class StoreUnknown(LoyaltyError):
+    code, status, retry, stored = "store_unknown", 422, "new_key", True
+    title = "This program has no store with that code."
+
+
+class CurrencyMismatch(LoyaltyError):
+    code, status, retry, stored = "currency_mismatch", 422, "new_key", True
+    title = "The order's currency is not the program's."
+
+
+class LineUnknown(LoyaltyError):
+    code, status, retry, stored = "line_unknown", 422, "new_key", True
+    title = "The order has no line with that id."
+
+
+class CaptureExceedsHold(LoyaltyError):
+    code, status, retry, stored = "capture_exceeds_hold", 422, "new_key", True
+    title = "More points would be captured than are held."
+
+
+# 429, 5xx: not now.
+
+
+class RateLimited(LoyaltyError):
+    code, status, retry = "rate_limited", 429, "same_key"
+    title = "This API key has sent too many requests; wait as long as Retry-After says."
+    headers = {"Retry-After": "1"}
+
+
+class Overloaded(LoyaltyError):
+    code, status, retry = "overloaded", 503, "same_key"
+    title = "All connections are busy; try again with the same key."
+    headers = {"Retry-After": "1"}
+
+
+class DatabaseUnavailable(LoyaltyError):
+    code, status, retry = "database_unavailable", 503, "same_key"
+    title = "The database does not answer; try again with the same key."
+    headers = {"Retry-After": "2"}
+
+
+def all_errors() -> list[type[LoyaltyError]]:
+    """List every concrete error, for the catalogue, the contract and the tests."""
+    found: list[type[LoyaltyError]] = [LoyaltyError]
+    for cls in found:
+        found.extend(cls.__subclasses__())
+    return [cls for cls in found if "code" in vars(cls) or cls is Internal]

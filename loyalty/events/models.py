@@ -1,0 +1,45 @@
+"""The transactional outbox: every effect leaves exactly one row, in its own transaction."""
+
+from django.db import models
+
+
+class OutboxEvent(models.Model):
+    """What happened to a member, with the balances after it.
+
+    `id` is drawn under the member's lock, so it orders a member's events as `sequence` does.
+    `position` is stamped later by one relay at a time and is what every reader goes by: neither
+    ids nor transaction ids become visible in order. The table's key in the database is
+    (member_id, sequence).
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    member_id = models.UUIDField()
+    sequence = models.BigIntegerField()
+    program_id = models.IntegerField()
+    type = models.CharField(max_length=40)
+    version = models.SmallIntegerField(default=1)
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    cause = models.JSONField()
+    balances = models.JSONField()
+    data = models.JSONField()
+    position = models.BigIntegerField(null=True, editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["id"], name="outbox_unstamped", condition=models.Q(position__isnull=True)
+            ),
+            models.Index(fields=["program_id", "position"], name="outbox_feed"),
+            models.Index(fields=["position"], name="outbox_position"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} #{self.sequence}"
+
+
+class FeedHead(models.Model):
+    """The one row that a relay locks while it stamps; `position` is the last one given."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    position = models.BigIntegerField(default=0)

@@ -1,0 +1,55 @@
+"""People in a program, and the identifiers by which tills know them."""
+
+from django.db import models
+
+
+class Member(models.Model):
+    """A person enrolled in a program: personal data only.
+
+    Status, lock and counters are in `MemberState`, so that an edit of a name never waits for
+    a till, and the ledger holds nothing personal.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    program = models.ForeignKey("loyalty.Program", on_delete=models.PROTECT, related_name="members")
+    first_name = models.CharField(max_length=100, blank=True)
+    last_name = models.CharField(max_length=100, blank=True)
+    birth_date = models.DateField(null=True, blank=True)
+    language = models.CharField(max_length=10, blank=True)
+    attributes = models.JSONField(default=dict, blank=True)
+    enrolled_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["program", "enrolled_at"], name="member_by_enrolment")]
+
+    def __str__(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip() or str(self.id)
+
+
+class Identifier(models.Model):
+    """A card, an email, a phone or another system's id that names one member of a program."""
+
+    class Type(models.TextChoices):
+        """Cards and external ids may stand in a path; email and phone never do."""
+
+        CARD = "card"
+        EXTERNAL = "external"
+        EMAIL = "email"
+        PHONE = "phone"
+
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="identifiers")
+    program_id = models.IntegerField()
+    type = models.CharField(max_length=10, choices=Type.choices)
+    value = models.CharField(max_length=254, help_text="Normalised.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["program_id", "type", "value"], name="identifier_unique_in_program"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type}:{self.value}"

@@ -1,0 +1,49 @@
+"""Imports every domain's models so that Django sees them; defines none."""
+
+from loyalty.events.models import FeedHead, OutboxEvent
+from loyalty.http.models import ApiKey, IdempotencyKey
+from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet
+from loyalty.members.models import Identifier, Member
+from loyalty.orders.models import Order, OrderClaim
+from loyalty.programs.models import (
+    EarningRule,
+    PointCurrency,
+    Program,
+    PublishedVersion,
+    Reward,
+    RewardStock,
+    Store,
+    TierLevel,
+)
+from loyalty.rewards.models import Redemption, RedemptionClaim
+from loyalty.tiers.models import ActivityDay, MemberTier, TierChange
+
+__all__ = [
+    "ActivityDay",
+    "ApiKey",
+    "EarningRule",
+    "FeedHead",
+    "Hold",
+    "IdempotencyKey",
+    "Identifier",
+    "LedgerTransaction",
+    "Lot",
+    "Member",
+    "MemberState",
+    "MemberTier",
+    "Order",
+    "OrderClaim",
+    "OutboxEvent",
+    "PointCurrency",
+    "Posting",
+    "Program",
+    "PublishedVersion",
+    "Redemption",
+    "RedemptionClaim",
+    "Reward",
+    "RewardStock",
+    "Store",
+    "TierChange",
+    "TierLevel",
+    "Wallet",
+]

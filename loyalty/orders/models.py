@@ -1,0 +1,57 @@
+"""Purchases as they are now, line by line, with what each line earned."""
+
+from django.db import models
+
+
+class Order(models.Model):
+    """An order in its present state. Its key in the database is (member_id, number).
+
+    `lines` is a list of objects: line, sku, quantity, amount (minor units), category, brand,
+    points (what the line earned), returned_quantity, returned_amount, clawed_back.
+    """
+
+    class State(models.TextChoices):
+        """An open order is recorded and earns when it is paid."""
+
+        OPEN = "open"
+        PAID = "paid"
+        CANCELLED = "cancelled"
+
+    id = models.BigAutoField(primary_key=True)
+    member_id = models.UUIDField()
+    number = models.BigIntegerField()
+    program_id = models.IntegerField()
+    ref = models.CharField(max_length=100)
+    store = models.CharField(max_length=50, blank=True)
+    channel = models.CharField(max_length=20, blank=True)
+    state = models.CharField(max_length=10, choices=State.choices)
+    revision = models.BigIntegerField(default=0)
+    occurred_at = models.DateTimeField()
+    day = models.DateField()
+    currency = models.CharField(max_length=3)
+    net_amount = models.BigIntegerField()
+    lines = models.JSONField()
+    points = models.BigIntegerField()
+    clawed_back = models.BigIntegerField(default=0)
+    returns = models.JSONField(default=dict, help_text="Answers of returns by their ref.")
+    answer = models.JSONField()
+    content_hash = models.BinaryField(max_length=32)
+    program_version = models.IntegerField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["program_id", "recorded_at"], name="order_by_time")]
+
+    def __str__(self) -> str:
+        return self.ref
+
+
+class OrderClaim(models.Model):
+    """Makes an order's ref unique per program and store (or channel), for ever."""
+
+    pk = models.CompositePrimaryKey("program_id", "scope", "ref")
+    program_id = models.IntegerField()
+    scope = models.CharField(max_length=60, help_text="store:CODE, or channel:NAME.")
+    ref = models.CharField(max_length=100)
+    member_id = models.UUIDField()
+    number = models.BigIntegerField()

@@ -1,0 +1,177 @@
+"""A published program as read-only values: what every decision reads, and nothing else.
+
+Pure: no Django, no clock, no database. `loyalty.programs.selectors` builds these from the stored
+document of a version, once per process and version (design: docs/decisions/0002).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Rounding = Literal["down", "nearest", "up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """When a lot expires. Exactly one of `months` and `dates` is set.
+
+    Attributes:
+        months: Calendar months after the order, in the program's zone, end of that day.
+        until: Whether the lot lives on to the end of that day's month or year.
+        dates: Fixed dates as (month, day); a lot expires at the end of the next one.
+    """
+
+    months: int | None = None
+    until: Literal["day", "end_of_month", "end_of_year"] = "day"
+    dates: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PointsPolicy:
+    """How points of the program's one point currency behave.
+
+    Attributes:
+        value_points: So many points ...
+        value_amount: ... are worth this amount, in minor units of the program's currency.
+        accept_late_days: How far back an order's `occurred_at` may lie.
+        lapsed: What becomes of held or reinstated points whose lot expired meanwhile:
+            they expire, or they come back in a grace lot of `lapsed_grace_days`.
+    """
+
+    name: str
+    rounding: Rounding = "down"
+    basis: Literal["net"] = "net"
+    value_points: int = 100
+    value_amount: int = 100
+    maturity_days: int = 0
+    hold_minutes: int = 30
+    unknown_member: Literal["refuse", "enrol"] = "refuse"
+    expiry: Expiry | None = None
+    clawback: Literal["debt", "within_balance", "write_off"] = "debt"
+    expiring_notice_days: tuple[int, ...] = (30, 7)
+    accept_late_days: int = 400
+    lapsed: Literal["expire", "grace"] = "expire"
+    lapsed_grace_days: int = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """When a rule applies; an empty set means "any".
+
+    Attributes:
+        category: Line categories, compared as upper case.
+        brand: Line brands, compared as upper case.
+        store: Store codes.
+        order_amount_min: Least net amount of the whole order, in minor units.
+    """
+
+    category: frozenset[str] = frozenset()
+    brand: frozenset[str] = frozenset()
+    store: frozenset[str] = frozenset()
+    order_amount_min: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarningRule:
+    """One standing rule; `kind` says which of the fields below it uses.
+
+    Attributes:
+        kind: base (`points` per `per` minor units, in whole steps or proportional), multiplier
+            (`multiply`), or bonus (`bonus` points).
+        trigger: What sets it off: an order, or an enrolment (bonus only).
+        starts_at, ends_at: ISO dates in the program's zone, both inclusive; None is always.
+    """
+
+    code: str
+    kind: Literal["base", "multiplier", "bonus"]
+    name: str = ""
+    points: int = 0
+    per: int = 0
+    steps: Literal["whole", "proportional"] = "whole"
+    multiply: Fraction = Fraction(1)
+    bonus: int = 0
+    trigger: Literal["order", "member.enrolled"] = "order"
+    when: Conditions = Conditions()
+    starts_on: str | None = None
+    ends_on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TierLevel:
+    """One level. `threshold` is in minor units for spend, in points or orders otherwise."""
+
+    code: str
+    name: str
+    threshold: int
+    earn_multiplier: Fraction = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class TierPolicy:
+    """How members rise and fall; `levels` are sorted by threshold, the first one is the ground."""
+
+    levels: tuple[TierLevel, ...]
+    qualify_by: Literal["spend", "points", "orders"] = "spend"
+    window: Literal["rolling", "calendar_year", "membership_year"] = "rolling"
+    rolling_months: int = 12
+    downgrade: Literal["one_level", "recalculate", "never"] = "one_level"
+    grace_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PerMember:
+    """So many times per member in a period of the program's calendar."""
+
+    times: int
+    per: Literal["day", "week", "month", "year", "ever"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What the catalogue offers.
+
+    Attributes:
+        cost: Points.
+        gives: amount_off (`amount`, minor units) or product (`product`, a sku).
+        stock: Whether a stock is kept; how much is left is a row of its own, which tills write.
+        tiers: Codes of the levels it is for; empty means all.
+        starts_on, ends_on: ISO dates in the program's zone, both inclusive.
+    """
+
+    code: str
+    name: str
+    cost: int
+    gives: Literal["amount_off", "product"]
+    amount: int = 0
+    product: str = ""
+    stock: bool = False
+    per_member: PerMember | None = None
+    tiers: tuple[str, ...] = ()
+    starts_on: str | None = None
+    ends_on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedProgram:
+    """Everything that decisions read of a program, under its version number.
+
+    Attributes:
+        currency_scale: Decimal places of `currency` (2 for USD, 0 for JPY); amounts everywhere
+            in rules are integers in minor units.
+        stores: Name by code.
+        rewards: Reward by code.
+    """
+
+    id: int
+    code: str
+    name: str
+    version: int
+    timezone: str
+    currency: str
+    currency_scale: int
+    points: PointsPolicy
+    stores: Mapping[str, str]
+    earning_rules: tuple[EarningRule, ...]
+    tiers: TierPolicy | None
+    rewards: Mapping[str, Reward]

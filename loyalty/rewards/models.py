@@ -1,0 +1,60 @@
+"""What members took: redemptions, and the claims that keep their numbers unique."""
+
+from django.db import models
+
+
+class Redemption(models.Model):
+    """One member's use of points. Its key in the database is (member_id, number).
+
+    A redemption that is not captured yet has a `Hold` with the same number in the ledger.
+    """
+
+    class State(models.TextChoices):
+        """`lapsed` is a hold that nobody captured in time."""
+
+        HELD = "held"
+        CAPTURED = "captured"
+        VOIDED = "voided"
+        LAPSED = "lapsed"
+        REVERSED = "reversed"
+
+    id = models.BigAutoField(primary_key=True)
+    member_id = models.UUIDField()
+    number = models.BigIntegerField()
+    program_id = models.IntegerField()
+    reward = models.CharField(max_length=50, blank=True, help_text="Empty: paid with points.")
+    points = models.BigIntegerField()
+    captured = models.BigIntegerField(default=0)
+    reinstated = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State.choices)
+    gives = models.JSONField()
+    store = models.CharField(max_length=50, blank=True)
+    order_ref = models.CharField(max_length=100, blank=True)
+    ref = models.CharField(max_length=100, blank=True)
+    held_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    counts = models.BooleanField(
+        default=True, help_text="Counts towards the member's limit and the stock."
+    )
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["program_id", "created_at"], name="redemption_by_time"),
+            models.Index(fields=["member_id", "reward"], name="redemption_by_reward"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reward or 'points'} {self.state}"
+
+
+class RedemptionClaim(models.Model):
+    """Makes a till's own redemption number unique per program and store, for ever."""
+
+    pk = models.CompositePrimaryKey("program_id", "store", "ref")
+    program_id = models.IntegerField()
+    store = models.CharField(max_length=50)
+    ref = models.CharField(max_length=100)
+    member_id = models.UUIDField()
+    number = models.BigIntegerField()
+    request_hash = models.BinaryField(max_length=32)

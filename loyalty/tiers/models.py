@@ -1,0 +1,47 @@
+"""Where a member stands among the levels, what counted towards it, and the history."""
+
+from django.db import models
+
+
+class MemberTier(models.Model):
+    """A member's present level; written by the command that changes it."""
+
+    member_id = models.UUIDField(primary_key=True)
+    program_id = models.IntegerField()
+    level = models.CharField(max_length=50)
+    since = models.DateTimeField()
+    grace_until = models.DateTimeField(
+        null=True, help_text="Set while the member no longer qualifies; the downgrade comes then."
+    )
+
+    class Meta:
+        indexes = [models.Index(fields=["program_id", "level"], name="member_tier_by_level")]
+
+
+class TierChange(models.Model):
+    """One rise or fall; never changed afterwards."""
+
+    pk = models.CompositePrimaryKey("member_id", "number")
+    member_id = models.UUIDField()
+    number = models.BigIntegerField()
+    from_level = models.CharField(max_length=50)
+    to_level = models.CharField(max_length=50)
+    reason = models.CharField(max_length=30)
+    metric = models.BigIntegerField(help_text="The qualifying metric at that moment.")
+    program_version = models.IntegerField()
+    changed_at = models.DateTimeField()
+
+
+class ActivityDay(models.Model):
+    """What a member did on one day of the program's calendar, by the orders' `occurred_at`.
+
+    The qualifying metric is a sum over these rows: about as many as days with a purchase,
+    whatever the number of orders.
+    """
+
+    pk = models.CompositePrimaryKey("member_id", "day")
+    member_id = models.UUIDField()
+    day = models.DateField()
+    spend = models.BigIntegerField(default=0, help_text="Net amount in minor units.")
+    points = models.BigIntegerField(default=0)
+    orders = models.IntegerField(default=0)
