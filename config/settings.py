@@ -1,0 +1,259 @@
+"""Every setting once, from the environment; its unit and default stand beside it.
+
+Required without `make run`: DATABASE_URL, REDIS_URL, SECRET_KEY, LOYALTY_PEPPER.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from celery.schedules import crontab
+
+from config import environment as env
+from config import logs
+
+BASE_DIR = env.BASE_DIR
+LOYALTY_HOME = env.loyalty_home()  # folder of what `make run` keeps; default .local
+
+# --- Who we are -------------------------------------------------------------------------------
+
+DEBUG = env.switch("DEBUG", default=False)
+SECRET_KEY = env.secret("SECRET_KEY")  # signs sessions; ≥ 32 characters
+LOYALTY_PEPPER = env.secret(
+    "LOYALTY_PEPPER"
+)  # keys the hashes of API keys; ≥ 32; lost = all keys lost
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]
+)  # host names, by commas
+CSRF_TRUSTED_ORIGINS = env.words(
+    "CSRF_TRUSTED_ORIGINS", default=[]
+)  # https://… of the admin, by commas
+WEB_PROCESS = env.text("LOYALTY_PROCESS", "") == "web"  # set by config/wsgi.py
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = True
+
+INSTALLED_APPS = [
+    "unfold",  # before django.contrib.admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "django_prometheus",
+    "loyalty",
+    "crm_sync",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "config.security.ContentSecurityPolicy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Web server (config/gunicorn.py) -------------------------------------------------------------
+
+HOST = env.text("HOST", "127.0.0.1")  # address to listen on; 0.0.0.0 is everywhere
+PORT = env.integer("PORT", 8000, low=1, high=65535)
+WEB_WORKERS = env.integer("WEB_WORKERS", 2, low=1, high=256)  # processes
+WEB_THREADS = env.integer("WEB_THREADS", 8, low=1, high=256)  # threads of each
+WEB_TIMEOUT = env.integer(
+    "WEB_TIMEOUT", 30, low=1, high=3600
+)  # seconds until a stuck worker is killed
+
+# --- Database -----------------------------------------------------------------------------------
+
+# Web processes keep a pool; workers, commands and tests fork or are short, and use one connection.
+_POOL = {
+    "min_size": env.integer(
+        "DB_POOL_MIN", 1, low=0, high=256
+    ),  # connections kept open, each process
+    "max_size": env.integer(
+        "DB_POOL_MAX", WEB_THREADS, low=1, high=256
+    ),  # default: one each thread
+    "timeout": env.number(
+        "DB_POOL_TIMEOUT", 0.8, low=0.05, high=60
+    ),  # seconds to wait for one, then 503
+}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **env.database(),
+        "ENGINE": "django.db.backends.postgresql",
+        "ATOMIC_REQUESTS": False,  # the engine begins and commits by itself
+        "CONN_MAX_AGE": 0 if WEB_PROCESS else 60,  # seconds; the pool keeps its own
+        "CONN_HEALTH_CHECKS": not WEB_PROCESS,
+    }
+}
+DATABASES["default"]["OPTIONS"] = {
+    **DATABASES["default"].get(
+        "OPTIONS", {}
+    ),  # what follows the ? in DATABASE_URL, such as sslmode
+    "connect_timeout": env.integer("DB_CONNECT_TIMEOUT", 5, low=1, high=60),  # seconds
+    "application_name": env.text(
+        "DB_APPLICATION_NAME", "loyalty-web" if WEB_PROCESS else "loyalty"
+    ),
+    # Executions of a statement until the server keeps its plan. Only the engine's own cursors bind
+    # on the server; the ORM's do not. 0 = never, for PgBouncer before 1.21 in transaction mode.
+    "prepare_threshold": env.integer("DB_PREPARE_THRESHOLD", 2, low=0, high=5) or None,
+    "options": "-c idle_in_transaction_session_timeout=30s -c TimeZone=UTC",
+    **({"pool": _POOL} if WEB_PROCESS else {}),
+}
+
+# --- Redis or Valkey: Celery's doorbell and Django's cache; nothing is kept there only ------------
+
+REDIS_URL = env.redis_url()
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+}
+
+# --- Celery -------------------------------------------------------------------------------------
+
+WORKER_PROCESSES = env.integer("WORKER_PROCESSES", 2, low=1, high=64)
+TASK_TIME_LIMIT = env.integer(
+    "TASK_TIME_LIMIT", 900, low=10, high=86400
+)  # seconds, then a job is killed
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True  # a job whose worker dies is done again
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = TASK_TIME_LIMIT
+CELERY_TASK_SOFT_TIME_LIMIT = TASK_TIME_LIMIT * 0.9  # seconds; lets a job commit what it has
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING below is for all processes
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever: Redis may be away for hours
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # A job that nobody acknowledged comes back after this; longer than any job may run, so that it
+    # never runs twice at once. Sweeps look for such jobs each interval × throttle seconds.
+    "visibility_timeout": TASK_TIME_LIMIT + 60,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "health_check_interval": 25,
+    "queue_order_strategy": "priority",
+}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1  # seconds
+
+
+def _each(task: str, seconds: int) -> dict[str, Any]:
+    """Return an entry of the timetable; a turn that was not begun in time is dropped."""
+    return {
+        "task": task,
+        "schedule": timedelta(seconds=seconds),
+        "options": {"expire_seconds": max(seconds, 5)},
+    }
+
+
+CELERY_BEAT_SCHEDULE = {
+    "relay": _each("crm_sync.relay", 1),
+    "sweep": _each("crm_sync.sweep", 5),
+    "lapse-holds": _each("loyalty.lapse_holds", 60),
+    "nightly": _each("loyalty.run_nightly", 900),  # decides itself, by each program's time zone
+    "delete-old-keys": {
+        "task": "loyalty.delete_old_keys",
+        "schedule": crontab(hour="3", minute="20"),
+        "options": {"expire_seconds": 3600},
+    },
+}
+
+# --- HTTP API -----------------------------------------------------------------------------------
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = (
+    4 * 1024 * 1024
+)  # bytes of a body: a batch; others are 256 kB (loyalty/http)
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Loyalty engine",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Security -----------------------------------------------------------------------------------
+
+HTTPS = env.switch("HTTPS", default=not DEBUG)  # off only for a demo on one machine
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from inside, without TLS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0  # a year
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 12, low=1, high=24 * 14) * 3600  # seconds
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if env.switch("TRUST_PROXY", default=False):  # on behind a proxy that sets X-Forwarded-Proto itself
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+
+# --- Words, times, static files -------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"  # programs have zones of their own
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"  # only where somebody runs collectstatic
+WHITENOISE_USE_FINDERS = True  # serves from the packages: nothing has to be collected
+WHITENOISE_MAX_AGE = 3600  # seconds
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Loyalty",
+    "SITE_HEADER": "Loyalty",
+    "SHOW_BACK_BUTTON": True,
+}
+
+# --- Logs ---------------------------------------------------------------------------------------
+
+LOGGING = logs.configure(
+    style=env.choice("LOG_FORMAT", "plain" if DEBUG else "json", ("json", "plain", "colour")),
+    level=env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+)

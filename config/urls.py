@@ -1,0 +1,14 @@
+"""The public API at the root, the admin, and what operations ask for."""
+
+from importlib.util import find_spec
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from django_prometheus import exports
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("metrics", exports.ExportToDjangoView, name="metrics"),
+]
+if find_spec("loyalty.urls"):
+    urlpatterns.insert(0, path("", include("loyalty.urls")))
