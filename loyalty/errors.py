@@ -286,4 +286,6 @@ def all_errors() -> list[type[LoyaltyError]]:
     found: list[type[LoyaltyError]] = [LoyaltyError]
     for cls in found:
         found.extend(cls.__subclasses__())
-    return [cls for cls in found if "code" in vars(cls) or cls is Internal]
+    return [
+        cls for cls in found if cls is Internal or ("code" in vars(cls) and cls is not LoyaltyError)
+    ]

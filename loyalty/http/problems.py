@@ -1,0 +1,67 @@
+"""Turn any error into an RFC 9457 problem document: the only place that knows how."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from loyalty.errors import LoyaltyError, MalformedJson, ValidationFailed
+
+PROBLEM_JSON = "application/problem+json"
+
+# A body of unknown keys would otherwise cost more to complain about than to read.
+MAX_ERRORS_READ = 500
+MAX_ERRORS_SHOWN = 20
+
+_SENTENCES = {
+    "extra_forbidden": "This call knows no such field.",
+    "missing": "This field is required.",
+    "int_type": "This is a JSON integer: no fraction, exponent, quotes, true or false.",
+}
+
+
+def problem_bytes(error: LoyaltyError, request_id: str) -> bytes:
+    """Write the problem document of an error: the stored answer, byte for byte."""
+    document: dict[str, Any] = {
+        **error.facts,
+        "type": f"/docs/errors#{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "retry": error.retry,
+        "request_id": request_id,
+    }
+    if error.errors:
+        document["errors"] = error.errors
+    return orjson.dumps(document, default=str)
+
+
+def from_validation(error: ValidationError) -> LoyaltyError:
+    """Say in our words what pydantic found, with a JSON pointer for each finding."""
+    if error.error_count() > MAX_ERRORS_READ:
+        return ValidationFailed(f"{error.error_count()} fields are wrong.")
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    if found and found[0]["type"] == "json_invalid":
+        return MalformedJson(found[0]["msg"])
+    errors = [
+        {"pointer": json_pointer(item["loc"]), "message": _sentence(item["type"], item["msg"])}
+        for item in found[:MAX_ERRORS_SHOWN]
+    ]
+    more = len(found) - MAX_ERRORS_SHOWN
+    return ValidationFailed(
+        f"{len(found)} fields are wrong, the first {MAX_ERRORS_SHOWN} are shown."
+        if more > 0
+        else "",
+        errors=errors,
+    )
+
+
+def _sentence(kind: str, message: str) -> str:
+    return _SENTENCES.get(kind) or message.removeprefix("Value error, ")
+
+
+def json_pointer(path: Sequence[str | int]) -> str:
+    """Write a path as an RFC 6901 pointer; the whole document is the empty string."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

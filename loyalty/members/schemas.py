@@ -1,0 +1,154 @@
+"""What callers send about members, and the payloads that services get."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from loyalty.http.fields import Body, Day, Instant, OptionalName, Reason, SignedPoints
+from loyalty.members.identifiers import IdentifierType, MemberRef, normalise, parse_member_ref
+
+
+class _MemberRefSchema:
+    """Read a member reference from a string."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            parse_member_ref, core_schema.str_schema(strict=True, min_length=1, max_length=200)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _: CoreSchema, __: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 200,
+            "description": "The member's id, or `card:…`, or `external:…`.",
+            "examples": ["card:2261", "external:shopify-77"],
+        }
+
+
+Member = Annotated[MemberRef, _MemberRefSchema]
+
+AttributeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+AttributeText = Annotated[str, Field(pattern=r"^[^\u0000]*$", max_length=500)]
+AttributeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
+AttributeDecimal = Annotated[float, Field(allow_inf_nan=False)]
+AttributeValue = bool | AttributeNumber | AttributeDecimal | AttributeText | None
+Attributes = Annotated[
+    dict[AttributeName, AttributeValue],
+    Field(
+        max_length=50,
+        description="What else is known of the member; null removes an attribute.",
+        examples=[{"shoe_size": 42, "newsletter": True}],
+    ),
+]
+
+
+class IdentifierInput(Body):
+    """A card, an email, a phone or another system's id."""
+
+    type: IdentifierType
+    value: str = Field(min_length=1, max_length=300, examples=["2261"])
+
+    @field_validator("value")
+    @classmethod
+    def _normalise(cls, value: str, info: ValidationInfo) -> str:
+        return normalise(info.data["type"], value) if "type" in info.data else value
+
+
+class Profile(Body):
+    """Personal data; in a change, null or "" clears a field and an absent field stays."""
+
+    first_name: OptionalName | None = None
+    last_name: OptionalName | None = None
+    birth_date: Day | None = None
+    language: str | None = Field(
+        default=None, max_length=10, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,6})?$", examples=["en"]
+    )
+
+
+class EnrolRequest(Body):
+    """A new member, with at least one identifier by which tills find them."""
+
+    identifiers: list[IdentifierInput] = Field(min_length=1, max_length=20)
+    profile: Profile = Field(default_factory=Profile)
+    attributes: Attributes = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _no_identifier_twice(self) -> Self:
+        if len({(i.type, i.value) for i in self.identifiers}) != len(self.identifiers):
+            raise ValueError("the same identifier is listed twice")
+        return self
+
+
+class UpdateRequest(Body):
+    """What to change of a member; absent fields stay as they are."""
+
+    profile: Profile | None = None
+    attributes: Attributes | None = None
+    status: Literal["active", "frozen"] | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.profile is None and self.attributes is None and self.status is None:
+            raise ValueError("nothing to change: send profile, attributes or status")
+        return self
+
+
+class LookupRequest(IdentifierInput):
+    """The identifier of the member that is wanted."""
+
+
+class AdjustRequest(Body):
+    """A manual change of points; the API key is its actor."""
+
+    member: Member
+    points: SignedPoints
+    reason: Reason
+    expires_at: Instant | None = Field(
+        default=None, description="Of the points that are given; the program's rule unless set."
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.points == 0:
+            raise ValueError("points is not 0")
+        if self.points < 0 and self.expires_at is not None:
+            raise ValueError("expires_at belongs to points that are given, not taken")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateMember:
+    """PATCH /v1/members/{member}."""
+
+    member: MemberRef
+    body: UpdateRequest
+
+
+@dataclass(frozen=True, slots=True)
+class AddIdentifier:
+    """POST /v1/members/{member}/identifiers."""
+
+    member: MemberRef
+    body: IdentifierInput
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveIdentifier:
+    """DELETE /v1/members/{member}/identifiers/{identifier_id}."""
+
+    member: MemberRef
+    identifier_id: int

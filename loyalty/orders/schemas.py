@@ -1,0 +1,144 @@
+"""What callers send about orders, and the payloads that services get."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from loyalty.http.fields import (
+    MAX_INT64,
+    Body,
+    Channel,
+    Code,
+    Currency,
+    Instant,
+    Money,
+    Name,
+    Quantity,
+    Ref,
+)
+from loyalty.members.schemas import Member
+
+MAX_LINES = 200
+
+
+class Line(Body):
+    """One line of an order, after discounts, without tax and shipping."""
+
+    line: Name = Field(description="The line's id, unique in its order.", examples=["1"])
+    sku: Name = Field(examples=["940996"])
+    quantity: Quantity = "1"
+    amount: Money = Field(description="For the whole line; below 0 for a correction or a discount.")
+    category: Name | None = Field(default=None, examples=["GROCERY"])
+    brand: Name | None = Field(default=None, examples=["Private"])
+
+
+class Returned(Body):
+    """What of a line was returned so far, in all."""
+
+    quantity: Quantity
+    amount: Money | None = None
+
+
+class LineState(Line):
+    """A line as it is now, with what was returned of it."""
+
+    returned: Returned | None = None
+
+
+class _OrderHead(Body):
+    store: Code | None = None
+    channel: Channel | None = None
+    occurred_at: Instant
+    currency: Currency
+
+
+def _ids_are_unique(lines: list[Line] | list[LineState] | list["ReturnLine"]) -> None:
+    if len({line.line for line in lines}) != len(lines):
+        raise ValueError("two lines have the same id")
+
+
+class Order(_OrderHead):
+    """A purchase that was paid."""
+
+    ref: Ref
+    lines: list[Line] = Field(min_length=1, max_length=MAX_LINES)
+
+    @model_validator(mode="after")
+    def _unique_lines(self) -> Self:
+        _ids_are_unique(self.lines)
+        return self
+
+
+class OrderState(_OrderHead):
+    """An order as it is now, with all its lines."""
+
+    ref: Ref | None = Field(default=None, description="If sent, the same as in the path.")
+    lines: list[LineState] = Field(max_length=MAX_LINES)
+    state: Literal["open", "paid", "cancelled"] = "paid"
+
+    @model_validator(mode="after")
+    def _unique_lines(self) -> Self:
+        _ids_are_unique(self.lines)
+        return self
+
+
+class EarnRequest(Body):
+    """A member's order, to be recorded and rewarded."""
+
+    member: Member
+    order: Order
+
+
+class PutOrderRequest(Body):
+    """The desired state of an order; sending it again in full is always safe."""
+
+    member: Member
+    revision: Annotated[int, Field(ge=0, le=MAX_INT64)] = Field(
+        description="Grows with every change; an older one than the one known changes nothing.",
+        examples=[1764000000],
+    )
+    order: OrderState
+
+
+class ReturnLine(Body):
+    """How much of a line came back."""
+
+    line: Name
+    quantity: Quantity
+
+    @model_validator(mode="after")
+    def _something_came_back(self) -> Self:
+        if not self.quantity.strip("0."):
+            raise ValueError("quantity is more than 0")
+        return self
+
+
+class ReturnRequest(Body):
+    """A return, as a till does it: these lines came back now."""
+
+    ref: Ref = Field(description="The return's own number, unique for its order.")
+    occurred_at: Instant
+    lines: list[ReturnLine] = Field(min_length=1, max_length=MAX_LINES)
+
+    @model_validator(mode="after")
+    def _unique_lines(self) -> Self:
+        _ids_are_unique(self.lines)
+        return self
+
+
+@dataclass(slots=True)
+class PutOrder:
+    """PUT /v1/orders/{ref}; `store` of the query is in `body.order.store` already."""
+
+    ref: str
+    body: PutOrderRequest
+
+
+@dataclass(slots=True)
+class ReturnOrder:
+    """POST /v1/orders/{ref}/returns; `store` completes the ref where receipts repeat."""
+
+    ref: str
+    store: str | None
+    body: ReturnRequest

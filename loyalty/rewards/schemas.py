@@ -1,0 +1,79 @@
+"""What callers send about redemptions, and the payloads that services get."""
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from loyalty.http.fields import Body, Code, Points, Reason, Ref
+from loyalty.members.schemas import Member
+
+
+class RedeemRequest(Body):
+    """Points for a reward, or points as money; exactly one of `reward` and `points`."""
+
+    member: Member
+    reward: Code | None = Field(default=None, examples=["five-off"])
+    points: Points | None = None
+    capture: bool = Field(default=True, description="false makes a hold, to be captured or voided.")
+    ref: Ref | None = Field(
+        default=None, description="The till's own number, unique per program and store."
+    )
+    order_ref: Ref | None = None
+    store: Code | None = None
+
+    @model_validator(mode="after")
+    def _reward_or_points(self) -> Self:
+        if (self.reward is None) == (self.points is None):
+            raise ValueError("send either reward or points")
+        return self
+
+
+class CaptureRequest(Body):
+    """How much of a hold to take; all of it unless `points` says less."""
+
+    points: Points | None = None
+
+
+class VoidRequest(Body):
+    """Nothing to say: `{}`."""
+
+
+class ReverseRequest(Body):
+    """Why points come back; all that were captured unless `points` says fewer."""
+
+    reason: Reason
+    points: Points | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedemptionId:
+    """A redemption's id carries its member, so that finding it needs no index of all members."""
+
+    member_id: UUID
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRedemption:
+    """POST /v1/redemptions/{id}/capture."""
+
+    redemption: RedemptionId
+    body: CaptureRequest
+
+
+@dataclass(frozen=True, slots=True)
+class VoidRedemption:
+    """POST /v1/redemptions/{id}/void."""
+
+    redemption: RedemptionId
+    body: VoidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseRedemption:
+    """POST /v1/redemptions/{id}/reverse."""
+
+    redemption: RedemptionId
+    body: ReverseRequest
