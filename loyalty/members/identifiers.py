@@ -6,8 +6,7 @@ or a person ends up with two accounts.
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
 IdentifierType = Literal["card", "external", "email", "phone"]
@@ -23,8 +22,7 @@ _PHONE_PUNCTUATION = str.maketrans("", "", " ()-./\u00a0")
 _MAX_CODE_LENGTH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRef:
+class MemberRef(NamedTuple):
     """How a request names a member: by our id, by a card, or by another system's id."""
 
     type: ReferenceType

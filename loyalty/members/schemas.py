@@ -42,10 +42,42 @@ class _MemberRefSchema:
 Member = Annotated[MemberRef, _MemberRefSchema]
 
 AttributeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
-AttributeText = Annotated[str, Field(pattern=r"^[^\u0000]*$", max_length=500)]
-AttributeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
-AttributeDecimal = Annotated[float, Field(allow_inf_nan=False)]
-AttributeValue = bool | AttributeNumber | AttributeDecimal | AttributeText | None
+
+
+class _AttributeValueSchema:
+    """One check with one sentence; a union would list what each of its five types minds."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_check_attribute)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _: CoreSchema, __: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "anyOf": [
+                {"type": "string", "maxLength": 500, "pattern": r"^[^\u0000]*$"},
+                {"type": "number", "minimum": -(2**53), "maximum": 2**53},
+                {"type": "boolean"},
+                {"type": "null"},
+            ]
+        }
+
+
+def _check_attribute(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and len(value) <= 500 and "\x00" not in value:
+        return value
+    if isinstance(value, int | float) and -(2**53) <= value <= 2**53:
+        return value
+    raise ValueError(
+        "an attribute is a text of 500 characters at most, a number, true, false or null"
+    )
+
+
+AttributeValue = Annotated[bool | float | str | None, _AttributeValueSchema]
 Attributes = Annotated[
     dict[AttributeName, AttributeValue],
     Field(
