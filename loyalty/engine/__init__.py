@@ -1,0 +1,1 @@
+"""Runs a command: load, decide, write (docs/decisions/0001)."""

@@ -1,25 +1,16 @@
 """Wallets, lots, postings, ledger transactions and holds: the only tables that hold points.
 
 Inserting a posting is the only way to change a balance: a trigger applies it to lot and wallet,
-and other triggers refuse everything else (`sql/protect.sql`). In the database every key begins with
+and other triggers refuse everything else (migration `0002_protect_ledger`). In the database every key begins with
 the member's id, so that the ledger can be distributed by member (docs/decisions/0003).
 """
 
 from django.db import models
 
+from loyalty.ledger.buckets import Bucket
 
-class Bucket(models.IntegerChoices):
-    """Where points of a lot are. The numbers are stored in postings and never change."""
 
-    ISSUED = 0, "issued"
-    PENDING = 1, "pending"
-    AVAILABLE = 2, "available"
-    HELD = 3, "held"
-    REDEEMED = 4, "redeemed"
-    EXPIRED = 5, "expired"
-    REVOKED = 6, "revoked"
-    DEBT = 7, "debt"
-    TRANSIT = 8, "transit"
+BUCKETS = [(bucket.value, bucket.name.lower()) for bucket in Bucket]
 
 
 class MemberState(models.Model):
@@ -204,8 +195,8 @@ class Posting(models.Model):
     seq = models.BigIntegerField(help_text="Counts the wallet's postings without gaps.")
     transaction_number = models.BigIntegerField()
     lot_number = models.BigIntegerField(null=True)
-    source = models.SmallIntegerField(choices=Bucket.choices)
-    destination = models.SmallIntegerField(choices=Bucket.choices)
+    source = models.SmallIntegerField(choices=BUCKETS)
+    destination = models.SmallIntegerField(choices=BUCKETS)
     amount = models.BigIntegerField()
     available_after = models.BigIntegerField()
     redemption_number = models.BigIntegerField(null=True)
@@ -222,7 +213,7 @@ class Posting(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(lot_number__isnull=False)
-                | models.Q(source=Bucket.DEBT, destination=Bucket.REVOKED),
+                | models.Q(source=Bucket.DEBT.value, destination=Bucket.REVOKED.value),
                 name="posting_of_a_lot",
             ),
         ]
@@ -243,7 +234,7 @@ class Hold(models.Model):
     """
 
     class State(models.TextChoices):
-        """One terminal state each, proved by `ledger_hold_settled`."""
+        """One terminal state each, proved by the constraint `hold_settled_in_full`."""
 
         OPEN = "open"
         CAPTURED = "captured"

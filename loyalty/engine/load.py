@@ -1,0 +1,301 @@
+"""The load: lock the members, then read all that the decisions need, in one pipeline.
+
+Lots are read in a later statement than the lock: read together with it they were stale
+(docs/decisions/0001). The statement that locks stands here once.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+
+from loyalty.engine.commands import Ask, Command, MemberRef, Read
+from loyalty.engine.session import MemberWork, OpenHold, Session
+from loyalty.http.auth import Principal
+from loyalty.ledger.rules import LotState, Use, WalletState
+from loyalty.programs.rules import PublishedProgram
+
+# How a reference becomes a member, in any statement with $1 the program and r(type, value).
+# ("order", "SCOPE/REF") is the member of a recorded order; without SCOPE its ref must be the only.
+MEMBER_OF = """(CASE r.type
+    WHEN 'id' THEN r.value::uuid
+    WHEN 'order' THEN (
+        SELECT CASE WHEN count(*) = 1 THEN min(c.member_id::text)::uuid END
+        FROM loyalty_orderclaim AS c
+        WHERE c.program_id = $1 AND c.ref = split_part(r.value, '/', 2)
+            AND split_part(r.value, '/', 1) IN ('', c.scope))
+    ELSE (
+        SELECT i.member_id FROM loyalty_identifier AS i
+        WHERE i.program_id = $1 AND i.type = r.type AND i.value = r.value)
+    END)"""
+
+CLAIM = """
+INSERT INTO loyalty_idempotencykey (client, key, request_hash, created_at)
+SELECT $1, r.key, r.hash, clock_timestamp()
+FROM unnest($2::text[], $3::bytea[]) AS r(key, hash) ORDER BY r.key
+ON CONFLICT DO NOTHING RETURNING key
+"""
+
+STORED = """
+SELECT key, request_hash, status, body FROM loyalty_idempotencykey
+WHERE client = $1 AND key = ANY($2::text[])
+"""
+
+LOCK = f"""
+SELECT s.member_id FROM unnest($2::text[], $3::text[]) AS r(type, value)
+JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF}
+WHERE s.program_id = $1
+ORDER BY s.member_id FOR NO KEY UPDATE OF s
+"""
+
+LOT_JSON = """json_build_object('number', l.number, 'pending', l.pending,
+    'available', l.available, 'held', l.held, 'active_at', l.active_at,
+    'expires_at', l.expires_at, 'origin', l.origin, 'order_number', l.order_number)"""
+
+# $4 and $5 are the window of the tier policy: its kind and its months (tiers/rules.window_start).
+MEMBERS = f"""
+WITH t AS MATERIALIZED (
+    SELECT clock_timestamp() AS now, p.id, p.version,
+        (clock_timestamp() AT TIME ZONE p.timezone)::date AS today, p.timezone
+    FROM loyalty_program AS p WHERE p.id = $1
+)
+SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.number_seq,
+    m.enrolled_at, w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq,
+    g.level, g.since, g.grace_until, v.start, a.spend, a.points, a.orders,
+    (SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
+     WHERE l.member_id = s.member_id AND l.available > 0 AND l.expires_at <= t.now),
+    (SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
+     WHERE l.member_id = s.member_id AND l.pending > 0 AND l.active_at <= t.now),
+    (SELECT json_agg(json_build_object('number', h.number, 'amount', h.amount,
+        'expires_at', h.expires_at,
+        'reward_stock', CASE WHEN d.counts THEN d.reward ELSE '' END,
+        'lots', (
+            SELECT json_agg(json_build_object('held_here', u.amount, 'lot', {LOT_JSON}))
+            FROM (
+                SELECT p.lot_number,
+                    sum(CASE WHEN p.destination = 3 THEN p.amount ELSE -p.amount END) AS amount
+                FROM loyalty_posting AS p
+                WHERE p.member_id = h.member_id AND p.redemption_number = h.number
+                    AND 3 IN (p.source, p.destination)
+                GROUP BY p.lot_number
+            ) AS u JOIN loyalty_lot AS l ON l.member_id = h.member_id AND l.number = u.lot_number
+            WHERE u.amount > 0)))
+     FROM loyalty_hold AS h
+     JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
+     WHERE h.member_id = s.member_id AND h.state = 'open' AND h.expires_at <= t.now)
+FROM t
+LEFT JOIN unnest($2::text[], $3::text[]) AS r(type, value) ON true
+LEFT JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
+LEFT JOIN loyalty_member AS m ON m.id = s.member_id
+LEFT JOIN loyalty_wallet AS w ON w.member_id = s.member_id AND w.currency = 1
+LEFT JOIN loyalty_membertier AS g ON g.member_id = s.member_id
+LEFT JOIN LATERAL (
+    SELECT CASE $4::text
+        WHEN 'rolling' THEN (t.today - make_interval(months => $5::int))::date + 1
+        WHEN 'calendar_year' THEN date_trunc('year', t.today::timestamp)::date
+        ELSE (e.day + make_interval(years => extract(year FROM age(t.today, e.day))::int))::date
+        END AS start
+    FROM (SELECT (m.enrolled_at AT TIME ZONE t.timezone)::date AS day) AS e
+) AS v ON true
+LEFT JOIN LATERAL (
+    SELECT sum(d.spend)::bigint AS spend, sum(d.points)::bigint AS points,
+        sum(d.orders)::bigint AS orders
+    FROM loyalty_activityday AS d WHERE d.member_id = s.member_id AND d.day >= v.start
+) AS a ON true
+"""
+
+LOTS_AT_FIRST = 100
+
+# A member's spendable lots in the order in which they pay; $4 limits how many are read.
+SPENDABLE = Read(
+    "spendable lots",
+    f"""
+SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
+    l.order_number
+FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(type, value, most, ord)
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_lot AS l
+    WHERE l.member_id = {MEMBER_OF} AND l.available > 0
+    ORDER BY l.expires_at, l.number LIMIT r.most
+) AS l
+""",
+    ("text", "text", "int"),
+)
+
+
+def spendable_lots(ref: MemberRef, *, most: int = LOTS_AT_FIRST) -> Ask:
+    """Ask for the lots with which a member can pay, soonest expiry first."""
+    return Ask(SPENDABLE, (*ref, most))
+
+
+class Loaded:
+    """The answers of one load pipeline, still as rows."""
+
+    __slots__ = ("asks", "claimed", "members", "stored")
+
+    def __init__(self) -> None:
+        self.claimed: set[str] = set()
+        self.stored: dict[str, tuple[bytes, int | None, str | None]] = {}
+        self.members: list[tuple[Any, ...]] = []
+        self.asks: dict[Ask, list[tuple[Any, ...]]] = {}
+
+
+def cursor(connection: psycopg.Connection[Any]) -> psycopg.RawCursor[Any]:
+    """Open a cursor that binds on the server, so that statements are prepared once."""
+    return psycopg.RawCursor(connection)
+
+
+def collect_asks(
+    commands: Sequence[Command], program: PublishedProgram, *, all_lots: bool
+) -> dict[Read, list[Ask]]:
+    """Gather the questions of all commands, each once, by read."""
+    found: dict[Read, dict[Ask, None]] = {}
+    for command in commands:
+        for ask in command.kind.asks(command.payload, program):
+            found.setdefault(ask.read, {})[ask] = None
+        ref = command.kind.member(command.payload)
+        if all_lots and ref is not None:
+            found.setdefault(SPENDABLE, {})[spendable_lots(ref, most=2_000_000_000)] = None
+    ordered = sorted(found, key=lambda read: (read.rank, read.name))
+    return {read: list(found[read]) for read in ordered}
+
+
+def send_asks(
+    connection: psycopg.Connection[Any], program_id: int, asks: dict[Read, list[Ask]]
+) -> list[tuple[list[Ask], psycopg.RawCursor[Any]]]:
+    """Queue one statement per read in the open pipeline."""
+    sent = []
+    for read, questions in asks.items():
+        columns = [list(column) for column in zip(*(ask.args for ask in questions), strict=True)]
+        one = cursor(connection)
+        one.execute(read.sql, [program_id, *columns])
+        sent.append((questions, one))
+    return sent
+
+
+def gather(sent: Iterable[tuple[list[Ask], psycopg.RawCursor[Any]]]) -> dict[Ask, list[Any]]:
+    """Sort the rows found to their questions by the number in front."""
+    found: dict[Ask, list[Any]] = {}
+    for questions, one in sent:
+        for ask in questions:
+            found[ask] = []
+        for row in one.fetchall():
+            found[questions[row[0] - 1]].append(row[1:])
+    return found
+
+
+def tier_window(program: PublishedProgram) -> tuple[str, int]:
+    """Give the kind and the months of the program's qualifying window."""
+    if program.tiers is None:
+        return "rolling", 12
+    return program.tiers.window, program.tiers.rolling_months
+
+
+def build_session(
+    loaded: Loaded, *, program: PublishedProgram, principal: Principal, now: datetime
+) -> Session:
+    """Make members and answers of the rows that were read."""
+    session = Session(program=program, principal=principal, now=now)
+    for row in loaded.members:
+        if row[4] is None:
+            continue
+        ref = (row[2], row[3])
+        known = session.works.get(row[4])
+        if known is None:
+            session.add_member(build_member(session, row), [ref])
+        else:
+            session.members[ref] = known
+    for ask, rows in loaded.asks.items():
+        if ask.read is SPENDABLE:
+            _take_spendable(session, ask, rows)
+        else:
+            session.remember(ask, rows)
+    return session
+
+
+def build_member(session: Session, row: tuple[Any, ...]) -> MemberWork:
+    """Make one member of a row of MEMBERS."""
+    work = MemberWork(
+        session,
+        member_id=row[4],
+        status=row[5],
+        event_seq=row[6],
+        number_seq=row[7],
+        enrolled_at=row[8],
+        wallet=WalletState(*row[9:15]),
+    )
+    _set_tier(work, row)
+    for found in (row[22], row[23]):
+        work.add_lots([lot_of(lot) for lot in _json(found)])
+    for hold in _json(row[24]):
+        work.due_holds.append(_hold_of(work, hold))
+    return work
+
+
+def _set_tier(work: MemberWork, row: tuple[Any, ...]) -> None:
+    tiers = work.program.tiers
+    if tiers is None:
+        return
+    work.level = row[15] or tiers.levels[0].code
+    work.level_since = row[16] or work.enrolled_at
+    work.grace_until = row[17]
+    work.window_start = row[18]
+    by = {"spend": row[19], "points": row[20], "orders": row[21]}
+    work.metric = by[tiers.qualify_by] or 0
+
+
+def _json(found: Any) -> list[dict[str, Any]]:
+    if found is None:
+        return []
+    return orjson.loads(found) if isinstance(found, str | bytes) else found
+
+
+def lot_of(found: dict[str, Any]) -> LotState:
+    """Make a lot of its JSON object (LOT_JSON)."""
+    ends = found["expires_at"]
+    return LotState(
+        number=found["number"],
+        active_at=datetime.fromisoformat(found["active_at"]),
+        expires_at=datetime.fromisoformat(ends) if ends else None,
+        pending=found["pending"],
+        available=found["available"],
+        held=found["held"],
+        origin=found["origin"],
+        order_number=found["order_number"],
+    )
+
+
+def _hold_of(work: MemberWork, found: dict[str, Any]) -> OpenHold:
+    parts = found["lots"] or []
+    work.add_lots([lot_of(part["lot"]) for part in parts])
+    return OpenHold(
+        number=found["number"],
+        amount=found["amount"],
+        expires_at=datetime.fromisoformat(found["expires_at"]),
+        uses=[Use(part["lot"]["number"], part["held_here"]) for part in parts],
+        reward_stock=found["reward_stock"],
+    )
+
+
+def _take_spendable(session: Session, ask: Ask, rows: list[tuple[Any, ...]]) -> None:
+    type_, value, most = ask.args
+    work = session.members.get((type_, value))
+    if work is None:
+        return
+    work.add_lots([LotState(*row) for row in rows])
+    work.books.complete = work.books.complete or len(rows) < most
+
+
+def member_refs(commands: Sequence[Command]) -> list[MemberRef]:
+    """List the references of the members that these commands lock, each once."""
+    refs = dict.fromkeys(command.kind.member(command.payload) for command in commands)
+    return [ref for ref in refs if ref is not None]
+
+
+def member_id_of(session: Session, ref: MemberRef) -> UUID | None:
+    """Give the id of a loaded member, or None."""
+    work = session.members.get(ref)
+    return work.member_id if work else None

@@ -1,0 +1,306 @@
+"""Run commands: load, decide, write, and do it again where somebody was faster.
+
+The whole way of every change, from one earn at a till to a thousand in a batch: one pipeline that
+begins, claims the idempotency keys, locks and reads; pure decisions; one statement that writes
+everything, and the commit (docs/decisions/0001).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import psycopg
+import structlog
+from django.db import connection as django_connection
+from django.db import utils as django_errors
+from psycopg import errors as pg
+
+from loyalty.engine.commands import Answer, Command, Decision
+from loyalty.engine.load import (
+    CLAIM,
+    LOCK,
+    MEMBERS,
+    STORED,
+    Loaded,
+    build_session,
+    collect_asks,
+    cursor,
+    gather,
+    member_refs,
+    send_asks,
+    tier_window,
+)
+from loyalty.engine.session import Session
+from loyalty.engine.tables import KEY_ANSWER, KEY_DROP, Rows, write_statement
+from loyalty.engine.upkeep import settle_due
+from loyalty.errors import (
+    DatabaseUnavailable,
+    IdempotencyKeyReused,
+    LoyaltyError,
+    Overloaded,
+    RequestInProgress,
+)
+from loyalty.http.auth import Principal
+from loyalty.http.problems import problem_bytes
+from loyalty.ledger.rules import LotsMissing
+from loyalty.programs.rules import PublishedProgram
+from loyalty.programs.selectors import published_program
+
+log = structlog.get_logger(__name__)
+
+TRIES = 4
+RETRIED = (
+    pg.SerializationFailure,
+    pg.DeadlockDetected,
+    pg.LockNotAvailable,
+    pg.UniqueViolation,
+)
+
+_known_versions: dict[int, int] = {}
+
+
+class _Again(Exception):
+    """What was read shows a newer program or another member: roll back and do it again."""
+
+
+class _ConnectionStale(Exception):
+    """The connection was dead before anything was sent on it that could have been committed."""
+
+
+def run(
+    commands: Sequence[Command], *, principal: Principal, preview: bool = False
+) -> list[Answer]:
+    """Run commands of one program in their order and give their answers in that order.
+
+    Commands of one member take effect one after another, each seeing the earlier ones. All
+    effects are committed together, each under its idempotency key, or none is.
+
+    Args:
+        preview: Decide, and write nothing.
+
+    Raises:
+        RequestInProgress: Another request holds one of the keys for more than 2 seconds.
+        Overloaded: Others were faster too often, or no connection is free.
+        DatabaseUnavailable: The connection broke; with the same key it can be tried again.
+    """
+    all_lots = False
+    reconnects = 1
+    tries = TRIES
+    while tries:
+        tries -= 1
+        try:
+            with _errors_named():
+                return _Run(commands, principal, preview=preview, all_lots=all_lots).go()
+        except LotsMissing:
+            all_lots = True
+        except _Again:
+            pass
+        except _ConnectionStale as stale:
+            django_connection.close()
+            if not reconnects:
+                raise DatabaseUnavailable() from stale
+            reconnects -= 1
+        except RETRIED as conflict:
+            log.info("command_retried", sqlstate=conflict.sqlstate, tries_left=tries)
+    raise Overloaded("Other requests were faster too often; try again with the same key.")
+
+
+@contextmanager
+def _errors_named() -> Iterator[None]:
+    """Turn what a broken or missing connection raises into our own errors."""
+    try:
+        yield
+    except RETRIED:
+        raise
+    except (psycopg.OperationalError, django_errors.OperationalError) as broken:
+        django_connection.close()
+        if "PoolTimeout" in (type(broken).__name__, type(broken.__cause__).__name__):
+            raise Overloaded() from broken
+        raise DatabaseUnavailable() from broken
+
+
+def known_program(program_id: int) -> PublishedProgram:
+    """Give the program at the newest version that this process has seen; asks nobody."""
+    version = _known_versions.get(program_id)
+    program = published_program(program_id, version=version)
+    _known_versions[program_id] = program.version
+    return program
+
+
+def connect() -> psycopg.Connection[Any]:
+    """Give Django's connection for pipelines of our own.
+
+    Raises:
+        RuntimeError: A transaction is open already; a command must begin and commit its own.
+    """
+    if django_connection.in_atomic_block:
+        raise RuntimeError("A command cannot run inside a transaction.atomic() block.")
+    django_connection.ensure_connection()
+    raw: psycopg.Connection[Any] = django_connection.connection
+    return raw
+
+
+class _Run:
+    """One attempt at running some commands."""
+
+    def __init__(
+        self,
+        commands: Sequence[Command],
+        principal: Principal,
+        *,
+        preview: bool,
+        all_lots: bool,
+    ) -> None:
+        self.commands = commands
+        self.principal = principal
+        self.preview = preview
+        self.all_lots = all_lots
+        self.program = known_program(principal.program_id)
+        self.connection = connect()
+        self.answers: dict[str, tuple[bytes, Answer]] = {}
+        self.key_rows: Rows = Rows()
+
+    def go(self) -> list[Answer]:
+        """Load, decide and write; leave no transaction open, whatever happens."""
+        try:
+            loaded = self.load()
+            session = self.session(loaded)
+            answers = [self.answer(session, loaded, command) for command in self.commands]
+            self.write(session)
+        except BaseException:
+            self.rollback()
+            raise
+        return answers
+
+    def rollback(self) -> None:
+        """End the transaction without a trace, unless the connection is gone anyway."""
+        if self.connection.closed:
+            return
+        if self.connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            self.connection.execute("ROLLBACK")
+
+    def load(self) -> Loaded:
+        """Send the load pipeline and fetch what it found: one round trip."""
+        keys = {c.key: c.request_hash for c in self.commands if c.key and not self.preview}
+        refs = member_refs(self.commands)
+        types, values = [ref[0] for ref in refs], [ref[1] for ref in refs]
+        program_id = self.program.id
+        claim, stored, lock, members = (cursor(self.connection) for _ in range(4))
+        asks = collect_asks(self.commands, self.program, all_lots=self.all_lots)
+        try:
+            with self.connection.pipeline():
+                self.connection.execute("BEGIN")
+                if keys:
+                    owner = self.principal.key_id
+                    claim.execute(CLAIM, [owner, list(keys), list(keys.values())])
+                    stored.execute(STORED, [owner, list(keys)])
+                if refs:
+                    lock.execute(LOCK, [program_id, types, values])
+                members.execute(
+                    MEMBERS, [program_id, types, values, *tier_window(self.program)]
+                )
+                sent = send_asks(self.connection, program_id, asks)
+        except pg.LockNotAvailable:
+            if keys and claim.statusmessage is None:
+                raise RequestInProgress() from None
+            raise
+        except psycopg.OperationalError as broken:
+            if self.connection.closed:
+                raise _ConnectionStale from broken
+            raise
+        loaded = Loaded()
+        if keys:
+            loaded.claimed = {row[0] for row in claim.fetchall()}
+            loaded.stored = {row[0]: (bytes(row[1]), row[2], row[3]) for row in stored.fetchall()}
+        loaded.members = members.fetchall()
+        loaded.asks = gather(sent)
+        self._check_members(loaded, {row[0] for row in lock.fetchall()} if refs else set())
+        return loaded
+
+    def _check_members(self, loaded: Loaded, locked: set[Any]) -> None:
+        if any(row[4] is not None and row[4] not in locked for row in loaded.members):
+            raise _Again
+
+    def session(self, loaded: Loaded) -> Session:
+        """Make a session of what was loaded, under the version of the program that is live.
+
+        Raises:
+            _Again: This process is behind; it has the newer version now.
+        """
+        now, version = loaded.members[0][:2]
+        if version != self.program.version:
+            self.rollback()
+            _known_versions[self.program.id] = version
+            raise _Again
+        session = build_session(loaded, program=self.program, principal=self.principal, now=now)
+        session.request_id = self.commands[0].request_id
+        for work in session.works.values():
+            settle_due(work)
+        return session
+
+    def answer(self, session: Session, loaded: Loaded, command: Command) -> Answer:
+        """Give the answer that the key already has, or decide."""
+        key = command.key
+        if key is None or self.preview:
+            return self._decide(session, command)[0]
+        earlier = self.answers.get(key)
+        if earlier is None and key not in loaded.claimed:
+            request_hash, status, body = loaded.stored[key]
+            earlier = (request_hash, Answer(status or 500, (body or "").encode(), replayed=True))
+        if earlier is not None:
+            return self._replay(earlier, command)
+        answer, stored = self._decide(session, command)
+        self._keep(key, answer, stored=stored)
+        if stored:
+            replay = Answer(answer.status, answer.body, replayed=True)
+            self.answers[key] = (command.request_hash, replay)
+        return answer
+
+    def _replay(self, earlier: tuple[bytes, Answer], command: Command) -> Answer:
+        if earlier[0] != command.request_hash:
+            error = IdempotencyKeyReused()
+            return Answer(error.status, problem_bytes(error, command.request_id))
+        return earlier[1]
+
+    def _keep(self, key: str, answer: Answer, *, stored: bool) -> None:
+        if not stored:
+            self.key_rows.put(KEY_DROP, {"client": self.principal.key_id, "key": key})
+            return
+        self.key_rows.put(
+            KEY_ANSWER,
+            {
+                "client": self.principal.key_id,
+                "key": key,
+                "status": answer.status,
+                "body": answer.body.decode(),
+            },
+        )
+
+    def _decide(self, session: Session, command: Command) -> tuple[Answer, bool]:
+        ref = command.kind.member(command.payload)
+        work = session.members.get(ref) if ref else None
+        session.request_id = command.request_id
+        try:
+            status, body = command.kind.decide(session, Decision(command, work))
+        except LoyaltyError as error:
+            return Answer(error.status, problem_bytes(error, command.request_id)), error.stored
+        if work is not None:
+            work.touched = True
+        return Answer(status, orjson.dumps(body)), True
+
+    def write(self, session: Session) -> None:
+        """Write all rows in one statement and commit: the second round trip."""
+        rows = self.key_rows
+        for work in session.works.values():
+            if work.touched:
+                rows.extend(work.flush())
+        tables = rows.items()
+        if self.preview or not any(table is not KEY_DROP for table, _ in tables):
+            self.connection.execute("ROLLBACK")
+            return
+        statement = write_statement(tuple(table for table, _ in tables))
+        parameters = [orjson.dumps(found).decode() for _, found in tables]
+        with self.connection.pipeline():
+            cursor(self.connection).execute(statement, parameters)
+            self.connection.execute("COMMIT")

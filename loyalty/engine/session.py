@@ -1,0 +1,312 @@
+"""What was loaded for one run, and what its commands have decided so far."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.tables import (
+    EMPTY_LOT,
+    HOLD,
+    LEDGER_TRANSACTION,
+    LOT,
+    MEMBER_STATE,
+    NEW_MEMBER_STATE,
+    NEW_WALLET,
+    OUTBOX_EVENT,
+    POSTING,
+    Rows,
+)
+from loyalty.http.auth import Principal
+from loyalty.http.ids import public_id
+from loyalty.ledger.rules import Books, LotState, Use, WalletState
+from loyalty.programs.rules import PublishedProgram
+
+CURRENCY = 1
+"""The one point currency; the tables are ready for more."""
+
+
+class OpenHold:
+    """A hold that is still open, with what it holds of which lot."""
+
+    __slots__ = (
+        "amount",
+        "captured",
+        "expires_at",
+        "number",
+        "released",
+        "reward_stock",
+        "uses",
+    )
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        amount: int,
+        expires_at: datetime,
+        uses: Sequence[Use],
+        reward_stock: str = "",
+    ) -> None:
+        self.reward_stock = reward_stock
+        self.number = number
+        self.amount = amount
+        self.captured = 0
+        self.released = 0
+        self.expires_at = expires_at
+        self.uses = uses
+
+
+class MemberWork:
+    """One locked member: as loaded, then as decided.
+
+    Commands change it in their order, so that each sees what the earlier ones did. Its rows are
+    written only if one of them succeeded (`touched`).
+
+    Attributes:
+        metric: The qualifying metric in the window that starts at `window_start`.
+        due_holds: Open holds past their time.
+        lapsed: Numbers of the holds that lapsed in this run.
+    """
+
+    def __init__(
+        self,
+        session: "Session",
+        *,
+        member_id: UUID,
+        status: str,
+        event_seq: int,
+        number_seq: int,
+        enrolled_at: datetime,
+        wallet: WalletState,
+        is_new: bool = False,
+    ) -> None:
+        self.session = session
+        self.member_id = member_id
+        self.status = status
+        self.event_seq = event_seq
+        self.number_seq = number_seq
+        self.enrolled_at = enrolled_at
+        self.books = Books(wallet)
+        self.is_new = is_new
+        self.level = ""
+        self.level_since: datetime = enrolled_at
+        self.grace_until: datetime | None = None
+        self.metric = 0
+        self.window_start = date.min
+        self.due_holds: list[OpenHold] = []
+        self.lapsed: set[int] = set()
+        self.rows = Rows()
+        self.touched = False
+
+    @property
+    def program(self) -> PublishedProgram:
+        """The program as published at the version under which this is decided."""
+        return self.session.program
+
+    @property
+    def now(self) -> datetime:
+        """The moment of the decision, read from PostgreSQL after the lock."""
+        return self.session.now
+
+    def next_number(self) -> int:
+        """Draw the member's next number, for a row of any of their tables."""
+        self.number_seq += 1
+        return self.number_seq
+
+    def public_id(self, number: int) -> str:
+        """Give the opaque id of one of the member's rows; it carries the member in it."""
+        return public_id(self.member_id, number)
+
+    def transaction(
+        self,
+        kind: str,
+        *,
+        number: int,
+        points: int,
+        occurred_at: datetime | None = None,
+        source_ref: str = "",
+        reason: str = "",
+        store: str = "",
+        order_number: int | None = None,
+        redemption_number: int | None = None,
+        reverses: int | None = None,
+        explanation: dict[str, Any] | None = None,
+    ) -> None:
+        """Add a ledger transaction: why its postings happened."""
+        principal = self.session.principal
+        self.rows.put(
+            LEDGER_TRANSACTION,
+            {
+                "member_id": self.member_id,
+                "number": number,
+                "program_id": self.program.id,
+                "program_version": self.program.version,
+                "kind": kind,
+                "points": points,
+                "source": principal.source,
+                "source_ref": source_ref,
+                "actor": principal.name,
+                "reason": reason,
+                "store": store,
+                "order_number": order_number,
+                "redemption_number": redemption_number,
+                "reverses": reverses,
+                "request_id": self.session.request_id,
+                "occurred_at": occurred_at or self.now,
+                "recorded_at": self.now,
+                "explanation": explanation or {},
+            },
+        )
+
+    def event(
+        self,
+        type_: str,
+        data: dict[str, Any],
+        *,
+        kind: str,
+        order: str | None = None,
+        rules: Sequence[str] = (),
+        occurred_at: datetime | None = None,
+    ) -> None:
+        """Add one outbox row, with the balances as they are at this point of the command."""
+        self.event_seq += 1
+        self.rows.put(
+            OUTBOX_EVENT,
+            {
+                "member_id": self.member_id,
+                "sequence": self.event_seq,
+                "program_id": self.program.id,
+                "type": type_,
+                "version": 1,
+                "occurred_at": occurred_at or self.now,
+                "recorded_at": self.now,
+                "cause": {
+                    "kind": kind,
+                    "order": order,
+                    "rules": list(rules),
+                    "actor": self.session.principal.name,
+                    "request_id": self.session.request_id,
+                },
+                "balances": self.books.wallet.as_balance(),
+                "data": data,
+            },
+        )
+
+    def put_hold(self, hold: OpenHold, state: str) -> None:
+        """Write a hold's row in this state."""
+        self.rows.put(
+            HOLD,
+            {
+                "member_id": self.member_id,
+                "number": hold.number,
+                "program_id": self.program.id,
+                "amount": hold.amount,
+                "captured": hold.captured,
+                "released": hold.released,
+                "state": state,
+                "expires_at": hold.expires_at,
+            },
+        )
+
+    def add_lots(self, lots: Sequence[LotState]) -> None:
+        """Take lots that were read into the books, unless they are there already."""
+        for lot in lots:
+            self.books.lots.setdefault(lot.number, lot)
+
+    def flush(self) -> Rows:
+        """Give all rows to write: what commands put, and the books' new lots and postings."""
+        member = self.member_id
+        if self.is_new:
+            self._flush_new()
+        else:
+            self.rows.put(
+                MEMBER_STATE,
+                {
+                    "member_id": member,
+                    "status": self.status,
+                    "event_seq": self.event_seq,
+                    "number_seq": self.number_seq,
+                },
+            )
+        for lot in self.books.new_lots:
+            self.rows.put(
+                LOT,
+                {
+                    "member_id": member,
+                    "number": lot.number,
+                    "program_id": self.program.id,
+                    "currency": CURRENCY,
+                    "active_at": lot.active_at,
+                    "expires_at": lot.expires_at,
+                    "origin": lot.origin,
+                    "order_number": lot.order_number,
+                    **EMPTY_LOT,
+                },
+            )
+        for posting in self.books.postings:
+            row: dict[str, Any] = posting._asdict()
+            row["member_id"] = member
+            row["currency"] = CURRENCY
+            row["posted_at"] = self.now
+            self.rows.put(POSTING, row)
+        return self.rows
+
+    def _flush_new(self) -> None:
+        self.rows.put(
+            NEW_MEMBER_STATE,
+            {
+                "member_id": self.member_id,
+                "program_id": self.program.id,
+                "status": self.status,
+                "event_seq": self.event_seq,
+                "number_seq": self.number_seq,
+            },
+        )
+        self.rows.put(
+            NEW_WALLET,
+            {
+                "member_id": self.member_id,
+                "currency": CURRENCY,
+                "pending": 0,
+                "available": 0,
+                "held": 0,
+                "debt": 0,
+                "lifetime_earned": 0,
+                "seq": 0,
+            },
+        )
+
+
+class Session:
+    """One run: its caller, its program, its moment, its members and what its reads found.
+
+    Attributes:
+        members: By the reference with which a command names them.
+        rows: Rows that belong to no member of the run.
+    """
+
+    def __init__(self, *, program: PublishedProgram, principal: Principal, now: datetime) -> None:
+        self.program = program
+        self.principal = principal
+        self.now = now
+        self.members: dict[MemberRef, MemberWork] = {}
+        self.works: dict[UUID, MemberWork] = {}
+        self.request_id = ""
+        self._found: dict[tuple[Read, tuple[Any, ...]], Any] = {}
+
+    def add_member(self, work: MemberWork, refs: Sequence[MemberRef]) -> None:
+        """Make a member known under these references and under its id."""
+        self.works[work.member_id] = work
+        self.members[("id", str(work.member_id))] = work
+        for ref in refs:
+            self.members[ref] = work
+
+    def found(self, ask: Ask) -> Any:
+        """Give what a read found for this question: a list of rows, without their number."""
+        return self._found.get((ask.read, ask.args), [])
+
+    def remember(self, ask: Ask, rows: Any) -> None:
+        """Set what later commands of this run find for the question."""
+        self._found[(ask.read, ask.args)] = rows

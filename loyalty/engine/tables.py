@@ -1,0 +1,327 @@
+"""What the write statement may write: one entry per table, rows given as JSON.
+
+Every row of every outcome goes into one statement. Its text depends only on which tables have
+rows, so that a process prepares a handful of statements and uses them for ever.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One table that commands write, and how.
+
+    Attributes:
+        name: Name of the table in the database.
+        columns: SQL type by column, as in the rows.
+        key: Columns that name a row, where later rows of the same command replace earlier ones;
+            empty where rows are only added.
+        tail: What follows the insert, such as an ON CONFLICT clause.
+        update: A whole UPDATE to use instead of the insert; `{rows}` stands for the rows.
+        add: Columns whose values are added up where rows have the same key.
+        order_by: Column by which rows are inserted, where defaults must be drawn in order.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...] = ()
+    tail: str = ""
+    update: str = ""
+    add: tuple[str, ...] = ()
+    order_by: str = ""
+
+    def statement(self, parameter: int) -> str:
+        """Give the SQL of this table with its rows in parameter number `parameter`."""
+        types = ", ".join(f"{column} {type_}" for column, type_ in self.columns.items())
+        rows = f"json_to_recordset(${parameter}::json) AS r({types})"
+        if self.update:
+            return self.update.replace("{rows}", rows)
+        names = ", ".join(self.columns)
+        order = f" ORDER BY {self.order_by}" if self.order_by else ""
+        return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {rows}{order} {self.tail}"
+
+
+@lru_cache(maxsize=256)
+def write_statement(tables: tuple[Table, ...]) -> str:
+    """Compose the one statement that writes rows of these tables (parameters in their order)."""
+    parts = [f"w{n} AS ({table.statement(n)})" for n, table in enumerate(tables, 1)]
+    return "WITH " + ",\n".join(parts) + "\nSELECT 1"
+
+
+class Rows:
+    """The rows that a command decided to write, by table."""
+
+    __slots__ = ("_added", "_keyed")
+
+    def __init__(self) -> None:
+        self._added: dict[Table, list[dict[str, Any]]] = {}
+        self._keyed: dict[Table, dict[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def put(self, table: Table, row: dict[str, Any]) -> None:
+        """Add a row; in a table with a key it replaces or adds to the one with its key."""
+        if not table.key:
+            self._added.setdefault(table, []).append(row)
+            return
+        keyed = self._keyed.setdefault(table, {})
+        key = tuple(row[column] for column in table.key)
+        earlier = keyed.get(key)
+        if earlier is None or not table.add:
+            keyed[key] = row
+            return
+        for column in table.add:
+            earlier[column] += row[column]
+
+    def extend(self, other: "Rows") -> None:
+        """Take over all rows of another collection."""
+        for table, rows in other.items():
+            for row in rows:
+                self.put(table, row)
+
+    def items(self) -> list[tuple[Table, list[dict[str, Any]]]]:
+        """List tables with their rows, in an order that is the same for the same tables."""
+        found = [(table, rows) for table, rows in self._added.items()]
+        found += [(table, list(rows.values())) for table, rows in self._keyed.items()]
+        return sorted(found, key=lambda item: item[0].name)
+
+
+KEY_ANSWER = Table(
+    "loyalty_idempotencykey",
+    {"client": "bigint", "key": "text", "status": "smallint", "body": "text"},
+    update=(
+        "UPDATE loyalty_idempotencykey AS k SET status = r.status, body = r.body FROM {rows}"
+        " WHERE k.client = r.client AND k.key = r.key"
+    ),
+)
+
+KEY_DROP = Table(
+    "loyalty_idempotencykey",
+    {"client": "bigint", "key": "text"},
+    update=(
+        "DELETE FROM loyalty_idempotencykey AS k USING {rows}"
+        " WHERE k.client = r.client AND k.key = r.key"
+    ),
+)
+
+MEMBER_STATE = Table(
+    "loyalty_memberstate",
+    {"member_id": "uuid", "status": "text", "event_seq": "bigint", "number_seq": "bigint"},
+    key=("member_id",),
+    update=(
+        "UPDATE loyalty_memberstate AS s SET status = r.status, event_seq = r.event_seq,"
+        " number_seq = r.number_seq FROM {rows} WHERE s.member_id = r.member_id"
+    ),
+)
+
+NEW_MEMBER_STATE = Table(
+    "loyalty_memberstate",
+    {
+        "member_id": "uuid",
+        "program_id": "int",
+        "status": "text",
+        "event_seq": "bigint",
+        "number_seq": "bigint",
+    },
+)
+
+NEW_WALLET = Table(
+    "loyalty_wallet",
+    {
+        "member_id": "uuid",
+        "currency": "smallint",
+        "pending": "bigint",
+        "available": "bigint",
+        "held": "bigint",
+        "debt": "bigint",
+        "lifetime_earned": "bigint",
+        "seq": "bigint",
+    },
+)
+
+LEDGER_TRANSACTION = Table(
+    "loyalty_ledgertransaction",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "program_id": "int",
+        "program_version": "int",
+        "kind": "text",
+        "points": "bigint",
+        "source": "text",
+        "source_ref": "text",
+        "actor": "text",
+        "reason": "text",
+        "store": "text",
+        "order_number": "bigint",
+        "redemption_number": "bigint",
+        "reverses": "bigint",
+        "request_id": "text",
+        "occurred_at": "timestamptz",
+        "recorded_at": "timestamptz",
+        "explanation": "jsonb",
+    },
+)
+
+LOT = Table(
+    "loyalty_lot",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "program_id": "int",
+        "currency": "smallint",
+        "granted": "bigint",
+        "pending": "bigint",
+        "available": "bigint",
+        "held": "bigint",
+        "redeemed": "bigint",
+        "expired": "bigint",
+        "revoked": "bigint",
+        "settled": "bigint",
+        "moved": "bigint",
+        "active_at": "timestamptz",
+        "expires_at": "timestamptz",
+        "origin": "bigint",
+        "order_number": "bigint",
+    },
+)
+
+EMPTY_LOT = dict.fromkeys(
+    (
+        "granted",
+        "pending",
+        "available",
+        "held",
+        "redeemed",
+        "expired",
+        "revoked",
+        "settled",
+        "moved",
+    ),
+    0,
+)
+
+POSTING = Table(
+    "loyalty_posting",
+    {
+        "member_id": "uuid",
+        "currency": "smallint",
+        "seq": "bigint",
+        "transaction_number": "bigint",
+        "lot_number": "bigint",
+        "source": "smallint",
+        "destination": "smallint",
+        "amount": "bigint",
+        "available_after": "bigint",
+        "redemption_number": "bigint",
+        "posted_at": "timestamptz",
+    },
+)
+
+HOLD = Table(
+    "loyalty_hold",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "program_id": "int",
+        "amount": "bigint",
+        "captured": "bigint",
+        "released": "bigint",
+        "state": "text",
+        "expires_at": "timestamptz",
+    },
+    key=("member_id", "number"),
+    tail=(
+        "ON CONFLICT (member_id, number) DO UPDATE SET captured = excluded.captured,"
+        " released = excluded.released, state = excluded.state"
+    ),
+)
+
+OUTBOX_EVENT = Table(
+    "loyalty_outboxevent",
+    {
+        "member_id": "uuid",
+        "sequence": "bigint",
+        "program_id": "int",
+        "type": "text",
+        "version": "smallint",
+        "occurred_at": "timestamptz",
+        "recorded_at": "timestamptz",
+        "cause": "jsonb",
+        "balances": "jsonb",
+        "data": "jsonb",
+    },
+    order_by="sequence",
+)
+
+MEMBER_TIER = Table(
+    "loyalty_membertier",
+    {
+        "member_id": "uuid",
+        "program_id": "int",
+        "level": "text",
+        "since": "timestamptz",
+        "grace_until": "timestamptz",
+    },
+    key=("member_id",),
+    tail=(
+        "ON CONFLICT (member_id) DO UPDATE SET level = excluded.level, since = excluded.since,"
+        " grace_until = excluded.grace_until"
+    ),
+)
+
+TIER_CHANGE = Table(
+    "loyalty_tierchange",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "from_level": "text",
+        "to_level": "text",
+        "reason": "text",
+        "metric": "bigint",
+        "program_version": "int",
+        "changed_at": "timestamptz",
+    },
+)
+
+ACTIVITY_DAY = Table(
+    "loyalty_activityday",
+    {"member_id": "uuid", "day": "date", "spend": "bigint", "points": "bigint", "orders": "int"},
+    key=("member_id", "day"),
+    add=("spend", "points", "orders"),
+    tail=(
+        "ON CONFLICT (member_id, day) DO UPDATE SET"
+        " spend = loyalty_activityday.spend + excluded.spend,"
+        " points = loyalty_activityday.points + excluded.points,"
+        " orders = loyalty_activityday.orders + excluded.orders"
+    ),
+)
+
+REDEMPTION_STATE = Table(
+    "loyalty_redemption",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "state": "text",
+        "counts": "boolean",
+        "updated_at": "timestamptz",
+    },
+    key=("member_id", "number"),
+    update=(
+        "UPDATE loyalty_redemption AS d SET state = r.state, counts = r.counts,"
+        " updated_at = r.updated_at FROM {rows}"
+        " WHERE d.member_id = r.member_id AND d.number = r.number"
+    ),
+)
+
+STOCK = Table(
+    "loyalty_rewardstock",
+    {"program_id": "int", "reward": "text", "taken": "int"},
+    key=("program_id", "reward"),
+    add=("taken",),
+    update=(
+        "UPDATE loyalty_rewardstock AS s SET remaining = s.remaining - r.taken FROM {rows}"
+        " WHERE s.program_id = r.program_id AND s.reward = r.reward"
+    ),
+)

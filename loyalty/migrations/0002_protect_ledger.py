@@ -1,0 +1,199 @@
+"""Keys that begin with the member, the trigger that applies postings, and what it forbids.
+
+PostgreSQL itself keeps the books: inserting a posting is the only way to change a balance, and
+nothing that happened can be changed or removed (docs/ledger.md, docs/decisions/0003).
+"""
+
+from django.db import migrations
+
+# Django's models keep a single `id` where the admin needs one; the database's keys begin with the
+# member, so that the ledger can be distributed by member one day.
+KEYS = """
+ALTER TABLE loyalty_ledgertransaction DROP CONSTRAINT loyalty_ledgertransaction_pkey,
+    ADD PRIMARY KEY (member_id, number);
+CREATE INDEX ledgertransaction_id ON loyalty_ledgertransaction (id);
+ALTER TABLE loyalty_redemption DROP CONSTRAINT loyalty_redemption_pkey,
+    ADD PRIMARY KEY (member_id, number);
+CREATE INDEX redemption_id ON loyalty_redemption (id);
+ALTER TABLE loyalty_order DROP CONSTRAINT loyalty_order_pkey,
+    ADD PRIMARY KEY (member_id, number);
+CREATE INDEX order_id ON loyalty_order (id);
+ALTER TABLE loyalty_outboxevent DROP CONSTRAINT loyalty_outboxevent_pkey,
+    ADD PRIMARY KEY (member_id, sequence);
+
+ALTER TABLE loyalty_memberstate ADD CONSTRAINT memberstate_member
+    FOREIGN KEY (member_id) REFERENCES loyalty_member (id);
+ALTER TABLE loyalty_wallet ADD CONSTRAINT wallet_member
+    FOREIGN KEY (member_id) REFERENCES loyalty_memberstate (member_id);
+ALTER TABLE loyalty_ledgertransaction ADD CONSTRAINT ledgertransaction_member
+    FOREIGN KEY (member_id) REFERENCES loyalty_memberstate (member_id);
+ALTER TABLE loyalty_lot ADD CONSTRAINT lot_wallet
+    FOREIGN KEY (member_id, currency) REFERENCES loyalty_wallet (member_id, currency);
+ALTER TABLE loyalty_lot ADD CONSTRAINT lot_origin
+    FOREIGN KEY (member_id, origin) REFERENCES loyalty_lot (member_id, number);
+ALTER TABLE loyalty_posting ADD CONSTRAINT posting_transaction
+    FOREIGN KEY (member_id, transaction_number)
+    REFERENCES loyalty_ledgertransaction (member_id, number);
+ALTER TABLE loyalty_posting ADD CONSTRAINT posting_lot
+    FOREIGN KEY (member_id, lot_number) REFERENCES loyalty_lot (member_id, number);
+ALTER TABLE loyalty_hold ADD CONSTRAINT hold_redemption
+    FOREIGN KEY (member_id, number) REFERENCES loyalty_redemption (member_id, number);
+
+ALTER TABLE loyalty_wallet SET (fillfactor = 70);
+ALTER TABLE loyalty_memberstate SET (fillfactor = 70);
+ALTER TABLE loyalty_lot SET (fillfactor = 80);
+ALTER TABLE loyalty_idempotencykey SET (fillfactor = 80);
+"""
+
+DROP_KEYS = """
+ALTER TABLE loyalty_hold DROP CONSTRAINT hold_redemption;
+ALTER TABLE loyalty_posting DROP CONSTRAINT posting_lot, DROP CONSTRAINT posting_transaction;
+ALTER TABLE loyalty_lot DROP CONSTRAINT lot_origin, DROP CONSTRAINT lot_wallet;
+ALTER TABLE loyalty_ledgertransaction DROP CONSTRAINT ledgertransaction_member;
+ALTER TABLE loyalty_wallet DROP CONSTRAINT wallet_member;
+ALTER TABLE loyalty_memberstate DROP CONSTRAINT memberstate_member;
+DROP INDEX ledgertransaction_id, redemption_id, order_id;
+ALTER TABLE loyalty_ledgertransaction DROP CONSTRAINT loyalty_ledgertransaction_pkey,
+    ADD PRIMARY KEY (id);
+ALTER TABLE loyalty_redemption DROP CONSTRAINT loyalty_redemption_pkey, ADD PRIMARY KEY (id);
+ALTER TABLE loyalty_order DROP CONSTRAINT loyalty_order_pkey, ADD PRIMARY KEY (id);
+ALTER TABLE loyalty_outboxevent DROP CONSTRAINT loyalty_outboxevent_pkey, ADD PRIMARY KEY (id);
+"""
+
+# Buckets: 0 issued, 1 pending, 2 available, 3 held, 4 redeemed, 5 expired, 6 revoked, 7 debt,
+# 8 transit. Points come into a lot from issued (0) or, after a transfer, from transit (8).
+APPLY = """
+CREATE FUNCTION loyalty_apply_postings() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    wallets_posted bigint;
+    wallets_updated bigint;
+BEGIN
+    SELECT count(DISTINCT (member_id, currency)) INTO wallets_posted FROM posted;
+    IF wallets_posted = 0 THEN
+        RETURN NULL;
+    END IF;
+    UPDATE loyalty_lot AS lot SET
+        granted = lot.granted + delta.granted,
+        pending = lot.pending + delta.pending,
+        available = lot.available + delta.available,
+        held = lot.held + delta.held,
+        redeemed = lot.redeemed + delta.redeemed,
+        expired = lot.expired + delta.expired,
+        revoked = lot.revoked + delta.revoked,
+        settled = lot.settled + delta.settled,
+        moved = lot.moved + delta.moved
+    FROM (
+        SELECT member_id, currency, lot_number,
+            sum(CASE WHEN source IN (0, 8) THEN amount ELSE 0 END) AS granted,
+            sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS pending,
+            sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
+                AS available,
+            sum(CASE 3 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS held,
+            sum(CASE 4 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
+                AS redeemed,
+            sum(CASE 5 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS expired,
+            sum(CASE 6 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS revoked,
+            sum(CASE 7 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS settled,
+            sum(CASE 8 WHEN destination THEN amount ELSE 0 END) AS moved
+        FROM posted WHERE lot_number IS NOT NULL
+        GROUP BY member_id, currency, lot_number
+    ) AS delta
+    WHERE lot.member_id = delta.member_id AND lot.number = delta.lot_number
+        AND lot.currency = delta.currency;
+
+    UPDATE loyalty_wallet AS wallet SET
+        pending = wallet.pending + delta.pending,
+        available = wallet.available + delta.available,
+        held = wallet.held + delta.held,
+        debt = wallet.debt + delta.debt,
+        lifetime_earned = wallet.lifetime_earned + delta.issued,
+        seq = wallet.seq + delta.postings
+    FROM (
+        SELECT member_id, currency,
+            count(*) AS postings, min(seq) AS first_seq, max(seq) AS last_seq,
+            (array_agg(available_after ORDER BY seq DESC))[1] AS available_after,
+            sum(CASE 0 WHEN source THEN amount ELSE 0 END) AS issued,
+            sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS pending,
+            sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
+                AS available,
+            sum(CASE 3 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS held,
+            sum(CASE 7 WHEN source THEN amount WHEN destination THEN -amount ELSE 0 END) AS debt
+        FROM posted GROUP BY member_id, currency
+    ) AS delta
+    WHERE wallet.member_id = delta.member_id AND wallet.currency = delta.currency
+        AND delta.first_seq = wallet.seq + 1
+        AND delta.last_seq = wallet.seq + delta.postings
+        AND delta.available_after = wallet.available + delta.available;
+    GET DIAGNOSTICS wallets_updated = ROW_COUNT;
+    IF wallets_updated <> wallets_posted THEN
+        RAISE EXCEPTION 'postings do not continue their wallet: % posted to, % fit',
+            wallets_posted, wallets_updated
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'posting_continues';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER apply_postings AFTER INSERT ON loyalty_posting
+    REFERENCING NEW TABLE AS posted
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty_apply_postings();
+"""
+
+# pg_trigger_depth() is 0 in a trigger's condition when the statement came from outside, and 1 when
+# the statement is one of loyalty_apply_postings.
+FORBID = """
+CREATE FUNCTION loyalty_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of % is refused: points move only by inserting postings, and what happened '
+        'is never changed', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege', CONSTRAINT = 'ledger_protected';
+END $$;
+
+CREATE TRIGGER posting_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON loyalty_posting
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER ledgertransaction_is_final BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON loyalty_ledgertransaction FOR EACH STATEMENT EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER lot_stays BEFORE DELETE OR TRUNCATE ON loyalty_lot
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER wallet_stays BEFORE DELETE OR TRUNCATE ON loyalty_wallet
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty_refuse();
+
+CREATE TRIGGER lot_is_born_empty BEFORE INSERT ON loyalty_lot FOR EACH ROW
+    WHEN (NEW.granted <> 0)
+    EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER lot_follows_postings BEFORE UPDATE ON loyalty_lot FOR EACH ROW
+    WHEN (pg_trigger_depth() = 0)
+    EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER wallet_is_born_empty BEFORE INSERT ON loyalty_wallet FOR EACH ROW
+    WHEN (NEW.pending <> 0 OR NEW.available <> 0 OR NEW.held <> 0 OR NEW.debt <> 0
+        OR NEW.lifetime_earned <> 0 OR NEW.seq <> 0)
+    EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER wallet_follows_postings BEFORE UPDATE ON loyalty_wallet FOR EACH ROW
+    WHEN (pg_trigger_depth() = 0)
+    EXECUTE FUNCTION loyalty_refuse();
+"""
+
+DROP_TRIGGERS = """
+DROP TRIGGER wallet_follows_postings ON loyalty_wallet;
+DROP TRIGGER wallet_is_born_empty ON loyalty_wallet;
+DROP TRIGGER lot_follows_postings ON loyalty_lot;
+DROP TRIGGER lot_is_born_empty ON loyalty_lot;
+DROP TRIGGER wallet_stays ON loyalty_wallet;
+DROP TRIGGER lot_stays ON loyalty_lot;
+DROP TRIGGER ledgertransaction_is_final ON loyalty_ledgertransaction;
+DROP TRIGGER posting_is_final ON loyalty_posting;
+DROP FUNCTION loyalty_refuse();
+DROP TRIGGER apply_postings ON loyalty_posting;
+DROP FUNCTION loyalty_apply_postings();
+"""
+
+
+class Migration(migrations.Migration):
+    """Put the ledger under PostgreSQL's own protection."""
+
+    dependencies = [("loyalty", "0001_create_tables")]
+
+    operations = [
+        migrations.RunSQL(KEYS, DROP_KEYS),
+        migrations.RunSQL(APPLY + FORBID, DROP_TRIGGERS),
+    ]
