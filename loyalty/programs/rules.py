@@ -5,7 +5,7 @@ document of a version, once per process and version (design: docs/decisions/0002
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
@@ -80,7 +80,7 @@ class EarningRule:
         kind: base (`points` per `per` minor units, in whole steps or proportional), multiplier
             (`multiply`), or bonus (`bonus` points).
         trigger: What sets it off: an order, or an enrolment (bonus only).
-        starts_at, ends_at: ISO dates in the program's zone, both inclusive; None is always.
+        starts_on, ends_on: ISO dates in the program's zone, both inclusive; None is always.
     """
 
     code: str
@@ -152,6 +152,9 @@ class Reward:
     ends_on: str | None = None
 
 
+_KINDS_IN_ORDER = ("base", "multiplier", "bonus")
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedProgram:
     """Everything that decisions read of a program, under its version number.
@@ -161,6 +164,10 @@ class PublishedProgram:
             in rules are integers in minor units.
         stores: Name by code.
         rewards: Reward by code.
+        order_rules: The rules that orders set off, in the order in which they work: base,
+            multipliers, bonuses. Derived once, because every earn walks through it.
+        enrolment_rules: The rules that an enrolment sets off. Derived.
+        levels: Tier level by code; empty without tiers. Derived.
     """
 
     id: int
@@ -175,3 +182,16 @@ class PublishedProgram:
     earning_rules: tuple[EarningRule, ...]
     tiers: TierPolicy | None
     rewards: Mapping[str, Reward]
+    order_rules: tuple[EarningRule, ...] = field(init=False, repr=False, compare=False)
+    enrolment_rules: tuple[EarningRule, ...] = field(init=False, repr=False, compare=False)
+    levels: Mapping[str, TierLevel] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Derive once per version what every command would otherwise work out again."""
+        of_orders = [rule for rule in self.earning_rules if rule.trigger == "order"]
+        of_orders.sort(key=lambda rule: _KINDS_IN_ORDER.index(rule.kind))
+        enrolment = tuple(rule for rule in self.earning_rules if rule.trigger != "order")
+        levels = {level.code: level for level in self.tiers.levels} if self.tiers else {}
+        object.__setattr__(self, "order_rules", tuple(of_orders))
+        object.__setattr__(self, "enrolment_rules", enrolment)
+        object.__setattr__(self, "levels", levels)
