@@ -84,7 +84,7 @@ class StoreNotAllowed(LoyaltyError):
     title = "This API key may not act for that store."
 
 
-# 404, 405, 413, 415: what is asked for.
+# 404, 405, 411, 413, 415: what is asked for.
 
 
 class NotFound(LoyaltyError):
@@ -115,6 +115,11 @@ class OrderNotFound(NotFound):
 class MethodNotAllowed(LoyaltyError):
     code, status, retry = "method_not_allowed", 405, "never"
     title = "This address does not answer to that method."
+
+
+class LengthRequired(LoyaltyError):
+    code, status, retry = "length_required", 411, "never"
+    title = "Send the body with a Content-Length, not in chunks."
 
 
 class PayloadTooLarge(LoyaltyError):

@@ -1,0 +1,40 @@
+"""Idempotency keys: how a request names itself, and what makes two requests the same one.
+
+The key is claimed and its answer stored by the engine, in the transaction of the effect; here
+is only what HTTP says about it.
+"""
+
+import hashlib
+import re
+
+from loyalty.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing
+
+HEADER = "HTTP_IDEMPOTENCY_KEY"
+
+_BARE = re.compile(r"[!-~]{1,255}\Z")
+_QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\])+)"\Z')
+
+
+def read_key(header: str | None) -> str:
+    """Read the Idempotency-Key header: a structured-field string, or the bare token of a till.
+
+    Raises:
+        IdempotencyKeyMissing: There is none.
+        IdempotencyKeyInvalid: It is too long, or not visible ASCII.
+    """
+    if not header:
+        raise IdempotencyKeyMissing()
+    key = header
+    if header.startswith('"'):
+        quoted = _QUOTED.match(header)
+        if quoted is None:
+            raise IdempotencyKeyInvalid()
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    if _BARE.match(key) is None:
+        raise IdempotencyKeyInvalid()
+    return key
+
+
+def request_hash(method: str, path: str, canonical_body: bytes) -> bytes:
+    """Compute what two uses of one key must have in common."""
+    return hashlib.sha256(f"{method} {path}\n".encode() + canonical_body).digest()

@@ -1,0 +1,29 @@
+"""Read rows in one round trip, by statements that the server plans once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+
+def fetch(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run one reading statement with $1, $2 … and give its rows.
+
+    A connection that died while it was idle (the server was restarted) is replaced once:
+    reading twice harms nobody.
+    """
+    try:
+        return _fetch(sql, parameters)
+    except psycopg.OperationalError:
+        if connection.connection is None or not connection.connection.closed:
+            raise
+        connection.close()
+        return _fetch(sql, parameters)
+
+
+def _fetch(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    connection.ensure_connection()
+    raw: psycopg.Connection[Any] = connection.connection
+    with psycopg.RawCursor(raw) as cursor:
+        return cursor.execute(sql, parameters).fetchall()

@@ -1,0 +1,146 @@
+"""What every endpoint does before and after its own few lines, and nothing more.
+
+A till waits for each microsecond here. So an endpoint is a DRF view whose `dispatch` is our own:
+no content negotiation, no parsers, renderers or throttles, bodies are bytes in and bytes out.
+DRF keeps what it is good at, the description of the contract.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, TypeVar
+
+import orjson
+import psycopg
+import structlog
+from django.core.exceptions import SuspiciousOperation
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.http import Http404, HttpRequest, HttpResponse
+from pydantic import BaseModel, ValidationError
+from rest_framework.views import APIView
+
+from loyalty.errors import (
+    DatabaseUnavailable,
+    Internal,
+    LoyaltyError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    ValidationFailed,
+)
+from loyalty.http.auth import Principal, authenticate, require_scope
+from loyalty.http.problems import PROBLEM_JSON, from_validation, problem_bytes
+
+log = structlog.get_logger(__name__)
+
+Model = TypeVar("Model", bound=BaseModel)
+Handler = Callable[..., HttpResponse]
+
+_REQUEST_ID = re.compile(r"[!-~]{1,64}\Z")
+_METHODS: Final = {name.upper(): name for name in ("get", "head", "post", "put", "patch", "delete")}
+
+
+class Endpoint(APIView):
+    """Base of all endpoints: who asks, may they, and every error as a problem document.
+
+    Attributes:
+        scopes: By method, the scopes of which a key needs one.
+        principal: Whose key this is.
+        request_id: The caller's X-Request-Id, or one of ours.
+    """
+
+    scopes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    principal: Principal
+    request_id: str
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """Answer one request; nothing escapes as an exception."""
+        self.request_id = request_id_of(request)
+        try:
+            handler = self._handler(request)
+            self.principal = authenticate(request.META.get("HTTP_AUTHORIZATION"))
+            require_scope(self.principal, self.scopes[request.method or "GET"])
+            response = handler(request, *args, **kwargs)
+        except Exception as error:
+            response = problem_response(error_of(error), self.request_id)
+        response.headers["X-Request-Id"] = self.request_id
+        return response
+
+    def _handler(self, request: HttpRequest) -> Handler:
+        handler: Handler | None = getattr(self, _METHODS.get(request.method or "", ""), None)
+        if handler is None:
+            allowed = sorted(method for method, name in _METHODS.items() if hasattr(self, name))
+            raise MethodNotAllowed(f"This address answers to {', '.join(allowed)}.", allow=allowed)
+        return handler
+
+    def query(self, request: HttpRequest, model: type[Model]) -> Model:
+        """Read the query string; parameters that the call does not know are refused.
+
+        Raises:
+            ValidationFailed: With the parameters' names as pointers.
+        """
+        sent = request.GET
+        twice = [name for name in sent if len(sent.getlist(name)) > 1]
+        if twice:
+            raise ValidationFailed(errors=[{"pointer": f"/{twice[0]}", "message": "Sent twice."}])
+        try:
+            return model.model_validate_strings(sent.dict())
+        except ValidationError as error:
+            raise from_validation(error) from None
+
+
+def json_response(document: Any, *, status: int = 200) -> HttpResponse:
+    """Answer with JSON."""
+    return HttpResponse(orjson.dumps(document), status=status, content_type="application/json")
+
+
+def problem_response(error: LoyaltyError, request_id: str) -> HttpResponse:
+    """Answer with a problem document and the headers that belong to the error."""
+    response = HttpResponse(
+        problem_bytes(error, request_id), status=error.status, content_type=PROBLEM_JSON
+    )
+    for name, value in error.headers.items():
+        response.headers[name] = value
+    if "allow" in error.facts:
+        response.headers["Allow"] = ", ".join(error.facts["allow"])
+    response.headers["X-Request-Id"] = request_id
+    return response
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """Take the caller's X-Request-Id if it can stand in a header and a log, else make one."""
+    sent = request.META.get("HTTP_X_REQUEST_ID", "")
+    return sent if _REQUEST_ID.match(sent) else uuid.uuid4().hex
+
+
+def error_of(error: Exception) -> LoyaltyError:
+    """Find the business error that an exception is to the caller.
+
+    What we did not foresee is logged with its trace, and the caller learns nothing of it.
+    """
+    if isinstance(error, LoyaltyError):
+        return error
+    if isinstance(error, Http404):
+        return NotFound()
+    if isinstance(error, SuspiciousOperation):
+        return ValidationFailed("The request is not one that this server takes.")
+    if isinstance(error, DatabaseError | psycopg.Error):
+        return _database_error(error)
+    log.error("request_failed", exc_info=error)
+    return Internal()
+
+
+def _database_error(error: Exception) -> LoyaltyError:
+    """Tell a database that is away from one that is busy, and both from a mistake of ours."""
+    cause = error.__cause__ if isinstance(error, DatabaseError) else error
+    name = type(cause or error).__name__
+    if name in ("PoolTimeout", "TooManyRequests", "TooManyConnections"):
+        return Overloaded()
+    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        log.warning("database_unavailable", error=str(error))
+        if connection.connection is not None and connection.connection.closed:
+            connection.close()
+        return DatabaseUnavailable()
+    log.error("request_failed", exc_info=error)
+    return Internal()
