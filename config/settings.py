@@ -191,6 +191,41 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
+# --- CRM sync (docs/crm_sync.md) ------------------------------------------------------------------
+
+# Development only: lets webhooks be http, and lie on this machine or in this network.
+CRM_ALLOW_PRIVATE_ADDRESSES = env.switch("CRM_ALLOW_PRIVATE_ADDRESSES", default=False)
+CRM_CONNECT_SECONDS = env.number("CRM_CONNECT_SECONDS", 5, low=0.1, high=30)
+CRM_TOTAL_SECONDS = env.number(
+    "CRM_TOTAL_SECONDS", 15, low=0.2, high=60
+)  # seconds for a whole call; well below the lease
+CRM_LEASE_SECONDS = env.number(
+    "CRM_LEASE_SECONDS", 60, low=1, high=600
+)  # seconds until a killed worker's lane is served again
+CRM_LANES_PER_CONNECTION = env.integer(
+    "CRM_LANES_PER_CONNECTION", 4, low=1, high=64
+)  # members served at once, and so the threads that one hanging destination can hold
+CRM_BREAKER_FAILURES = env.integer(
+    "CRM_BREAKER_FAILURES", 3, low=1, high=100
+)  # failures in a row until only one lane at a time is tried
+CRM_DISABLE_AFTER_HOURS = env.number(
+    "CRM_DISABLE_AFTER_HOURS", 120, low=1, high=8760
+)  # hours without a success until a failing connection is disabled
+CRM_SECRET_OVERLAP_HOURS = env.number(
+    "CRM_SECRET_OVERLAP_HOURS", 24, low=0, high=720
+)  # hours for which the signing secret before a rotation stays valid
+CRM_DELIVERY_RETENTION_DAYS = env.integer(
+    "CRM_DELIVERY_RETENTION_DAYS", 30, low=0, high=3650
+)  # days that delivered deliveries are kept; 0 = for ever
+LOYALTY_EVENT_RETENTION_DAYS = env.integer(
+    "LOYALTY_EVENT_RETENTION_DAYS", 400, low=0, high=3650
+)  # days that events stay in the feed; 0 = for ever
+CELERY_BEAT_SCHEDULE["delete-old-deliveries"] = {
+    "task": "crm_sync.prune",
+    "schedule": crontab(hour="3", minute="40"),
+    "options": {"expire_seconds": 3600},
+}
+
 # --- HTTP API -----------------------------------------------------------------------------------
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = (
