@@ -4,6 +4,7 @@ from loyalty.events.models import FeedHead, OutboxEvent
 from loyalty.http.models import ApiKey, IdempotencyKey
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet
 from loyalty.members.models import Identifier, Member
+from loyalty.nightly.models import NightlyRun
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.models import (
     EarningRule,
@@ -31,6 +32,7 @@ __all__ = [
     "Member",
     "MemberState",
     "MemberTier",
+    "NightlyRun",
     "Order",
     "OrderClaim",
     "OutboxEvent",

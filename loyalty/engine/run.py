@@ -90,7 +90,7 @@ def run(
     while tries:
         tries -= 1
         try:
-            with _errors_named():
+            with errors_named():
                 return _Run(commands, principal, preview=preview, all_lots=all_lots).go()
         except LotsMissing:
             all_lots = True
@@ -107,7 +107,7 @@ def run(
 
 
 @contextmanager
-def _errors_named() -> Iterator[None]:
+def errors_named() -> Iterator[None]:
     """Turn what a broken or missing connection raises into our own errors."""
     try:
         yield
@@ -126,6 +126,11 @@ def known_program(program_id: int) -> PublishedProgram:
     program = published_program(program_id, version=version)
     _known_versions[program_id] = program.version
     return program
+
+
+def learn_version(program_id: int, version: int) -> None:
+    """Remember the newest version of a program, as a load has seen it."""
+    _known_versions[program_id] = version
 
 
 def connect() -> psycopg.Connection[Any]:
@@ -231,7 +236,7 @@ class _Run:
         now, version = loaded.members[0][:2]
         if version != self.program.version:
             self.rollback()
-            _known_versions[self.program.id] = version
+            learn_version(self.program.id, version)
             raise _Again
         session = build_session(loaded, program=self.program, principal=self.principal, now=now)
         session.request_id = self.commands[0].request_id

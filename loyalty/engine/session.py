@@ -19,7 +19,7 @@ from loyalty.engine.tables import (
     Rows,
 )
 from loyalty.http.auth import Principal
-from loyalty.http.ids import public_id
+from loyalty.http.ids import encode_id
 from loyalty.ledger.rules import Books, LotState, Use, WalletState
 from loyalty.programs.rules import PublishedProgram
 
@@ -92,7 +92,7 @@ class MemberWork:
         self.is_new = is_new
         self.level = ""
         self.level_since: datetime = enrolled_at
-        self.grace_until: datetime | None = None
+        self.grace_until: date | None = None
         self.metric = 0
         self.window_start = date.min
         self.due_holds: list[OpenHold] = []
@@ -115,9 +115,9 @@ class MemberWork:
         self.number_seq += 1
         return self.number_seq
 
-    def public_id(self, number: int) -> str:
+    def public_id(self, prefix: str, number: int) -> str:
         """Give the opaque id of one of the member's rows; it carries the member in it."""
-        return public_id(self.member_id, number)
+        return encode_id(prefix, self.member_id, number)
 
     def transaction(
         self,

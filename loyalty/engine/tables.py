@@ -262,7 +262,7 @@ MEMBER_TIER = Table(
         "program_id": "int",
         "level": "text",
         "since": "timestamptz",
-        "grace_until": "timestamptz",
+        "grace_until": "date",
     },
     key=("member_id",),
     tail=(

@@ -73,7 +73,7 @@ def lapse_hold(work: MemberWork, due: OpenHold) -> None:
     work.event(
         "points.released",
         {
-            "redemption": work.public_id(due.number),
+            "redemption": work.public_id("rdm", due.number),
             "points": due.released,
             "expired": back.expired,
             "reason": "lapsed",
@@ -97,7 +97,7 @@ def mature_due(work: MemberWork) -> None:
     work.transaction("mature", number=number, points=points)
     work.event(
         "points.matured",
-        {"points": points, "transaction": work.public_id(number)},
+        {"points": points, "transaction": work.public_id("txn", number)},
         kind="mature",
     )
 
@@ -116,6 +116,6 @@ def expire_due(work: MemberWork) -> None:
     work.transaction("expire", number=number, points=-points, explanation={"lots": parts})
     work.event(
         "points.expired",
-        {"points": points, "lots": parts, "transaction": work.public_id(number)},
+        {"points": points, "lots": parts, "transaction": work.public_id("txn", number)},
         kind="expire",
     )

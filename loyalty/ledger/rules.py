@@ -198,9 +198,15 @@ def choose_lots(books: Books, *, points: int, now: datetime) -> list[Use]:
     )
 
 
-def _pay(
-    books: Books, transaction: int, uses: Iterable[Use], to: Bucket, redemption: int | None = None
+def spend(
+    books: Books,
+    *,
+    transaction: int,
+    uses: Iterable[Use],
+    to: Literal[Bucket.REDEEMED, Bucket.HELD, Bucket.REVOKED],
+    redemption: int | None = None,
 ) -> None:
+    """Take what `choose_lots` chose: for good, for a hold, or away."""
     for use in uses:
         lot = books.lots[use.lot]
         books.move(transaction, lot, Bucket.AVAILABLE, to, use.amount, redemption)
@@ -277,32 +283,6 @@ def expire(books: Books, *, transaction: int, lots: Sequence[LotState]) -> int:
     return total
 
 
-def redeem(
-    books: Books, *, transaction: int, redemption: int, points: int, now: datetime
-) -> list[Use]:
-    """Take points for good.
-
-    Raises:
-        InsufficientPoints: Fewer are available.
-    """
-    uses = choose_lots(books, points=points, now=now)
-    _pay(books, transaction, uses, Bucket.REDEEMED, redemption)
-    return uses
-
-
-def hold(
-    books: Books, *, transaction: int, redemption: int, points: int, now: datetime
-) -> list[Use]:
-    """Reserve points for a redemption that is captured or voided later.
-
-    Raises:
-        InsufficientPoints: Fewer are available.
-    """
-    uses = choose_lots(books, points=points, now=now)
-    _pay(books, transaction, uses, Bucket.HELD, redemption)
-    return uses
-
-
 def capture(
     books: Books, *, transaction: int, redemption: int, held: Sequence[Use], points: int
 ) -> list[Use]:
@@ -328,8 +308,13 @@ def capture(
     return left
 
 
+def spending_order(books: Books, use: Use) -> tuple[datetime, int]:
+    """Give the key by which lots pay: soonest expiry first, then the older lot."""
+    return (books.lots[use.lot].expires_at or NEVER, use.lot)
+
+
 def _by_expiry(books: Books, uses: Iterable[Use]) -> list[Use]:
-    return sorted(uses, key=lambda use: (books.lots[use.lot].expires_at or NEVER, use.lot))
+    return sorted(uses, key=lambda use: spending_order(books, use))
 
 
 @dataclass(slots=True)
@@ -457,15 +442,7 @@ def _revoke_others(
     there = sum(lot.available for lot in books.spendable(now))
     amount = min(points, there)
     if amount:
-        _pay(books, transaction, choose_lots(books, points=amount, now=now), Bucket.REVOKED)
+        uses = choose_lots(books, points=amount, now=now)
+        spend(books, transaction=transaction, uses=uses, to=Bucket.REVOKED)
         result.from_others += amount
     return amount
-
-
-def revoke(books: Books, *, transaction: int, points: int, now: datetime) -> None:
-    """Take points away by hand, soonest expiry first.
-
-    Raises:
-        InsufficientPoints: Fewer are available.
-    """
-    _pay(books, transaction, choose_lots(books, points=points, now=now), Bucket.REVOKED)

@@ -39,6 +39,7 @@ class Identifier(models.Model):
         PHONE = "phone"
 
     member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="identifiers")
+    number = models.BigIntegerField(help_text="Names it among the member's rows.")
     program_id = models.IntegerField()
     type = models.CharField(max_length=10, choices=Type.choices)
     value = models.CharField(max_length=254, help_text="Normalised.")

@@ -34,8 +34,8 @@ class Order(models.Model):
     points = models.BigIntegerField()
     clawed_back = models.BigIntegerField(default=0)
     returns = models.JSONField(default=dict, help_text="Answers of returns by their ref.")
-    answer = models.JSONField()
-    content_hash = models.BinaryField(max_length=32)
+    transaction_number = models.BigIntegerField(null=True, help_text="Its first award.")
+    content_hash = models.CharField(max_length=64)
     program_version = models.IntegerField()
     recorded_at = models.DateTimeField()
 
@@ -55,3 +55,6 @@ class OrderClaim(models.Model):
     ref = models.CharField(max_length=100)
     member_id = models.UUIDField()
     number = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["program_id", "ref"], name="order_claim_by_ref")]

@@ -57,4 +57,4 @@ class RedemptionClaim(models.Model):
     ref = models.CharField(max_length=100)
     member_id = models.UUIDField()
     number = models.BigIntegerField()
-    request_hash = models.BinaryField(max_length=32)
+    content_hash = models.CharField(max_length=64)

@@ -10,8 +10,8 @@ class MemberTier(models.Model):
     program_id = models.IntegerField()
     level = models.CharField(max_length=50)
     since = models.DateTimeField()
-    grace_until = models.DateTimeField(
-        null=True, help_text="Set while the member no longer qualifies; the downgrade comes then."
+    grace_until = models.DateField(
+        null=True, help_text="Last day on which the level is kept; set while it is not earned."
     )
 
     class Meta:

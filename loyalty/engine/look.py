@@ -1,0 +1,65 @@
+"""Read a member without locking them: the same load, the same upkeep, and nothing written.
+
+What is due is done in memory, so that a read leaves out what has expired even before the nightly
+job has come by.
+"""
+
+from collections.abc import Sequence
+
+from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.load import (
+    MEMBERS,
+    Loaded,
+    build_session,
+    cursor,
+    gather,
+    send_asks,
+    tier_window,
+)
+from loyalty.engine.run import connect, errors_named, known_program, learn_version
+from loyalty.engine.session import MemberWork, Session
+from loyalty.engine.upkeep import settle_due
+from loyalty.errors import MemberNotFound
+from loyalty.http.auth import Principal
+
+
+def look(
+    principal: Principal, ref: MemberRef, asks: Sequence[Ask] = ()
+) -> tuple[Session, MemberWork]:
+    """Read a member and answers to questions about them, in one round trip.
+
+    Raises:
+        MemberNotFound: This program has no such member.
+    """
+    for _ in range(3):
+        with errors_named():
+            session = _look_once(principal, ref, asks)
+        if session is not None:
+            break
+    else:
+        raise MemberNotFound()
+    work = session.members.get(ref)
+    if work is None:
+        raise MemberNotFound()
+    settle_due(work)
+    return session, work
+
+
+def _look_once(principal: Principal, ref: MemberRef, asks: Sequence[Ask]) -> Session | None:
+    program = known_program(principal.program_id)
+    connection = connect()
+    members = cursor(connection)
+    by_read: dict[Read, list[Ask]] = {}
+    for ask in asks:
+        by_read.setdefault(ask.read, []).append(ask)
+    with connection.pipeline():
+        members.execute(MEMBERS, [program.id, [ref[0]], [ref[1]], *tier_window(program)])
+        sent = send_asks(connection, program.id, by_read)
+    loaded = Loaded()
+    loaded.members = members.fetchall()
+    loaded.asks = gather(sent)
+    now, version = loaded.members[0][:2]
+    if version != program.version:
+        learn_version(program.id, version)
+        return None
+    return build_session(loaded, program=program, principal=principal, now=now)

@@ -1,0 +1,263 @@
+"""Prove the ledger's invariants from its rows alone, and show what breaks them.
+
+Each check is one statement that gives the offending rows; nothing found is the proof. The
+numbers I2 to I13 are those of docs/ledger.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One invariant: its number, what it says, and the query of its offenders.
+
+    Attributes:
+        sql: `{member}` stands for the condition on members, `{m}` for its prefix.
+    """
+
+    invariant: str
+    says: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: the offending rows, as dictionaries, at most SHOWN of them."""
+
+    check: Check
+    rows: list[dict[str, Any]]
+
+
+def _moved(bucket: int) -> str:
+    return (
+        f"coalesce(sum(CASE {bucket} WHEN p.destination THEN p.amount WHEN p.source"
+        " THEN -p.amount ELSE 0 END), 0)"
+    )
+
+
+CHECKS = (
+    Check(
+        "I2",
+        "a lot's buckets are what its postings moved, and sum to what was granted",
+        f"""
+SELECT l.member_id, l.number, l.granted, l.pending, l.available, l.held, d.*
+FROM loyalty_lot AS l LEFT JOIN (
+    SELECT p.member_id AS member, p.lot_number,
+        coalesce(sum(p.amount) FILTER (WHERE p.source IN (0, 8)), 0) AS granted_posted,
+        {_moved(1)} AS pending_posted, {_moved(2)} AS available_posted, {_moved(3)} AS held_posted,
+        {_moved(4)} AS redeemed_posted, {_moved(5)} AS expired_posted,
+        {_moved(6)} AS revoked_posted, {_moved(7)} AS settled_posted,
+        coalesce(sum(p.amount) FILTER (WHERE p.destination = 8), 0) AS moved_posted
+    FROM loyalty_posting AS p WHERE p.lot_number IS NOT NULL AND {{member}}
+    GROUP BY p.member_id, p.lot_number
+) AS d ON d.member = l.member_id AND d.lot_number = l.number
+WHERE {{lot_member}} AND ((l.granted, l.pending, l.available, l.held, l.redeemed, l.expired,
+        l.revoked, l.settled, l.moved) IS DISTINCT FROM
+    (d.granted_posted, d.pending_posted, d.available_posted, d.held_posted, d.redeemed_posted,
+        d.expired_posted, d.revoked_posted, d.settled_posted, d.moved_posted)
+    OR l.granted <> l.pending + l.available + l.held + l.redeemed + l.expired + l.revoked
+        + l.settled + l.moved
+    OR least(l.pending, l.available, l.held, l.redeemed, l.expired, l.revoked, l.settled,
+        l.moved) < 0)
+""",
+    ),
+    Check(
+        "I4",
+        "a wallet's balances are the sums of its lots",
+        """
+SELECT w.member_id, w.pending, w.available, w.held, s.*
+FROM loyalty_wallet AS w LEFT JOIN (
+    SELECT l.member_id AS member, l.currency AS in_currency, sum(l.pending) AS lots_pending,
+        sum(l.available) AS lots_available, sum(l.held) AS lots_held
+    FROM loyalty_lot AS l WHERE {lot_member} GROUP BY l.member_id, l.currency
+) AS s ON s.member = w.member_id AND s.in_currency = w.currency
+WHERE {wallet_member} AND ((w.pending, w.available, w.held) IS DISTINCT FROM
+        (coalesce(s.lots_pending, 0), coalesce(s.lots_available, 0), coalesce(s.lots_held, 0))
+    OR least(w.pending, w.available, w.held, w.debt) < 0)
+""",
+    ),
+    Check(
+        "I5, I6",
+        "a wallet's balances and its count are what its postings say, without a gap",
+        f"""
+SELECT w.member_id, w.seq, w.available, w.debt, w.lifetime_earned, s.*
+FROM loyalty_wallet AS w LEFT JOIN (
+    SELECT p.member_id AS member, p.currency AS in_currency, count(*) AS postings,
+        min(p.seq) AS first_seq, max(p.seq) AS last_seq,
+        {_moved(1)} AS pending_posted, {_moved(2)} AS available_posted, {_moved(3)} AS held_posted,
+        -{_moved(7)} AS debt_posted,
+        coalesce(sum(p.amount) FILTER (WHERE p.source = 0), 0) AS issued_posted
+    FROM loyalty_posting AS p WHERE {{member}} GROUP BY p.member_id, p.currency
+) AS s ON s.member = w.member_id AND s.in_currency = w.currency
+WHERE {{wallet_member}} AND ((w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq)
+        IS DISTINCT FROM (coalesce(s.pending_posted, 0), coalesce(s.available_posted, 0),
+            coalesce(s.held_posted, 0), coalesce(s.debt_posted, 0), coalesce(s.issued_posted, 0),
+            coalesce(s.postings, 0))
+    OR coalesce(s.first_seq, 1) <> 1 OR coalesce(s.last_seq, 0) <> w.seq)
+""",
+    ),
+    Check(
+        "I5",
+        "each posting carries the running balance",
+        """
+SELECT * FROM (
+    SELECT p.member_id, p.seq, p.available_after,
+        sum(CASE 2 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
+            OVER (PARTITION BY p.member_id, p.currency ORDER BY p.seq) AS running
+    FROM loyalty_posting AS p WHERE {member}
+) AS r WHERE r.available_after <> r.running
+""",
+    ),
+    Check(
+        "I7",
+        "every posting belongs to a ledger transaction and a wallet",
+        """
+SELECT p.member_id, p.seq, p.transaction_number FROM loyalty_posting AS p
+LEFT JOIN loyalty_ledgertransaction AS t
+    ON t.member_id = p.member_id AND t.number = p.transaction_number
+LEFT JOIN loyalty_wallet AS w ON w.member_id = p.member_id AND w.currency = p.currency
+WHERE {member} AND (t.number IS NULL OR w.member_id IS NULL)
+""",
+    ),
+    Check(
+        "I8",
+        "every committed idempotency key has its answer",
+        """
+SELECT k.client, k.key, k.created_at FROM loyalty_idempotencykey AS k
+WHERE {whole} AND (k.status IS NULL OR k.body IS NULL)
+""",
+    ),
+    Check(
+        "I9",
+        "every order has exactly one claim on its ref",
+        """
+SELECT o.member_id, o.number, o.ref, count(c.ref) AS claims FROM loyalty_order AS o
+LEFT JOIN loyalty_orderclaim AS c ON c.program_id = o.program_id AND c.ref = o.ref
+    AND c.member_id = o.member_id AND c.number = o.number
+WHERE {order_member} GROUP BY o.member_id, o.number, o.ref HAVING count(c.ref) <> 1
+""",
+    ),
+    Check(
+        "I10",
+        "no more was taken back of an order, or given back of a redemption, than there was",
+        """
+SELECT o.member_id, o.number, o.points, o.clawed_back FROM loyalty_order AS o
+WHERE {order_member} AND (o.clawed_back > o.points OR o.clawed_back < 0)
+UNION ALL
+SELECT d.member_id, d.number, d.captured, d.reinstated FROM loyalty_redemption AS d
+WHERE {redemption_member} AND (d.reinstated > d.captured OR d.captured > d.points)
+""",
+    ),
+    Check(
+        "I11, I12",
+        "held points are those of open holds, and a settled hold holds nothing",
+        """
+SELECT w.member_id, w.held, coalesce(h.held, 0) AS open_holds FROM loyalty_wallet AS w
+LEFT JOIN (
+    SELECT h.member_id AS member, sum(h.amount - h.captured - h.released) AS held,
+        bool_or((h.state = 'open') <> (h.captured + h.released < h.amount)) AS wrong
+    FROM loyalty_hold AS h WHERE {hold_member} GROUP BY h.member_id
+) AS h ON h.member = w.member_id
+WHERE {wallet_member} AND (w.held <> coalesce(h.held, 0) OR coalesce(h.wrong, false))
+""",
+    ),
+    Check(
+        "I12",
+        "a redemption's state is that of its hold, and its postings redeemed what it says",
+        """
+SELECT d.member_id, d.number, d.state, d.captured, d.reinstated, h.state AS hold_state
+FROM loyalty_redemption AS d
+LEFT JOIN loyalty_hold AS h ON h.member_id = d.member_id AND h.number = d.number
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(CASE 4 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount
+        ELSE 0 END), 0) AS redeemed
+    FROM loyalty_posting AS p
+    WHERE p.member_id = d.member_id AND p.redemption_number = d.number
+) AS p ON true
+WHERE {redemption_member} AND (p.redeemed <> d.captured - d.reinstated
+    OR (h.state = 'open') <> (d.state = 'held')
+    OR (h.state IN ('voided', 'lapsed') AND h.state <> d.state))
+""",
+    ),
+    Check(
+        "I13",
+        "the outbox counts a member's events without a gap",
+        """
+SELECT s.member_id, s.event_seq, e.* FROM loyalty_memberstate AS s
+LEFT JOIN (
+    SELECT e.member_id AS member, count(*) AS events, max(e.sequence) AS last_sequence
+    FROM loyalty_outboxevent AS e WHERE {event_member} GROUP BY e.member_id
+) AS e ON e.member = s.member_id
+WHERE {state_member} AND coalesce(e.last_sequence, 0) <> s.event_seq
+""",
+    ),
+    Check(
+        "I16",
+        "what leaves a lot through transit arrives in another, in the same ledger transaction",
+        """
+SELECT p.member_id, p.transaction_number,
+    sum(CASE 8 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END) AS lost
+FROM loyalty_posting AS p WHERE {member} AND 8 IN (p.source, p.destination)
+GROUP BY p.member_id, p.transaction_number
+HAVING sum(CASE 8 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END) <> 0
+""",
+    ),
+)
+
+ALIASES = {
+    "member": "p",
+    "lot_member": "l",
+    "wallet_member": "w",
+    "order_member": "o",
+    "redemption_member": "d",
+    "hold_member": "h",
+    "event_member": "e",
+    "state_member": "s",
+}
+
+
+def audit(*, members: Sequence[UUID] | None = None) -> Iterator[Finding]:
+    """Run every check, over the whole ledger or over some members.
+
+    One snapshot serves all checks of a whole audit, so that tills may go on meanwhile.
+    """
+    conditions = dict.fromkeys(ALIASES, "true")
+    conditions["whole"] = "true"
+    parameters: dict[str, Any] = {}
+    if members is not None:
+        conditions = {name: f"{a}.member_id = ANY(%(members)s)" for name, a in ALIASES.items()}
+        conditions["whole"] = "false"
+        parameters["members"] = list(members)
+    for check in CHECKS:
+        sql = check.sql.format(**conditions) + f" LIMIT {SHOWN}"
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            names = [column[0] for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        yield Finding(check, rows)
+
+
+def count_rows() -> dict[str, int]:
+    """Count what an audit looks at."""
+    tables = {
+        "postings": "loyalty_posting",
+        "lots": "loyalty_lot",
+        "wallets": "loyalty_wallet",
+        "ledger transactions": "loyalty_ledgertransaction",
+        "redemptions": "loyalty_redemption",
+        "orders": "loyalty_order",
+        "events": "loyalty_outboxevent",
+    }
+    counts = {}
+    with connection.cursor() as cursor:
+        for name, table in tables.items():
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            counts[name] = cursor.fetchone()[0]
+    return counts

@@ -1,0 +1,189 @@
+"""What calls about members answer. These models describe the contract; nothing is built from them,
+and a test holds real answers against them.
+"""
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from loyalty.members.identifiers import IdentifierType
+from loyalty.members.schemas import AttributeValue
+
+
+class Balance(BaseModel):
+    """Points of a member, by where they are."""
+
+    available: int = Field(description="Can be spent now.", examples=[3])
+    pending: int = Field(description="Earned, not usable yet.", examples=[0])
+    held: int = Field(description="Reserved by holds.", examples=[0])
+    debt: int = Field(description="Owed after a return; the next earn repays it.", examples=[0])
+    lifetime_earned: int = Field(examples=[3])
+    version: int = Field(
+        description="Grows with every change; an answer with a smaller one is older.", examples=[1]
+    )
+
+
+class Expiring(BaseModel):
+    """Points that end at the same time."""
+
+    points: int
+    expires_at: datetime
+
+
+class BalanceAnswer(Balance):
+    """A balance, and what of it ends when."""
+
+    expiring: list[Expiring] = Field(description="The next dozen of dates, the soonest first.")
+
+
+class NextLevel(BaseModel):
+    """The level above."""
+
+    code: str = Field(examples=["silver"])
+    missing: str = Field(description="What is missing of the metric.", examples=["246.14"])
+
+
+class ToStay(BaseModel):
+    """What it takes to keep the level."""
+
+    missing: str = Field(examples=["0.00"])
+    until: date | None = Field(description="The last day of a grace that is running.")
+
+
+class Tier(BaseModel):
+    """Where a member stands among the levels."""
+
+    code: str = Field(examples=["bronze"])
+    name: str = Field(examples=["Bronze"])
+    changed: bool = Field(description="Whether this command changed it.")
+    since: datetime
+    metric: str = Field(description="What counts so far: money, points or orders.")
+    next: NextLevel | None
+    to_stay: ToStay | None
+
+
+class Identifier(BaseModel):
+    """One way in which tills and systems know a member."""
+
+    id: int = Field(description="For DELETE …/identifiers/{id}.")
+    type: IdentifierType
+    value: str = Field(examples=["2261"])
+
+
+class ProfileAnswer(BaseModel):
+    """Personal data; empty where unknown."""
+
+    first_name: str
+    last_name: str
+    birth_date: date | None
+    language: str
+
+
+class MemberAnswer(BaseModel):
+    """A member with balance and tier."""
+
+    id: UUID
+    status: Literal["active", "frozen", "merged", "closed"]
+    identifiers: list[Identifier]
+    profile: ProfileAnswer
+    attributes: dict[str, AttributeValue]
+    enrolled_at: datetime
+    updated_at: datetime
+    balance: Balance
+    tier: Tier | None
+
+
+class AdjustmentAnswer(BaseModel):
+    """A manual change that was made."""
+
+    id: str
+    kind: Literal["adjust"]
+    member: UUID
+    points: int
+    reason: str
+    actor: str = Field(description="The API key's name.")
+    balance: Balance
+
+
+class AppliedRule(BaseModel):
+    """A rule that gave points, with its arithmetic."""
+
+    rule: str = Field(examples=["base"])
+    points: int = Field(examples=[3])
+    because: str = Field(examples=["1 point per 1.00 USD of 3.86 USD"])
+
+
+class RuleNotApplied(BaseModel):
+    """A rule that gave nothing, with the reason."""
+
+    rule: str = Field(examples=["double-produce"])
+    because: str = Field(examples=["no line in PRODUCE"])
+
+
+class PostingAnswer(BaseModel):
+    """An amount of one lot that went from one bucket to another."""
+
+    lot: str | None
+    source: str = Field(alias="from", examples=["issued"])
+    to: str = Field(examples=["available"])
+    points: int
+
+
+class LedgerItem(BaseModel):
+    """One ledger transaction: what moved, and why."""
+
+    id: str
+    kind: str = Field(
+        description="earn, mature, redeem, hold, capture, void, lapse, expire, claw_back, "
+        "reinstate or adjust."
+    )
+    points: int = Field(description="Its effect on what can be spent or will be.")
+    available_after: int
+    occurred_at: datetime
+    recorded_at: datetime
+    source: str
+    source_ref: str | None
+    store: str | None
+    actor: str
+    reason: str | None
+    redemption: str | None
+    reverses: str | None
+    explanation: list[AppliedRule]
+    not_applied: list[RuleNotApplied]
+    facts: dict[str, Any] = Field(description="More about it, by kind.")
+    postings: list[PostingAnswer]
+
+
+class LedgerPage(BaseModel):
+    """A page of a member's statement, newest first."""
+
+    items: list[LedgerItem]
+    next_cursor: str | None
+
+
+class LotAnswer(BaseModel):
+    """Points that were earned together and expire together, by where they are now."""
+
+    id: str
+    granted: int = Field(description="The sum of all the others.")
+    pending: int
+    available: int
+    held: int
+    redeemed: int
+    expired: int
+    revoked: int
+    settled: int = Field(description="Repaid a debt.")
+    moved: int = Field(description="Went on in another lot.")
+    active_at: datetime
+    expires_at: datetime | None
+    origin: str | None = Field(description="The lot that it continues.")
+    order: str | None
+
+
+class LotPage(BaseModel):
+    """A page of a member's lots, newest first."""
+
+    items: list[LotAnswer]
+    next_cursor: str | None

@@ -1,0 +1,112 @@
+"""Members over HTTP: enrol, read, change, find; their identifiers; points by hand."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from loyalty.engine.api import CommandEndpoint
+from loyalty.engine.commands import MemberRef as AnyRef
+from loyalty.engine.look import look
+from loyalty.errors import MemberNotFound, NotFound
+from loyalty.http.auth import Principal
+from loyalty.http.bodies import parse, read_body
+from loyalty.http.views import Endpoint, json_response
+from loyalty.members import services
+from loyalty.members.identifiers import MemberRef, parse_member_ref
+from loyalty.members.rows import profile_of
+from loyalty.members.schemas import (
+    AddIdentifier,
+    AdjustRequest,
+    EnrolRequest,
+    IdentifierInput,
+    LookupRequest,
+    RemoveIdentifier,
+    UpdateMember,
+    UpdateRequest,
+)
+
+
+def member_in_path(text: str) -> MemberRef:
+    """Read the member that a path names; what cannot be one is not found.
+
+    Raises:
+        MemberNotFound: saying how members are named.
+    """
+    try:
+        return parse_member_ref(text)
+    except ValueError as error:
+        raise MemberNotFound(f"{error}.") from None
+
+
+def member_view(principal: Principal, ref: AnyRef) -> dict[str, Any]:
+    """Read a member with balance, tier and profile, in one round trip."""
+    session, work = look(principal, ref, [profile_of(ref)])
+    return services.member_body(work, services.profile_found(session, ref))
+
+
+class MembersView(CommandEndpoint):
+    """POST /v1/members."""
+
+    scopes = {"POST": ("members:write",)}
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        body, canonical = parse(EnrolRequest, read_body(request))
+        return self.run(request, services.ENROL, body, canonical_body=canonical)
+
+
+class MemberView(CommandEndpoint):
+    """GET and PATCH /v1/members/{member}."""
+
+    scopes = {"GET": ("members:read",), "PATCH": ("members:write",)}
+
+    def get(self, request: HttpRequest, member: str) -> HttpResponse:
+        self.no_query(request)
+        return json_response(member_view(self.principal, member_in_path(member)))
+
+    def patch(self, request: HttpRequest, member: str) -> HttpResponse:
+        body, canonical = parse(UpdateRequest, read_body(request))
+        payload = UpdateMember(member_in_path(member), body)
+        return self.run(request, services.UPDATE, payload, canonical_body=canonical)
+
+
+class LookupView(Endpoint):
+    """POST /v1/members/lookup: emails and phones never stand in a path, which logs keep."""
+
+    scopes = {"POST": ("members:read",)}
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        body, _ = parse(LookupRequest, read_body(request))
+        return json_response(member_view(self.principal, (body.type, body.value)))
+
+
+class IdentifiersView(CommandEndpoint):
+    """POST /v1/members/{member}/identifiers."""
+
+    scopes = {"POST": ("members:write",)}
+
+    def post(self, request: HttpRequest, member: str) -> HttpResponse:
+        body, canonical = parse(IdentifierInput, read_body(request))
+        payload = AddIdentifier(member_in_path(member), body)
+        return self.run(request, services.ADD_IDENTIFIER, payload, canonical_body=canonical)
+
+
+class IdentifierView(CommandEndpoint):
+    """DELETE /v1/members/{member}/identifiers/{identifier}."""
+
+    scopes = {"DELETE": ("members:write",)}
+
+    def delete(self, request: HttpRequest, member: str, identifier: str) -> HttpResponse:
+        if not (identifier.isascii() and identifier.isdigit() and len(identifier) <= 18):
+            raise NotFound()
+        payload = RemoveIdentifier(member_in_path(member), int(identifier))
+        return self.run(request, services.REMOVE_IDENTIFIER, payload, canonical_body=b"")
+
+
+class AdjustmentsView(CommandEndpoint):
+    """POST /v1/adjustments."""
+
+    scopes = {"POST": ("adjust",)}
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        body, canonical = parse(AdjustRequest, read_body(request))
+        return self.run(request, services.ADJUST, body, canonical_body=canonical)

@@ -1,0 +1,112 @@
+"""What commands write and read of members: their profile and their identifiers."""
+
+from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.tables import Table
+
+NEW_MEMBER = Table(
+    "loyalty_member",
+    {
+        "id": "uuid",
+        "program_id": "int",
+        "first_name": "text",
+        "last_name": "text",
+        "birth_date": "date",
+        "language": "text",
+        "attributes": "jsonb",
+        "enrolled_at": "timestamptz",
+        "updated_at": "timestamptz",
+    },
+)
+
+PROFILE_CHANGE = Table(
+    "loyalty_member",
+    {
+        "id": "uuid",
+        "first_name": "text",
+        "last_name": "text",
+        "birth_date": "date",
+        "language": "text",
+        "attributes": "jsonb",
+        "updated_at": "timestamptz",
+    },
+    key=("id",),
+    update=(
+        "UPDATE loyalty_member AS m SET first_name = r.first_name, last_name = r.last_name,"
+        " birth_date = r.birth_date, language = r.language, attributes = r.attributes,"
+        " updated_at = r.updated_at FROM {rows} WHERE m.id = r.id"
+    ),
+)
+
+NEW_IDENTIFIER = Table(
+    "loyalty_identifier",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "program_id": "int",
+        "type": "text",
+        "value": "text",
+        "created_at": "timestamptz",
+    },
+)
+
+IDENTIFIER_REMOVED = Table(
+    "loyalty_identifier",
+    {"member_id": "uuid", "number": "bigint"},
+    update=(
+        "DELETE FROM loyalty_identifier AS i USING {rows}"
+        " WHERE i.member_id = r.member_id AND i.number = r.number"
+    ),
+)
+
+IDENTIFIER_OWNER = Read(
+    "owner of an identifier",
+    """
+SELECT r.ord, i.member_id
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
+JOIN loyalty_identifier AS i
+    ON i.program_id = $1 AND i.type = r.type AND i.value = r.value
+""",
+    ("text", "text"),
+)
+
+PROFILE = Read(
+    "profile",
+    f"""
+SELECT r.ord, m.first_name, m.last_name, m.birth_date, m.language, m.attributes, m.updated_at,
+    (SELECT json_agg(json_build_object('id', i.number, 'type', i.type, 'value', i.value)
+        ORDER BY i.number)
+     FROM loyalty_identifier AS i WHERE i.member_id = m.id)
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
+JOIN loyalty_member AS m ON m.id = {MEMBER_OF}
+WHERE m.program_id = $1
+""",
+    ("text", "text"),
+)
+
+EXPIRING = Read(
+    "expiring points",
+    f"""
+SELECT r.ord, sum(l.available)::bigint, l.expires_at
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
+JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF}
+WHERE l.available > 0 AND l.expires_at > clock_timestamp()
+GROUP BY r.ord, l.expires_at ORDER BY r.ord, l.expires_at LIMIT 12
+""",
+    ("text", "text"),
+)
+
+
+def owner_of(type_: str, value: str) -> Ask:
+    """Ask which member has an identifier."""
+    return Ask(IDENTIFIER_OWNER, (type_, value))
+
+
+def profile_of(ref: MemberRef) -> Ask:
+    """Ask for a member's personal data and identifiers."""
+    return Ask(PROFILE, tuple(ref))
+
+
+def expiring_of(ref: MemberRef) -> Ask:
+    """Ask which points expire when, the soonest dozen of dates."""
+    return Ask(EXPIRING, tuple(ref))

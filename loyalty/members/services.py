@@ -1,0 +1,400 @@
+"""Enrol a member, change them, name them, and change their points by hand."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from loyalty.earning.rules import enrolment_bonuses
+from loyalty.engine.activity import tier_body
+from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
+from loyalty.engine.ids import new_id
+from loyalty.engine.load import spendable_lots
+from loyalty.engine.session import MemberWork, Session
+from loyalty.errors import (
+    IdentifierTaken,
+    MemberNotActive,
+    MemberNotFound,
+    NotFound,
+    ValidationFailed,
+)
+from loyalty.ledger import rules as ledger
+from loyalty.ledger.buckets import Bucket
+from loyalty.ledger.rules import LotState, WalletState
+from loyalty.members.rows import (
+    IDENTIFIER_REMOVED,
+    NEW_IDENTIFIER,
+    NEW_MEMBER,
+    PROFILE_CHANGE,
+    owner_of,
+    profile_of,
+)
+from loyalty.members.schemas import AddIdentifier, AdjustRequest, EnrolRequest, UpdateMember
+from loyalty.programs.expiry import expires_at, local_day
+from loyalty.programs.rules import PublishedProgram
+
+PROFILE_FIELDS = ("first_name", "last_name", "birth_date", "language")
+
+
+def require(decision: Decision) -> MemberWork:
+    """Give the command's member.
+
+    Raises:
+        MemberNotFound: This program has no such member.
+        MemberNotActive: Their account is closed.
+    """
+    work = decision.work
+    if work is None:
+        raise MemberNotFound()
+    if work.status in ("closed", "merged"):
+        raise MemberNotActive()
+    return work
+
+
+def member_body(work: MemberWork, profile: dict[str, Any]) -> dict[str, Any]:
+    """Describe a member as every call that answers one does."""
+    birth: date | None = profile["birth_date"]
+    return {
+        "id": str(work.member_id),
+        "status": work.status,
+        "identifiers": profile["identifiers"],
+        "profile": {
+            "first_name": profile["first_name"],
+            "last_name": profile["last_name"],
+            "birth_date": birth.isoformat() if birth else None,
+            "language": profile["language"],
+        },
+        "attributes": profile["attributes"],
+        "enrolled_at": work.enrolled_at.isoformat(),
+        "updated_at": profile["updated_at"].isoformat(),
+        "balance": work.books.wallet.as_balance(),
+        "tier": tier_body(work),
+    }
+
+
+def profile_found(session: Session, ref: MemberRef) -> dict[str, Any]:
+    """Give the personal data that was read of a member."""
+    first, last, birth, language, attributes, updated_at, identifiers = session.found(
+        profile_of(ref)
+    )[0]
+    return {
+        "first_name": first,
+        "last_name": last,
+        "birth_date": birth,
+        "language": language,
+        "attributes": _loads(attributes) or {},
+        "updated_at": updated_at,
+        "identifiers": _loads(identifiers) or [],
+    }
+
+
+def _loads(found: Any) -> Any:
+    return orjson.loads(found) if isinstance(found, str | bytes) else found
+
+
+def create_member(
+    session: Session,
+    *,
+    identifiers: Iterable[tuple[str, str]],
+    profile: dict[str, Any] | None = None,
+    attributes: dict[str, Any] | None = None,
+    enrolled_at: datetime | None = None,
+) -> tuple[MemberWork, dict[str, Any]]:
+    """Make a new member with their wallet, their identifiers and their joining bonus.
+
+    Raises:
+        IdentifierTaken: Another member has one of the identifiers.
+    """
+    named = list(identifiers)
+    for type_, value in named:
+        if session.found(owner_of(type_, value)) or (type_, value) in session.members:
+            raise IdentifierTaken(f"Another member has this {type_}.", identifier_type=type_)
+    work = MemberWork(
+        session,
+        member_id=new_id(session.now),
+        status="active",
+        event_seq=0,
+        number_seq=0,
+        enrolled_at=enrolled_at or session.now,
+        wallet=WalletState(),
+        is_new=True,
+    )
+    if session.program.tiers is not None:
+        work.level = session.program.tiers.levels[0].code
+        work.window_start = local_day(work.enrolled_at, session.program.timezone)
+    work.touched = True
+    session.add_member(work, named)
+    found = _put_new_member(work, named, profile or {}, attributes or {})
+    _welcome(work)
+    return work, found
+
+
+def _put_new_member(
+    work: MemberWork,
+    named: list[tuple[str, str]],
+    profile: dict[str, Any],
+    attributes: dict[str, Any],
+) -> dict[str, Any]:
+    now = work.now
+    values: dict[str, Any] = {name: profile.get(name) or "" for name in PROFILE_FIELDS}
+    values["birth_date"] = profile.get("birth_date")
+    kept = {name: value for name, value in attributes.items() if value is not None}
+    work.rows.put(
+        NEW_MEMBER,
+        {
+            "id": work.member_id,
+            "program_id": work.program.id,
+            **values,
+            "attributes": kept,
+            "enrolled_at": work.enrolled_at,
+            "updated_at": now,
+        },
+    )
+    identifiers = [_put_identifier(work, type_, value) for type_, value in named]
+    work.event("member.enrolled", {"identifiers": [t for t, _ in named]}, kind="enrol")
+    return {**values, "attributes": kept, "updated_at": now, "identifiers": identifiers}
+
+
+def _put_identifier(work: MemberWork, type_: str, value: str) -> dict[str, Any]:
+    number = work.next_number()
+    work.rows.put(
+        NEW_IDENTIFIER,
+        {
+            "member_id": work.member_id,
+            "number": number,
+            "program_id": work.program.id,
+            "type": type_,
+            "value": value,
+            "created_at": work.now,
+        },
+    )
+    return {"id": number, "type": type_, "value": value}
+
+
+def _welcome(work: MemberWork) -> None:
+    day = local_day(work.enrolled_at, work.program.timezone)
+    for code, points, because in enrolment_bonuses(work.program, day):
+        if points:
+            grant(
+                work,
+                kind="earn",
+                points=points,
+                explanation={"applied": [{"rule": code, "points": points, "because": because}]},
+                rules=(code,),
+            )
+
+
+def grant(
+    work: MemberWork,
+    *,
+    kind: str,
+    points: int,
+    explanation: dict[str, Any],
+    rules: tuple[str, ...] = (),
+    reason: str = "",
+    ends_at: datetime | None = None,
+) -> int:
+    """Give points that no order earned; return the number of the ledger transaction."""
+    ledger.check_room(work.books, points)
+    zone = work.program.timezone
+    number = work.next_number()
+    lot = LotState(
+        work.next_number(),
+        work.now,
+        ends_at or expires_at(work.program.points, earned_at=work.now, zone=zone),
+    )
+    ledger.earn(work.books, transaction=number, lot=lot, points=points, now=work.now)
+    work.transaction(kind, number=number, points=points, reason=reason, explanation=explanation)
+    work.event(
+        "points.earned" if kind == "earn" else "points.adjusted",
+        {
+            "points": points,
+            "transaction": work.public_id("txn", number),
+            "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
+            **({"reason": reason} if reason else {}),
+        },
+        kind=kind,
+        rules=rules,
+    )
+    return number
+
+
+def _decide_enrol(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    request: EnrolRequest = decision.payload
+    work, profile = create_member(
+        session,
+        identifiers=[(item.type, item.value) for item in request.identifiers],
+        profile=request.profile.model_dump(),
+        attributes=dict(request.attributes),
+    )
+    return 201, member_body(work, profile)
+
+
+def _asks_enrol(request: EnrolRequest, program: PublishedProgram) -> list[Ask]:
+    return [owner_of(item.type, item.value) for item in request.identifiers]
+
+
+ENROL = Kind("enrol", member=lambda request: None, decide=_decide_enrol, asks=_asks_enrol)
+
+
+def _decide_update(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    work = require(decision)
+    request: UpdateMember = decision.payload
+    profile = profile_found(session, request.member)
+    changed = _changed_fields(profile, request)
+    if request.body.status and request.body.status != work.status:
+        work.status = request.body.status
+        changed.append("status")
+    if changed:
+        profile["updated_at"] = work.now
+        _put_profile(work, profile)
+        work.event("member.updated", {"changed": changed, "status": work.status}, kind="update")
+    return 200, member_body(work, profile)
+
+
+def _changed_fields(profile: dict[str, Any], request: UpdateMember) -> list[str]:
+    """Put the request's values into the profile and name what they change."""
+    changed = []
+    body = request.body
+    for name in PROFILE_FIELDS if body.profile else ():
+        if name not in body.profile.model_fields_set:
+            continue
+        value = getattr(body.profile, name)
+        value = value if name == "birth_date" else value or ""
+        if profile[name] != value:
+            profile[name] = value
+            changed.append(name)
+    attributes = {**profile["attributes"], **(body.attributes or {})}
+    attributes = {name: value for name, value in attributes.items() if value is not None}
+    if len(attributes) > 50:
+        raise ValidationFailed("A member has 50 attributes at most.")
+    if attributes != profile["attributes"]:
+        profile["attributes"] = attributes
+        changed.append("attributes")
+    return changed
+
+
+def _put_profile(work: MemberWork, profile: dict[str, Any]) -> None:
+    row = {name: profile[name] for name in (*PROFILE_FIELDS, "attributes", "updated_at")}
+    work.rows.put(PROFILE_CHANGE, {"id": work.member_id, **row})
+
+
+UPDATE = Kind(
+    "update",
+    member=lambda request: request.member,
+    decide=_decide_update,
+    asks=lambda request, program: [profile_of(request.member)],
+)
+
+
+def _decide_add(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    work = require(decision)
+    request: AddIdentifier = decision.payload
+    type_, value = request.body.type, request.body.value
+    owners: list[tuple[UUID]] = session.found(owner_of(type_, value))
+    profile = profile_found(session, request.member)
+    if owners and owners[0][0] != work.member_id:
+        raise IdentifierTaken(f"Another member has this {type_}.", identifier_type=type_)
+    if owners:
+        return 200, member_body(work, profile)
+    if len(profile["identifiers"]) >= 20:
+        raise ValidationFailed("A member has 20 identifiers at most; remove one first.")
+    profile["identifiers"].append(_put_identifier(work, type_, value))
+    work.event("member.updated", {"changed": ["identifiers"], "added": type_}, kind="update")
+    return 201, member_body(work, profile)
+
+
+ADD_IDENTIFIER = Kind(
+    "add_identifier",
+    member=lambda request: request.member,
+    decide=_decide_add,
+    asks=lambda request, program: [
+        profile_of(request.member),
+        owner_of(request.body.type, request.body.value),
+    ],
+)
+
+
+def _decide_remove(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    work = require(decision)
+    request = decision.payload
+    profile = profile_found(session, request.member)
+    kept = [item for item in profile["identifiers"] if item["id"] != request.identifier_id]
+    if len(kept) == len(profile["identifiers"]):
+        raise NotFound("This member has no identifier with that id.")
+    if not kept:
+        raise ValidationFailed("A member keeps one identifier; add the new one first.")
+    work.rows.put(
+        IDENTIFIER_REMOVED, {"member_id": work.member_id, "number": request.identifier_id}
+    )
+    profile["identifiers"] = kept
+    work.event("member.updated", {"changed": ["identifiers"]}, kind="update")
+    return 200, member_body(work, profile)
+
+
+REMOVE_IDENTIFIER = Kind(
+    "remove_identifier",
+    member=lambda request: request.member,
+    decide=_decide_remove,
+    asks=lambda request, program: [profile_of(request.member)],
+)
+
+
+def _decide_adjust(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    work = require(decision)
+    request: AdjustRequest = decision.payload
+    if request.expires_at is not None and request.expires_at <= work.now:
+        raise ValidationFailed(
+            "expires_at is in the past.",
+            errors=[{"pointer": "/expires_at", "message": "lies in the future"}],
+        )
+    number = _give(work, request) if request.points > 0 else _take(work, request)
+    return 201, {
+        "id": work.public_id("txn", number),
+        "kind": "adjust",
+        "member": str(work.member_id),
+        "points": request.points,
+        "reason": request.reason,
+        "actor": session.principal.name,
+        "balance": work.books.wallet.as_balance(),
+    }
+
+
+def _give(work: MemberWork, request: AdjustRequest) -> int:
+    return grant(
+        work,
+        kind="adjust",
+        points=request.points,
+        explanation={},
+        reason=request.reason,
+        ends_at=request.expires_at,
+    )
+
+
+def _take(work: MemberWork, request: AdjustRequest) -> int:
+    points = -request.points
+    uses = ledger.choose_lots(work.books, points=points, now=work.now)
+    number = work.next_number()
+    ledger.spend(work.books, transaction=number, uses=uses, to=Bucket.REVOKED)
+    work.transaction("adjust", number=number, points=-points, reason=request.reason)
+    work.event(
+        "points.adjusted",
+        {
+            "points": -points,
+            "transaction": work.public_id("txn", number),
+            "reason": request.reason,
+        },
+        kind="adjust",
+    )
+    return number
+
+
+def _asks_adjust(request: AdjustRequest, program: PublishedProgram) -> list[Ask]:
+    return [spendable_lots(request.member)] if request.points < 0 else []
+
+
+ADJUST = Kind(
+    "adjust", member=lambda request: request.member, decide=_decide_adjust, asks=_asks_adjust
+)

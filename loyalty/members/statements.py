@@ -1,0 +1,207 @@
+"""Read a member's history: ledger transactions with their postings, lots, a balance in the past."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.load import MEMBER_OF
+from loyalty.http.ids import encode_id
+from loyalty.ledger.buckets import Bucket
+
+BUCKET_NAMES: Final = {bucket.value: bucket.name.lower() for bucket in Bucket}
+
+# `number` orders everything of a member, so it is the cursor. The balance after a transaction
+# without postings is that of the one before it.
+LEDGER: Final = Read(
+    "ledger",
+    f"""
+SELECT r.ord, t.member_id, t.number, t.kind, t.points, t.source, t.source_ref, t.actor, t.reason,
+    t.store, t.redemption_number, t.reverses, t.occurred_at, t.recorded_at, t.explanation::text,
+    coalesce((
+        SELECT p.available_after FROM loyalty_posting AS p
+        WHERE p.member_id = t.member_id AND p.transaction_number <= t.number
+        ORDER BY p.transaction_number DESC, p.seq DESC LIMIT 1), 0),
+    (SELECT json_agg(json_build_array(p.lot_number, p.source, p.destination, p.amount)
+        ORDER BY p.seq)::text
+     FROM loyalty_posting AS p
+     WHERE p.member_id = t.member_id AND p.transaction_number = t.number)
+FROM unnest($2::text[], $3::text[], $4::bigint[], $5::int[]) WITH ORDINALITY
+    AS r(type, value, before, most, ord)
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_ledgertransaction AS t
+    WHERE t.member_id = {MEMBER_OF} AND t.number < r.before
+    ORDER BY t.number DESC LIMIT r.most
+) AS t
+ORDER BY r.ord, t.number DESC
+""",
+    ("text", "text", "bigint", "int"),
+)
+
+# What is due is shown as due, even before a command or the nightly job has posted it.
+LOTS: Final = Read(
+    "lots",
+    f"""
+SELECT r.ord, l.member_id, l.number, l.granted,
+    CASE WHEN l.active_at > n.now THEN l.pending ELSE 0 END,
+    CASE WHEN l.expires_at <= n.now THEN 0
+        ELSE l.available + CASE WHEN l.active_at > n.now THEN 0 ELSE l.pending END END,
+    l.held, l.redeemed,
+    l.expired + CASE WHEN l.expires_at <= n.now
+        THEN l.available + CASE WHEN l.active_at > n.now THEN 0 ELSE l.pending END ELSE 0 END,
+    l.revoked, l.settled, l.moved, l.active_at, l.expires_at, l.origin, o.ref
+FROM unnest($2::text[], $3::text[], $4::bigint[], $5::int[]) WITH ORDINALITY
+    AS r(type, value, before, most, ord)
+CROSS JOIN (SELECT clock_timestamp() AS now) AS n
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_lot AS l
+    WHERE l.member_id = {MEMBER_OF} AND l.number < r.before
+    ORDER BY l.number DESC LIMIT r.most
+) AS l
+LEFT JOIN loyalty_order AS o ON o.member_id = l.member_id AND o.number = l.order_number
+ORDER BY r.ord, l.number DESC
+""",
+    ("text", "text", "bigint", "int"),
+)
+
+# Sums of postings, never a stored figure, so that the past cannot be changed. What was due at that
+# moment and was posted only later counts as if it had been posted in time.
+BALANCE_AT: Final = Read(
+    "balance in the past",
+    f"""
+WITH r AS (
+    SELECT r.ord, r.at, {MEMBER_OF} AS member_id
+    FROM unnest($2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY AS r(type, value, at, ord)
+), by_lot AS (
+    SELECT r.ord, r.at, p.lot_number, l.active_at, l.expires_at, max(p.seq) AS seq,
+        sum(CASE 0 WHEN p.source THEN p.amount ELSE 0 END) AS issued,
+        sum(CASE 1 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
+            AS pending,
+        sum(CASE 2 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
+            AS available,
+        sum(CASE 3 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
+            AS held,
+        sum(CASE 7 WHEN p.source THEN p.amount WHEN p.destination THEN -p.amount ELSE 0 END)
+            AS debt
+    FROM r JOIN loyalty_posting AS p ON p.member_id = r.member_id AND p.posted_at <= r.at
+    LEFT JOIN loyalty_lot AS l ON l.member_id = p.member_id AND l.number = p.lot_number
+    GROUP BY r.ord, r.at, p.lot_number, l.active_at, l.expires_at
+), due AS (
+    SELECT ord, expires_at, issued, held, debt, seq,
+        CASE WHEN active_at > at THEN pending ELSE 0 END AS pending,
+        CASE WHEN expires_at <= at THEN 0
+            ELSE available + CASE WHEN active_at > at THEN 0 ELSE pending END END AS available,
+        CASE WHEN active_at > at OR expires_at <= at THEN 0 ELSE pending END AS matured
+    FROM by_lot
+)
+SELECT ord, sum(available)::bigint, sum(pending)::bigint, sum(held)::bigint, sum(debt)::bigint,
+    sum(issued)::bigint, max(seq)::bigint, sum(matured)::bigint,
+    (SELECT json_agg(json_build_array(e.points, e.expires_at) ORDER BY e.expires_at)::text
+     FROM (SELECT sum(x.available)::bigint AS points, x.expires_at FROM due AS x
+           WHERE x.ord = due.ord AND x.available > 0 AND x.expires_at IS NOT NULL
+           GROUP BY x.expires_at ORDER BY x.expires_at LIMIT 12) AS e)
+FROM due GROUP BY ord
+""",
+    ("text", "text", "timestamptz"),
+)
+
+
+def ledger_of(ref: MemberRef, *, before: int, most: int) -> Ask:
+    """Ask for ledger transactions with a smaller number, the newest first."""
+    return Ask(LEDGER, (*ref, before, most))
+
+
+def lots_of(ref: MemberRef, *, before: int, most: int) -> Ask:
+    """Ask for lots with a smaller number, the newest first."""
+    return Ask(LOTS, (*ref, before, most))
+
+
+def balance_at(ref: MemberRef, at: datetime) -> Ask:
+    """Ask what the balance was at a time."""
+    return Ask(BALANCE_AT, (*ref, at))
+
+
+def ledger_item(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Show one ledger transaction: what moved, and why."""
+    member_id, number, kind, points, source, source_ref, actor, reason, store = row[:9]
+    redemption, reverses, occurred_at, recorded_at, explanation, after, postings = row[9:]
+    why = orjson.loads(explanation or "{}")
+    return {
+        "id": encode_id("txn", member_id, number),
+        "kind": kind,
+        "points": points,
+        "available_after": after,
+        "occurred_at": occurred_at,
+        "recorded_at": recorded_at,
+        "source": source,
+        "source_ref": source_ref or None,
+        "store": store or None,
+        "actor": actor,
+        "reason": reason or None,
+        "redemption": encode_id("rdm", member_id, redemption) if redemption else None,
+        "reverses": encode_id("txn", member_id, reverses) if reverses else None,
+        "explanation": why.pop("applied", []),
+        "not_applied": why.pop("not_applied", []),
+        "facts": why,
+        "postings": [_posting(member_id, *part) for part in orjson.loads(postings or "[]")],
+    }
+
+
+def _posting(member_id: Any, lot: int | None, source: int, to: int, amount: int) -> dict[str, Any]:
+    return {
+        "lot": encode_id("lot", member_id, lot) if lot else None,
+        "from": BUCKET_NAMES[source],
+        "to": BUCKET_NAMES[to],
+        "points": amount,
+    }
+
+
+def lot_item(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Show one lot: where its points are now."""
+    member_id, number, granted, pending, available, held, redeemed, expired = row[:8]
+    revoked, settled, moved, active_at, expires_at, origin, order = row[8:]
+    return {
+        "id": encode_id("lot", member_id, number),
+        "granted": granted,
+        "pending": pending,
+        "available": available,
+        "held": held,
+        "redeemed": redeemed,
+        "expired": expired,
+        "revoked": revoked,
+        "settled": settled,
+        "moved": moved,
+        "active_at": active_at,
+        "expires_at": expires_at,
+        "origin": encode_id("lot", member_id, origin) if origin else None,
+        "order": order,
+    }
+
+
+def past_balance(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Show a balance in the past, in the shape of the present one."""
+    available, pending, held, debt, issued, seq, matured, expiring = row
+    repaid = min(debt, matured)
+    return {
+        "available": available - repaid,
+        "pending": pending,
+        "held": held,
+        "debt": debt - repaid,
+        "lifetime_earned": issued,
+        "version": seq,
+        "expiring": [
+            {"points": points, "expires_at": ends} for points, ends in orjson.loads(expiring or "[]")
+        ],
+    }
+
+
+NOTHING_YET: Final = {
+    "available": 0,
+    "pending": 0,
+    "held": 0,
+    "debt": 0,
+    "lifetime_earned": 0,
+    "version": 0,
+    "expiring": [],
+}

@@ -1,0 +1,65 @@
+"""Which members a night has work with; read without locks, decided again under the lock."""
+
+from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.load import MEMBER_OF
+
+DUE_HOLDS = """
+SELECT DISTINCT h.member_id FROM loyalty_hold AS h
+WHERE h.program_id = %s AND h.state = 'open' AND h.expires_at <= clock_timestamp()
+    AND h.member_id > %s
+ORDER BY h.member_id LIMIT %s
+"""
+
+DUE_LOTS = """
+SELECT member_id FROM (
+    SELECT l.member_id FROM loyalty_lot AS l
+    WHERE l.program_id = %(program)s AND l.available > 0 AND l.expires_at <= clock_timestamp()
+    UNION
+    SELECT l.member_id FROM loyalty_lot AS l
+    WHERE l.program_id = %(program)s AND l.pending > 0 AND l.active_at <= clock_timestamp()
+) AS due
+WHERE member_id > %(after)s ORDER BY member_id LIMIT %(most)s
+"""
+
+ABOVE_GROUND = """
+SELECT g.member_id FROM loyalty_membertier AS g
+WHERE g.program_id = %s AND g.level <> %s AND g.member_id > %s
+ORDER BY g.member_id LIMIT %s
+"""
+
+EXPIRING_BETWEEN = """
+SELECT l.member_id, array_agg(DISTINCT l.expires_at) FROM loyalty_lot AS l
+WHERE l.program_id = %s AND l.available > 0
+    AND l.expires_at > greatest(clock_timestamp(), %s) AND l.expires_at <= %s AND l.member_id > %s
+GROUP BY l.member_id ORDER BY l.member_id LIMIT %s
+"""
+
+# Days of the present and the previous window: two years are enough for every kind of window.
+ACTIVITY_DAYS = Read(
+    "activity days",
+    f"""
+SELECT r.ord, d.day, d.spend, d.points, d.orders
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
+JOIN loyalty_activityday AS d ON d.member_id = {MEMBER_OF}
+WHERE d.day > current_date - 1100
+""",
+    ("text", "text"),
+)
+
+LOTS_EXPIRING = Read(
+    "lots that expire soon",
+    f"""
+SELECT r.ord, sum(l.available)::bigint
+FROM unnest($2::text[], $3::text[], $4::timestamptz[])
+    WITH ORDINALITY AS r(type, value, expires_at, ord)
+JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF}
+WHERE l.available > 0 AND l.expires_at = r.expires_at AND l.expires_at > clock_timestamp()
+GROUP BY r.ord
+""",
+    ("text", "text", "timestamptz"),
+)
+
+
+def activity_of(ref: MemberRef) -> Ask:
+    """Ask what a member did, day by day."""
+    return Ask(ACTIVITY_DAYS, tuple(ref))

@@ -1,0 +1,114 @@
+"""Orders over HTTP: earn, preview, the desired state of an order, and returns."""
+
+import re
+
+from django.http import HttpRequest, HttpResponse
+from pydantic import BaseModel, ConfigDict
+
+from loyalty.engine.api import CommandEndpoint
+from loyalty.errors import OrderNotFound, ValidationFailed
+from loyalty.http.auth import Principal, store_for
+from loyalty.http.bodies import parse, read_body
+from loyalty.http.fields import Code
+from loyalty.orders import services
+from loyalty.orders.schemas import (
+    EarnRequest,
+    PutOrder,
+    PutOrderRequest,
+    ReturnOrder,
+    ReturnRequest,
+)
+
+_REF = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
+
+
+class StoreQuery(BaseModel):
+    """The store that completes an order's ref, where receipts of several stores repeat."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    store: Code | None = None
+
+
+def earn_payload(principal: Principal, body: EarnRequest) -> EarnRequest:
+    """Complete the request with the key's store, or refuse its store."""
+    if principal.stores is not None:
+        body.order.store = store_for(principal, body.order.store, pointer="/order/store")
+    return body
+
+
+def put_payload(
+    principal: Principal, ref: str, store: str | None, body: PutOrderRequest
+) -> PutOrder:
+    """Bring path, query and body together; what they say twice they must say alike.
+
+    Raises:
+        ValidationFailed: The body names another order than the path.
+    """
+    order = body.order
+    if order.ref not in (None, ref):
+        raise _contradiction("/order/ref", "is another one than in the path")
+    if store is not None and order.store not in (None, store):
+        raise _contradiction("/order/store", "is another one than in the query")
+    order.store = store_for(principal, order.store or store, pointer="/order/store")
+    return PutOrder(ref, body)
+
+
+def return_payload(
+    principal: Principal, ref: str, store: str | None, body: ReturnRequest
+) -> ReturnOrder:
+    """Complete the order's name with the key's store, or refuse its store."""
+    return ReturnOrder(ref, store_for(principal, store, pointer="/store"), body)
+
+
+def _contradiction(pointer: str, message: str) -> ValidationFailed:
+    return ValidationFailed(errors=[{"pointer": pointer, "message": message}])
+
+
+class EarnView(CommandEndpoint):
+    """POST /v1/earn."""
+
+    scopes = {"POST": ("earn",)}
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        body, canonical = parse(EarnRequest, read_body(request))
+        payload = earn_payload(self.principal, body)
+        return self.run(request, services.EARN, payload, canonical_body=canonical)
+
+
+class PreviewView(CommandEndpoint):
+    """POST /v1/earn/preview."""
+
+    scopes = {"POST": ("earn",)}
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        body, _ = parse(EarnRequest, read_body(request))
+        return self.preview(services.EARN, earn_payload(self.principal, body))
+
+
+class OrderView(CommandEndpoint):
+    """PUT /v1/orders/{ref}."""
+
+    scopes = {"PUT": ("earn",)}
+
+    def put(self, request: HttpRequest, ref: str) -> HttpResponse:
+        if _REF.match(ref) is None:
+            raise _contradiction("/ref", "has 1 to 100 letters, digits and . _ : -")
+        store = self.query(request, StoreQuery).store
+        body, canonical = parse(PutOrderRequest, read_body(request))
+        payload = put_payload(self.principal, ref, store, body)
+        return self.run(request, services.PUT_ORDER, payload, canonical_body=canonical)
+
+
+class ReturnsView(CommandEndpoint):
+    """POST /v1/orders/{ref}/returns."""
+
+    scopes = {"POST": ("earn",)}
+
+    def post(self, request: HttpRequest, ref: str) -> HttpResponse:
+        if _REF.match(ref) is None:
+            raise OrderNotFound()
+        store = self.query(request, StoreQuery).store
+        body, canonical = parse(ReturnRequest, read_body(request))
+        payload = return_payload(self.principal, ref, store, body)
+        return self.run(request, services.RETURN, payload, canonical_body=canonical)

@@ -1,0 +1,102 @@
+"""What commands write and read of orders."""
+
+from typing import Any
+
+from loyalty.engine.commands import Ask, Read
+from loyalty.engine.load import LOT_JSON
+from loyalty.engine.session import MemberWork
+from loyalty.engine.tables import Table
+from loyalty.orders.rules import OrderRecord
+
+ORDER = Table(
+    "loyalty_order",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "program_id": "int",
+        "ref": "text",
+        "store": "text",
+        "channel": "text",
+        "state": "text",
+        "revision": "bigint",
+        "occurred_at": "timestamptz",
+        "day": "date",
+        "currency": "text",
+        "net_amount": "bigint",
+        "lines": "jsonb",
+        "points": "bigint",
+        "clawed_back": "bigint",
+        "returns": "jsonb",
+        "transaction_number": "bigint",
+        "content_hash": "text",
+        "program_version": "int",
+        "recorded_at": "timestamptz",
+    },
+    key=("member_id", "number"),
+    tail=(
+        "ON CONFLICT (member_id, number) DO UPDATE SET state = excluded.state,"
+        " revision = excluded.revision, occurred_at = excluded.occurred_at, day = excluded.day,"
+        " net_amount = excluded.net_amount, lines = excluded.lines, points = excluded.points,"
+        " clawed_back = excluded.clawed_back, returns = excluded.returns,"
+        " transaction_number = excluded.transaction_number,"
+        " content_hash = excluded.content_hash, program_version = excluded.program_version"
+    ),
+)
+
+ORDER_CLAIM = Table(
+    "loyalty_orderclaim",
+    {
+        "program_id": "int",
+        "scope": "text",
+        "ref": "text",
+        "member_id": "uuid",
+        "number": "bigint",
+    },
+)
+
+# $2 is a scope ("store:309") or '' for any.
+ORDER_BY_REF = Read(
+    "order by its ref",
+    f"""
+SELECT r.ord, o.member_id, c.scope, o.number, o.ref, o.store, o.channel, o.state, o.revision,
+    o.occurred_at, o.day, o.currency, o.net_amount, o.lines::text, o.points, o.clawed_back,
+    o.returns::text, o.transaction_number, o.content_hash, o.program_version, o.recorded_at,
+    (SELECT t.explanation::text FROM loyalty_ledgertransaction AS t
+     WHERE t.member_id = o.member_id AND t.number = o.transaction_number),
+    (SELECT json_agg({LOT_JSON})::text FROM loyalty_lot AS l
+     WHERE l.member_id = o.member_id AND l.order_number = o.number)
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(scope, ref, ord)
+JOIN loyalty_orderclaim AS c
+    ON c.program_id = $1 AND c.ref = r.ref AND r.scope IN ('', c.scope)
+JOIN loyalty_order AS o ON o.member_id = c.member_id AND o.number = c.number
+""",
+    ("text", "text"),
+)
+
+
+def order_by_ref(scope: str, ref: str) -> Ask:
+    """Ask for an order; without a scope for all orders with that ref."""
+    return Ask(ORDER_BY_REF, (scope, ref))
+
+
+def put_order(work: MemberWork, order: OrderRecord) -> None:
+    """Write an order as it is now."""
+    row: dict[str, Any] = {name: getattr(order, name) for name in OrderRecord.__slots__}
+    for name in ("explanation", "lots", "scope"):
+        del row[name]
+    row["program_id"] = work.program.id
+    work.rows.put(ORDER, row)
+
+
+def put_claim(work: MemberWork, order: OrderRecord) -> None:
+    """Make the order's ref unique, for ever."""
+    work.rows.put(
+        ORDER_CLAIM,
+        {
+            "program_id": work.program.id,
+            "scope": order.scope,
+            "ref": order.ref,
+            "member_id": work.member_id,
+            "number": order.number,
+        },
+    )

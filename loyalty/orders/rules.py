@@ -1,0 +1,178 @@
+"""An order's lines: what each earned, what came back of it, and what that takes back.
+
+Pure: no Django, no clock, no database. Quantities are integers of 1/10,000.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from loyalty.earning.rules import OrderLine, points_of_part
+from loyalty.errors import LineUnknown, ReversalExceedsOriginal
+
+QUANTITY_SCALE = 4
+
+
+@dataclass(slots=True)
+class OrderRecord:
+    """An order as recorded; `lines` are the JSON objects of the table.
+
+    Attributes:
+        scope: Where its ref is unique: "store:CODE" or "channel:NAME".
+        returns: By the ref of the return: its content and its answer.
+        explanation: Of its first award.
+        lots: JSON objects of the lots that it earned.
+    """
+
+    member_id: UUID
+    scope: str
+    number: int
+    ref: str
+    store: str
+    channel: str
+    state: str
+    revision: int
+    occurred_at: datetime
+    day: date
+    currency: str
+    net_amount: int
+    lines: list[dict[str, Any]]
+    points: int
+    clawed_back: int
+    returns: dict[str, Any]
+    transaction_number: int | None
+    content_hash: str
+    program_version: int
+    recorded_at: datetime
+    explanation: dict[str, Any] = field(default_factory=dict)
+    lots: list[dict[str, Any]] = field(default_factory=list)
+
+
+def order_scope(store: str | None, channel: str | None) -> str:
+    """Say within what an order's ref is unique: its store, or its channel where it has none."""
+    return f"store:{store}" if store else f"channel:{channel or ''}"
+
+
+def quantity_units(text: str) -> int:
+    """Read a decimal string as an integer of 1/10,000."""
+    whole, _, fraction = text.partition(".")
+    return int(whole) * 10**QUANTITY_SCALE + int(fraction.ljust(QUANTITY_SCALE, "0") or "0")
+
+
+def quantity_text(units: int) -> str:
+    """Write an integer of 1/10,000 as a short decimal string."""
+    whole, fraction = divmod(units, 10**QUANTITY_SCALE)
+    return f"{whole}.{fraction:0{QUANTITY_SCALE}d}".rstrip("0").rstrip(".")
+
+
+def line_json(line: OrderLine, points: int) -> dict[str, Any]:
+    """Make a recorded line of which nothing has come back yet."""
+    return {
+        "line": line.line,
+        "sku": line.sku,
+        "quantity": line.quantity,
+        "amount": line.amount,
+        "category": line.category,
+        "brand": line.brand,
+        "points": points,
+        "returned": 0,
+        "returned_amount": 0,
+        "clawed_back": 0,
+    }
+
+
+def same_lines(recorded: Sequence[dict[str, Any]], lines: Sequence[OrderLine]) -> bool:
+    """Tell whether the lines are as recorded, whatever came back of them."""
+    return [_facts(line) for line in recorded] == [
+        (one.line, one.sku, quantity_units(one.quantity), one.amount, one.category, one.brand)
+        for one in lines
+    ]
+
+
+def _facts(line: dict[str, Any]) -> tuple[Any, ...]:
+    quantity = quantity_units(line["quantity"])
+    return (
+        line["line"], line["sku"], quantity, line["amount"], line["category"], line["brand"]
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What now comes back of a line: units of 1/10,000, minor units, points."""
+
+    line: dict[str, Any]
+    units: int
+    amount: int
+    points: int
+
+
+def part_of(line: dict[str, Any], *, units: int, amount: int | None = None) -> Part:
+    """Work out what belongs to a returned part of a line.
+
+    Counted from the line's beginning, so that all parts together are exactly the line.
+
+    Args:
+        units: How much comes back now, in 1/10,000; may be negative where an order's desired
+            state says that less came back than was known.
+        amount: What was paid back for it, in minor units; its share of the line unless told.
+
+    Raises:
+        ReversalExceedsOriginal: More comes back than was bought.
+    """
+    whole = quantity_units(line["quantity"])
+    before = line["returned"]
+    if not 0 <= before + units <= whole:
+        raise ReversalExceedsOriginal(
+            f"Of line {line['line']} {quantity_text(whole)} were bought,"
+            f" {quantity_text(before)} came back before.",
+            errors=[{"pointer": "/lines", "message": f"line {line['line']}: too many"}],
+            line=line["line"],
+            bought=quantity_text(whole),
+            returned=quantity_text(before),
+        )
+    if whole == 0:
+        return Part(line, 0, 0, 0)
+    points = points_of_part(points=line["points"], whole=whole, before=before, part=units)
+    if amount is None:
+        total = abs(line["amount"])
+        share = points_of_part(points=total, whole=whole, before=before, part=units)
+        amount = share if line["amount"] >= 0 else -share
+    return Part(line, units, amount, points)
+
+
+def find_line(lines: Iterable[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Give the recorded line of that id.
+
+    Raises:
+        LineUnknown: There is none.
+    """
+    for line in lines:
+        if line["line"] == name:
+            return line
+    raise LineUnknown(f"The order has no line {name}.", line=name)
+
+
+def take_part(part: Part) -> None:
+    """Note on the line what came back."""
+    part.line["returned"] += part.units
+    part.line["returned_amount"] += part.amount
+    part.line["clawed_back"] += part.points
+
+
+def all_returned(lines: Iterable[dict[str, Any]]) -> bool:
+    """Tell whether nothing that was bought is left."""
+    return all(line["returned"] == quantity_units(line["quantity"]) for line in lines)
+
+
+def net_spend(lines: Iterable[dict[str, Any]]) -> int:
+    """Sum what was paid and not paid back, in minor units; never below 0."""
+    return max(0, sum(line["amount"] - line["returned_amount"] for line in lines))
+
+
+def content_of(order: dict[str, Any]) -> bytes:
+    """Write an order's content canonically, for telling whether it is the same."""
+    return orjson.dumps(order, option=orjson.OPT_SORT_KEYS)

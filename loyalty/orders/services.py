@@ -1,0 +1,357 @@
+"""Record an order and award its points; the same for a preview."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from loyalty.earning.rules import Award, OrderLine, Purchase, calculate_points
+from loyalty.engine.activity import count_activity, rise, tier_body
+from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
+from loyalty.engine.load import lot_of
+from loyalty.engine.session import MemberWork, Session
+from loyalty.errors import (
+    CurrencyMismatch,
+    MemberNotFound,
+    OccurredAtOutOfRange,
+    OrderConflict,
+    StoreUnknown,
+    ValidationFailed,
+)
+from loyalty.ledger import rules as ledger
+from loyalty.ledger.rules import LotState
+from loyalty.members.rows import owner_of
+from loyalty.members.services import create_member, require
+from loyalty.orders.rows import order_by_ref, put_claim, put_order
+from loyalty.orders.rules import OrderRecord, content_of, line_json, net_spend, order_scope
+from loyalty.orders.schemas import EarnRequest, Line, Order, OrderState
+from loyalty.programs.currencies import format_amount, parse_amount
+from loyalty.programs.expiry import active_at, expires_at, local_day
+from loyalty.programs.rules import PublishedProgram
+
+AHEAD = timedelta(minutes=5)
+
+
+def check_order(session: Session, order: Order | OrderState) -> None:
+    """Refuse an order of another currency, of an unknown store, or from another time.
+
+    Raises:
+        CurrencyMismatch, StoreUnknown, OccurredAtOutOfRange: As their names say.
+    """
+    program = session.program
+    if order.currency != program.currency:
+        raise CurrencyMismatch(f"The program's currency is {program.currency}.")
+    if order.store is not None and order.store not in program.stores:
+        raise StoreUnknown(f"This program has no store {order.store}.", store=order.store)
+    late = timedelta(days=program.points.accept_late_days)
+    if not session.now - late <= order.occurred_at <= session.now + AHEAD:
+        raise OccurredAtOutOfRange(
+            f"occurred_at may lie {program.points.accept_late_days} days back"
+            " and 5 minutes ahead.",
+            accept_late_days=program.points.accept_late_days,
+        )
+
+
+def read_lines(program: PublishedProgram, lines: Sequence[Line]) -> tuple[OrderLine, ...]:
+    """Read the lines' amounts into minor units of the program's currency.
+
+    Raises:
+        ValidationFailed: An amount has more decimals than the currency.
+    """
+    found = []
+    for index, line in enumerate(lines):
+        try:
+            amount = parse_amount(line.amount, program.currency_scale)
+        except ValueError as wrong:
+            pointer = f"/order/lines/{index}/amount"
+            errors = [{"pointer": pointer, "message": str(wrong)}]
+            raise ValidationFailed(errors=errors) from None
+        category, brand = line.category or "", line.brand or ""
+        found.append(OrderLine(line.line, line.sku, line.quantity, amount, category, brand))
+    return tuple(found)
+
+
+def award_for(
+    work: MemberWork, order: Order | OrderState, lines: tuple[OrderLine, ...]
+) -> Award:
+    """Calculate what an order earns under the rules in force on its day."""
+    purchase = Purchase(
+        store=order.store or "",
+        channel=order.channel or "",
+        day=local_day(order.occurred_at, work.program.timezone),
+        lines=lines,
+    )
+    return calculate_points(program=work.program, purchase=purchase, level=work.level or None)
+
+
+def content_hash(order: Order | OrderState, lines: Sequence[OrderLine]) -> str:
+    """Hash what an order says after parsing, so that `1.0` and `1.00` are the same."""
+    content = {
+        "store": order.store,
+        "channel": order.channel,
+        "occurred_at": order.occurred_at.timestamp(),
+        "currency": order.currency,
+        "lines": [
+            [one.line, one.sku, one.quantity, one.amount, one.category, one.brand]
+            for one in lines
+        ],
+    }
+    return hashlib.sha256(content_of(content)).hexdigest()
+
+
+def new_order(
+    work: MemberWork, order: Order | OrderState, *, ref: str, lines: tuple[OrderLine, ...]
+) -> OrderRecord:
+    """Make a record that has earned nothing yet."""
+    day = local_day(order.occurred_at, work.program.timezone)
+    recorded = [line_json(line, 0) for line in lines]
+    return OrderRecord(
+        member_id=work.member_id,
+        scope=order_scope(order.store, order.channel),
+        number=work.next_number(),
+        ref=ref,
+        store=order.store or "",
+        channel=order.channel or "",
+        state="paid",
+        revision=0,
+        occurred_at=order.occurred_at,
+        day=day,
+        currency=order.currency,
+        net_amount=net_spend(recorded),
+        lines=recorded,
+        points=0,
+        clawed_back=0,
+        returns={},
+        transaction_number=None,
+        content_hash=content_hash(order, lines),
+        program_version=work.program.version,
+        recorded_at=work.now,
+    )
+
+
+def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: int) -> str:
+    """Give points of an order as a new lot, with its ledger transaction and event.
+
+    Args:
+        points: What is given now: the whole award, or what a changed order earns more.
+
+    Returns:
+        The status of the points: available, pending, expired, or none.
+    """
+    program = work.program
+    number = work.next_number()
+    record.transaction_number = record.transaction_number or number
+    explanation = {"applied": award.explanation, "not_applied": award.not_applied}
+    record.explanation = record.explanation or explanation
+    status = "none"
+    lot = None
+    if points:
+        lot = LotState(
+            work.next_number(),
+            active_at(program.points, record.occurred_at, program.timezone),
+            expires_at(program.points, earned_at=record.occurred_at, zone=program.timezone),
+            order_number=record.number,
+        )
+        ledger.earn(work.books, transaction=number, lot=lot, points=points, now=work.now)
+        status = status_of(lot, work)
+    work.transaction(
+        "earn",
+        number=number,
+        points=points,
+        occurred_at=record.occurred_at,
+        source_ref=record.ref,
+        store=record.store,
+        order_number=record.number,
+        explanation=explanation,
+    )
+    if lot is not None:
+        _tell_earned(work, record, award, number, points, lot)
+        record.lots.append(_lot_json(lot))
+    return status
+
+
+def status_of(lot: LotState, work: MemberWork) -> str:
+    """Say in a word where the points of a fresh lot are."""
+    if lot.active_at > work.now:
+        return "pending"
+    return "available" if lot.lives(work.now) else "expired"
+
+
+def _lot_json(lot: LotState) -> dict[str, Any]:
+    return {
+        "number": lot.number,
+        "pending": lot.pending,
+        "available": lot.available,
+        "held": lot.held,
+        "active_at": lot.active_at.isoformat(),
+        "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
+        "origin": lot.origin,
+        "order_number": lot.order_number,
+    }
+
+
+def _tell_earned(
+    work: MemberWork,
+    record: OrderRecord,
+    award: Award,
+    number: int,
+    points: int,
+    lot: LotState,
+) -> None:
+    pending = lot.active_at > work.now
+    work.event(
+        "points.pending" if pending else "points.earned",
+        {
+            "transaction": work.public_id("txn", number),
+            "points": points,
+            "store": record.store or None,
+            "active_at": lot.active_at.isoformat(),
+            "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
+        },
+        kind="earn",
+        order=record.ref,
+        rules=[entry["rule"] for entry in award.explanation],
+        occurred_at=record.occurred_at,
+    )
+
+
+def tell_recorded(work: MemberWork, record: OrderRecord) -> None:
+    """Tell that an order came in, whether it earned points or not."""
+    work.event(
+        "order.recorded",
+        {
+            "ref": record.ref,
+            "store": record.store or None,
+            "channel": record.channel or None,
+            "state": record.state,
+            "net_amount": money(work, record.net_amount),
+            "currency": record.currency,
+            "lines": len(record.lines),
+            "points": record.points,
+        },
+        kind="earn",
+        order=record.ref,
+        occurred_at=record.occurred_at,
+    )
+
+
+def money(work: MemberWork, minor: int) -> str:
+    """Write minor units as the decimal string of answers."""
+    return format_amount(minor, work.program.currency_scale)
+
+
+def find_order(session: Session, scope: str, ref: str) -> OrderRecord | None:
+    """Give the recorded order with that ref in that scope, or None."""
+    found = session.found(order_by_ref(scope, ref))
+    if not found:
+        return None
+    record = found[0]
+    return record if isinstance(record, OrderRecord) else order_of(record)
+
+
+def order_of(row: Sequence[Any]) -> OrderRecord:
+    """Make an order of its columns as read."""
+    *values, explanation, lots = row
+    record = OrderRecord(*values)
+    record.lines = orjson.loads(values[12])
+    record.returns = orjson.loads(values[15])
+    record.explanation = orjson.loads(explanation) if explanation else {}
+    record.lots = orjson.loads(lots) if lots else []
+    return record
+
+
+def remember_order(work: MemberWork, record: OrderRecord) -> None:
+    """Let later commands of the run find the order as it is now, and its member by it."""
+    for scope in (record.scope, ""):
+        work.session.remember(order_by_ref(scope, record.ref), [record])
+        work.session.members.setdefault(("order", f"{scope}/{record.ref}"), work)
+
+
+# Earn
+
+
+def earn_member(session: Session, decision: Decision, ref: MemberRef) -> MemberWork:
+    """Give the member who earns; enrol them with this card where the program says so."""
+    if decision.work is not None:
+        return require(decision)
+    if session.program.points.unknown_member == "refuse" or ref[0] == "id":
+        raise MemberNotFound()
+    return create_member(session, identifiers=[ref])[0]
+
+
+def earn_body(
+    work: MemberWork, record: OrderRecord, *, status: str, changed: bool
+) -> dict[str, Any]:
+    """Describe an award as earn answers it."""
+    lot = record.lots[0] if record.lots else None
+    return {
+        "id": work.public_id("txn", record.transaction_number or record.number),
+        "kind": "earn",
+        "member": str(work.member_id),
+        "order": record.ref,
+        "points": record.points,
+        "status": status,
+        "active_at": lot and lot["active_at"],
+        "expires_at": lot and lot["expires_at"],
+        "balance": work.books.wallet.as_balance(),
+        "tier": tier_body(work, changed=changed),
+        "explanation": record.explanation.get("applied", []),
+        "not_applied": record.explanation.get("not_applied", []),
+    }
+
+
+def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    request: EarnRequest = decision.payload
+    order = request.order
+    check_order(session, order)
+    lines = read_lines(session.program, order.lines)
+    known = find_order(session, order_scope(order.store, order.channel), order.ref)
+    if known is not None:
+        return _known_order(decision, known, content_hash(order, lines))
+    work = earn_member(session, decision, request.member)
+    award = award_for(work, order, lines)
+    ledger.check_room(work.books, award.points)
+    record = new_order(work, order, ref=order.ref, lines=lines)
+    status, changed = record_paid(work, record, award)
+    put_claim(work, record)
+    remember_order(work, record)
+    return 201, earn_body(work, record, status=status, changed=changed)
+
+
+def record_paid(work: MemberWork, record: OrderRecord, award: Award) -> tuple[str, bool]:
+    """Write a new paid order with its award; return the points' status and whether a tier rose."""
+    record.points = award.points
+    for line, points in zip(record.lines, award.line_points, strict=True):
+        line["points"] = points
+    status = give_award(work, record, award, points=award.points)
+    tell_recorded(work, record)
+    count_activity(
+        work, day=record.day, spend=record.net_amount, points=award.points, orders=1
+    )
+    changed = rise(work, kind="earn", order=record.ref)
+    put_order(work, record)
+    return status, changed
+
+
+def _known_order(
+    decision: Decision, known: OrderRecord, content: str
+) -> tuple[int, dict[str, Any]]:
+    """Answer an order that is recorded already: the original award, or a conflict."""
+    work = decision.work
+    if work is None or known.member_id != work.member_id or known.content_hash != content:
+        raise OrderConflict(f"The order {known.ref} is recorded with other content.")
+    status = status_of(lot_of(known.lots[0]), work) if known.lots else "none"
+    return 200, earn_body(work, known, status=status, changed=False)
+
+
+def _asks_earn(request: EarnRequest, program: PublishedProgram) -> list[Ask]:
+    order = request.order
+    asks = [order_by_ref(order_scope(order.store, order.channel), order.ref)]
+    if program.points.unknown_member == "enrol" and request.member[0] != "id":
+        asks.append(owner_of(*request.member))
+    return asks
+
+
+EARN = Kind("earn", member=lambda request: request.member, decide=_decide_earn, asks=_asks_earn)

@@ -1,0 +1,84 @@
+"""What calls about redemptions answer; they describe the contract, and a test holds answers to them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from loyalty.members.answers import Balance
+
+
+class Gives(BaseModel):
+    """What the member gets; which fields are there depends on the reward."""
+
+    amount_off: str | None = Field(default=None, examples=["5.00"])
+    currency: str | None = Field(default=None, examples=["USD"])
+    product: str | None = Field(default=None, examples=["sku-mug"])
+
+
+class Redemption(BaseModel):
+    """One member's use of points."""
+
+    id: str
+    state: Literal["held", "captured", "voided", "lapsed", "reversed"]
+    member: UUID
+    reward: str | None = Field(description="null: points paid as money.", examples=["five-off"])
+    points: int = Field(examples=[500])
+    captured: int
+    reinstated: int
+    gives: Gives
+    store: str | None
+    order_ref: str | None
+    ref: str | None
+    held_until: datetime | None
+    created_at: datetime
+
+
+class RedemptionAnswer(Redemption):
+    """A redemption, and what the member has now."""
+
+    balance: Balance
+
+
+class RedemptionPage(BaseModel):
+    """A page of a member's redemptions, newest first."""
+
+    items: list[Redemption]
+    next_cursor: str | None
+
+
+class RewardReason(BaseModel):
+    """What stands between a member and a reward; more facts by code."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: Literal[
+        "insufficient_points",
+        "sold_out",
+        "limit_reached",
+        "tier_too_low",
+        "not_started",
+        "ended",
+        "member_not_active",
+    ]
+    because: str
+    missing: Any = None
+
+
+class RewardForMember(BaseModel):
+    """A reward, and whether this member can have it now."""
+
+    code: str = Field(examples=["five-off"])
+    name: str
+    cost: int
+    gives: Gives
+    available: bool
+    reasons: list[RewardReason]
+    remaining: int | None = Field(description="null where no stock is kept.")
+
+
+class RewardList(BaseModel):
+    """The catalogue for one member."""
+
+    items: list[RewardForMember]

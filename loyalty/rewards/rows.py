@@ -1,0 +1,176 @@
+"""What commands write and read of redemptions."""
+
+from typing import Any
+from uuid import UUID
+
+from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.tables import Table
+
+REDEMPTION = Table(
+    "loyalty_redemption",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "program_id": "int",
+        "reward": "text",
+        "points": "bigint",
+        "captured": "bigint",
+        "reinstated": "bigint",
+        "state": "text",
+        "gives": "jsonb",
+        "store": "text",
+        "order_ref": "text",
+        "ref": "text",
+        "held_until": "timestamptz",
+        "created_at": "timestamptz",
+        "updated_at": "timestamptz",
+        "counts": "boolean",
+    },
+    key=("member_id", "number"),
+    tail=(
+        "ON CONFLICT (member_id, number) DO UPDATE SET captured = excluded.captured,"
+        " reinstated = excluded.reinstated, state = excluded.state, gives = excluded.gives,"
+        " updated_at = excluded.updated_at, counts = excluded.counts"
+    ),
+)
+
+REDEMPTION_CLAIM = Table(
+    "loyalty_redemptionclaim",
+    {
+        "program_id": "int",
+        "store": "text",
+        "ref": "text",
+        "member_id": "uuid",
+        "number": "bigint",
+        "content_hash": "text",
+    },
+)
+
+COLUMNS = """d.number, d.reward, d.points, d.captured, d.reinstated, d.state, d.gives::text,
+    d.store, d.order_ref, d.ref, d.held_until, d.created_at, d.updated_at, d.counts"""
+
+REDEMPTION_OF = Read(
+    "redemption",
+    f"""
+SELECT r.ord, {COLUMNS}, h.expires_at
+FROM unnest($2::uuid[], $3::bigint[]) WITH ORDINALITY AS r(member_id, number, ord)
+JOIN loyalty_redemption AS d
+    ON d.member_id = r.member_id AND d.number = r.number AND d.program_id = $1
+LEFT JOIN loyalty_hold AS h ON h.member_id = d.member_id AND h.number = d.number
+""",
+    ("uuid", "bigint"),
+)
+
+# What is still held (bucket 3) and what is redeemed (4) by a redemption, lot by lot.
+REDEMPTION_LOTS = Read(
+    "lots of a redemption",
+    """
+SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
+    l.order_number, u.held, u.redeemed
+FROM unnest($2::uuid[], $3::bigint[]) WITH ORDINALITY AS r(member_id, number, ord)
+CROSS JOIN LATERAL (
+    SELECT p.lot_number,
+        sum(CASE 3 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
+            ::bigint AS held,
+        sum(CASE 4 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
+            ::bigint AS redeemed
+    FROM loyalty_posting AS p
+    WHERE p.member_id = r.member_id AND p.redemption_number = r.number
+    GROUP BY p.lot_number
+) AS u
+JOIN loyalty_lot AS l ON l.member_id = r.member_id AND l.number = u.lot_number
+""",
+    ("uuid", "bigint"),
+)
+
+REWARD_USE = Read(
+    "use of a reward",
+    f"""
+SELECT r.ord,
+    (SELECT count(*) FROM loyalty_redemption AS d
+     WHERE d.member_id = x.member_id AND d.reward = r.reward AND d.counts
+        AND (r.per = 'ever' OR d.created_at >=
+            date_trunc(r.per, clock_timestamp() AT TIME ZONE p.timezone) AT TIME ZONE p.timezone)),
+    NOT EXISTS (SELECT FROM loyalty_redemption AS d WHERE d.member_id = x.member_id)
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+    AS r(type, value, reward, per, ord)
+JOIN loyalty_program AS p ON p.id = $1
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id) AS x
+""",
+    ("text", "text", "text", "text"),
+)
+
+REDEMPTION_BY_REF = Read(
+    "redemption by the till's ref",
+    f"""
+SELECT r.ord, c.member_id, c.content_hash, {COLUMNS}
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(store, ref, ord)
+JOIN loyalty_redemptionclaim AS c ON c.program_id = $1 AND c.store = r.store AND c.ref = r.ref
+JOIN loyalty_redemption AS d ON d.member_id = c.member_id AND d.number = c.number
+""",
+    ("text", "text"),
+)
+
+# The row that many tills want: locked after everything else.
+STOCK_LEFT = Read(
+    "stock",
+    """
+SELECT array_position($2::text[], s.reward::text), s.remaining
+FROM loyalty_rewardstock AS s
+WHERE s.program_id = $1 AND s.reward = ANY ($2::text[])
+ORDER BY s.reward FOR NO KEY UPDATE
+""",
+    ("text",),
+    rank=9,
+)
+
+
+def redemption_of(member_id: UUID, number: int) -> Ask:
+    """Ask for one redemption."""
+    return Ask(REDEMPTION_OF, (member_id, number))
+
+
+def lots_of_redemption(member_id: UUID, number: int) -> Ask:
+    """Ask which lots a redemption used."""
+    return Ask(REDEMPTION_LOTS, (member_id, number))
+
+
+def use_of(ref: MemberRef, reward: str, per: str) -> Ask:
+    """Ask how often a member had a reward in the present period, and whether ever any."""
+    return Ask(REWARD_USE, (*ref, reward, per))
+
+
+def redemption_by_ref(store: str, ref: str) -> Ask:
+    """Ask for the redemption with a till's own number."""
+    return Ask(REDEMPTION_BY_REF, (store, ref))
+
+
+def stock_of(reward: str) -> Ask:
+    """Ask how many of a reward are left, and lock that row."""
+    return Ask(STOCK_LEFT, (reward,))
+
+
+def put_redemption(work: Any, redemption: Any) -> None:
+    """Write a redemption as it is now."""
+    work.rows.put(
+        REDEMPTION,
+        {
+            "member_id": work.member_id,
+            "number": redemption.number,
+            "program_id": work.program.id,
+            "reward": redemption.reward,
+            "points": redemption.points,
+            "captured": redemption.captured,
+            "reinstated": redemption.reinstated,
+            "state": redemption.state,
+            "gives": redemption.gives,
+            "store": redemption.store,
+            "order_ref": redemption.order_ref,
+            "ref": redemption.ref,
+            "held_until": redemption.held_until,
+            "created_at": redemption.created_at,
+            "updated_at": work.now,
+            "counts": redemption.counts,
+        },
+    )

@@ -1,0 +1,149 @@
+"""May this member have this reward now, and if not, why not.
+
+Pure: no Django, no clock, no database. The same function answers the list of rewards and decides
+a redemption, so that a reward that is shown as available does not fail at the till.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from loyalty.errors import (
+    InsufficientPoints,
+    LoyaltyError,
+    RewardLimitReached,
+    RewardNotAvailable,
+    RewardSoldOut,
+)
+from loyalty.programs.currencies import format_amount
+from loyalty.programs.rules import PublishedProgram, Reward
+
+STOCK_LOW = (10, 0)
+"""`reward.stock_low` is told when so many are left."""
+
+
+@dataclass(slots=True)
+class RedemptionState:
+    """One redemption as it is now.
+
+    Attributes:
+        held_until: When a hold lapses; None where the points were taken at once.
+        counts: Whether it counts towards the member's limit and the stock.
+    """
+
+    number: int
+    reward: str
+    points: int
+    captured: int
+    reinstated: int
+    state: str
+    gives: dict[str, Any]
+    store: str
+    order_ref: str
+    ref: str
+    held_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a reward is not available: a code, a sentence, and the numbers in it."""
+
+    code: str
+    because: str
+    facts: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as the list of rewards shows it."""
+        return {"code": self.code, "because": self.because, **self.facts}
+
+
+def reasons_against(
+    program: PublishedProgram,
+    reward: Reward,
+    *,
+    available: int,
+    level: str,
+    used: int,
+    remaining: int | None,
+    today: date,
+) -> list[Reason]:
+    """List everything that stands between a member and a reward; empty: they may have it.
+
+    Args:
+        available: The member's available points.
+        used: How often they had it in the present period of its limit.
+        remaining: How many are left; None where no stock is kept.
+        today: The local day in the program's zone.
+    """
+    found = [
+        *_against_dates(reward, today),
+        *_against_tier(program, reward, level),
+    ]
+    if remaining is not None and remaining <= 0:
+        found.append(Reason("sold_out", "None are left.", {}))
+    limit = reward.per_member
+    if limit is not None and used >= limit.times:
+        period = "in all" if limit.per == "ever" else f"per {limit.per}"
+        facts = {"times": limit.times, "per": limit.per}
+        found.append(Reason("limit_reached", f"It may be had {limit.times} × {period}.", facts))
+    if available < reward.cost:
+        missing = reward.cost - available
+        facts = {"needed": reward.cost, "available": available, "missing": missing}
+        found.append(Reason("insufficient_points", f"{missing} points are missing.", facts))
+    return found
+
+
+def _against_dates(reward: Reward, today: date) -> list[Reason]:
+    day = today.isoformat()
+    if reward.starts_on and day < reward.starts_on:
+        facts = {"starts_on": reward.starts_on}
+        return [Reason("not_started", f"It starts on {reward.starts_on}.", facts)]
+    if reward.ends_on and day > reward.ends_on:
+        return [Reason("ended", f"It ended on {reward.ends_on}.", {"ends_on": reward.ends_on})]
+    return []
+
+
+def _against_tier(program: PublishedProgram, reward: Reward, level: str) -> list[Reason]:
+    if not reward.tiers or level in reward.tiers:
+        return []
+    names = [program.levels[code].name for code in reward.tiers if code in program.levels]
+    facts = {"tiers": list(reward.tiers)}
+    return [Reason("tier_too_low", f"It is for {', '.join(names) or 'other tiers'}.", facts)]
+
+
+_ERRORS: dict[str, type[LoyaltyError]] = {
+    "insufficient_points": InsufficientPoints,
+    "sold_out": RewardSoldOut,
+    "limit_reached": RewardLimitReached,
+}
+
+
+def refusal(reasons: list[Reason]) -> LoyaltyError:
+    """Turn reasons into the error that the till gets: of the first one, naming all."""
+    first = reasons[0]
+    error = _ERRORS.get(first.code, RewardNotAvailable)
+    facts = {name: value for name, value in first.facts.items()}
+    return error(first.because, reason=first.code, reasons=[r.as_json() for r in reasons], **facts)
+
+
+def what_it_gives(program: PublishedProgram, reward: Reward) -> dict[str, Any]:
+    """Say what a reward gives, as the till and the member see it."""
+    if reward.gives == "amount_off":
+        return money_off(program, reward.amount)
+    return {"product": reward.product}
+
+
+def money_off(program: PublishedProgram, amount: int) -> dict[str, Any]:
+    """Say that an amount is taken off the bill."""
+    return {
+        "amount_off": format_amount(amount, program.currency_scale),
+        "currency": program.currency,
+    }
+
+
+def worth(program: PublishedProgram, points: int) -> int:
+    """Convert points that pay into minor units, rounded down: nobody is paid for a part."""
+    return points * program.points.value_amount // program.points.value_points

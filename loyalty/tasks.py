@@ -1,0 +1,25 @@
+"""Periodic jobs; each calls one service."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from loyalty.http.idempotency import delete_old_keys
+from loyalty.nightly import services as nightly
+
+
+@shared_task(name="loyalty.lapse_holds")
+def lapse_holds() -> None:
+    """Let go of holds past their time (each minute)."""
+    nightly.lapse_holds()
+
+
+@shared_task(name="loyalty.run_nightly")
+def run_nightly() -> None:
+    """Run the nights that are due (every quarter of an hour)."""
+    nightly.run_nightly(now=timezone.now())
+
+
+@shared_task(name="loyalty.delete_old_keys")
+def delete_old_keys_task() -> None:
+    """Forget idempotency keys after 30 days (daily)."""
+    delete_old_keys()
