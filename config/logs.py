@@ -59,4 +59,9 @@ def configure(style: str, level: str) -> dict[str, Any]:
 def _renderers(style: str) -> list[Any]:
     if style == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=style == "colour")]
+    # Plain tracebacks: the pretty ones print local variables, and so members' data and secrets.
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=style == "colour", exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
