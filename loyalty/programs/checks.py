@@ -1,0 +1,71 @@
+"""Checks between the parts of a program, which no part can make by itself. Pure."""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from loyalty.programs.problems import Path, Problem, suggest
+
+if TYPE_CHECKING:
+    from loyalty.programs.document import EarningRuleEntry, ProgramDocument, RewardEntry, TiersEntry
+
+
+def check(program: "ProgramDocument") -> list[Problem]:
+    """List what contradicts itself in a program whose parts are each well formed."""
+    return [*_repeated(program), *_levels(program.tiers), *_stores(program), *_tiers(program)]
+
+
+def _repeated(program: "ProgramDocument") -> Iterator[Problem]:
+    levels = program.tiers.levels if program.tiers else []
+    lists: list[tuple[Path, Iterable[str]]] = [
+        (("stores",), (store.code for store in program.stores)),
+        (("earning_rules",), (rule.code for rule in program.earning_rules)),
+        (("tiers", "levels"), (level.code for level in levels)),
+        (("rewards",), (reward.code for reward in program.rewards)),
+    ]
+    for path, codes in lists:
+        seen: set[str] = set()
+        for index, code in enumerate(codes):
+            if code in seen:
+                yield Problem((*path, index, "code"), f'"{code}" is used twice; each code once')
+            seen.add(code)
+
+
+def _levels(tiers: "TiersEntry | None") -> Iterator[Problem]:
+    previous = None
+    for index, level in enumerate(tiers.levels if tiers else []):
+        path, threshold = ("tiers", "levels", index, "from"), Decimal(level.from_)
+        if previous is None and threshold:
+            yield Problem(path, 'the first level must be from "0": every member has one')
+        if previous is not None and threshold <= previous:
+            yield Problem(path, "must be more than the level before; levels rise")
+        previous = threshold
+
+
+def _stores(program: "ProgramDocument") -> Iterator[Problem]:
+    known = {store.code for store in program.stores}
+    for index, rule in enumerate(program.earning_rules):
+        path = ("earning_rules", index, "when", "store")
+        yield from _unknown(path, _stores_of(rule), known, "store")
+
+
+def _tiers(program: "ProgramDocument") -> Iterator[Problem]:
+    known = {level.code for level in program.tiers.levels} if program.tiers else set()
+    for index, reward in enumerate(program.rewards):
+        path = ("rewards", index, "tiers")
+        yield from _unknown(path, _tiers_of(reward), known, "tier level")
+
+
+def _stores_of(rule: "EarningRuleEntry") -> list[str]:
+    return (rule.when.store or []) if rule.when else []
+
+
+def _tiers_of(reward: "RewardEntry") -> list[str]:
+    return reward.tiers or []
+
+
+def _unknown(path: Path, codes: list[str], known: set[str], what: str) -> Iterator[Problem]:
+    for index, code in enumerate(codes):
+        if code not in known:
+            message = f'"{code}" is not a {what} of this program{suggest(code, known)}'
+            yield Problem((*path, index), message)

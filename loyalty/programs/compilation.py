@@ -1,0 +1,151 @@
+"""Turn the document of a published version into the values that decisions read. Pure.
+
+It does not validate: a version that was once published can be read for ever, also after the
+checks have become stricter. So it asks for nothing that an older document may lack.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from loyalty.programs.currencies import SCALES, parse_amount
+from loyalty.programs.rules import (
+    Conditions,
+    EarningRule,
+    Expiry,
+    PerMember,
+    PointsPolicy,
+    PublishedProgram,
+    Reward,
+    TierLevel,
+    TierPolicy,
+)
+
+_PLAIN_POLICY = (
+    "name",
+    "rounding",
+    "basis",
+    "maturity_days",
+    "hold_minutes",
+    "unknown_member",
+    "clawback",
+    "accept_late_days",
+    "lapsed",
+    "lapsed_grace_days",
+)
+
+
+def compile_program(document: Mapping[str, Any], *, id: int, version: int) -> PublishedProgram:
+    """Compile a canonical document (see `document.validate`) once per version.
+
+    Rules and rewards that are switched off are left out, as if they did not exist.
+
+    Args:
+        id: Of the program's row.
+        version: The published version that the document belongs to.
+    """
+    scale = SCALES[document["currency"]]
+    rules = [rule for rule in document.get("earning_rules", ()) if rule.get("active", True)]
+    rewards = [reward for reward in document.get("rewards", ()) if reward.get("active", True)]
+    tiers = document.get("tiers")
+    return PublishedProgram(
+        id=id,
+        code=document["program"],
+        name=document["name"],
+        version=version,
+        timezone=document["timezone"],
+        currency=document["currency"],
+        currency_scale=scale,
+        points=_policy(document["points"], scale),
+        stores={store["code"]: store["name"] for store in document.get("stores", ())},
+        earning_rules=tuple(_rule(rule, scale) for rule in rules),
+        tiers=_tiers(tiers, scale) if tiers else None,
+        rewards={reward["code"]: _reward(reward, scale) for reward in rewards},
+    )
+
+
+def _policy(points: Mapping[str, Any], scale: int) -> PointsPolicy:
+    return PointsPolicy(
+        **{key: points[key] for key in _PLAIN_POLICY if key in points},
+        value_points=points["value"]["points"],
+        value_amount=parse_amount(points["value"]["amount"], scale),
+        expiry=_expiry(points["expiry"]),
+        expiring_notice_days=tuple(points["expiring_notice_days"]),
+    )
+
+
+def _expiry(expiry: Mapping[str, Any] | str) -> Expiry | None:
+    if isinstance(expiry, str):
+        return None
+    if "dates" in expiry:
+        dates = (tuple(map(int, text.split("-"))) for text in expiry["dates"])
+        return Expiry(dates=tuple((month, day) for month, day in dates))
+    return Expiry(months=expiry["months"], until=expiry["until"])
+
+
+def _rule(rule: Mapping[str, Any], scale: int) -> EarningRule:
+    return EarningRule(
+        code=rule["code"],
+        kind="base" if "per" in rule else "multiplier" if "multiply" in rule else "bonus",
+        name=rule.get("name", ""),
+        points=rule.get("points", 0),
+        per=parse_amount(rule["per"], scale) if "per" in rule else 0,
+        steps=rule.get("steps", "whole"),
+        multiply=Fraction(rule.get("multiply", 1)),
+        bonus=rule.get("bonus", 0),
+        trigger=rule.get("trigger", "order"),
+        when=_conditions(rule.get("when", {}), scale),
+        starts_on=rule.get("from"),
+        ends_on=rule.get("to"),
+    )
+
+
+def _conditions(when: Mapping[str, Any], scale: int) -> Conditions:
+    least = when.get("order_amount_min")
+    return Conditions(
+        category=frozenset(name.upper() for name in when.get("category", ())),
+        brand=frozenset(name.upper() for name in when.get("brand", ())),
+        store=frozenset(when.get("store", ())),
+        order_amount_min=None if least is None else parse_amount(least, scale),
+    )
+
+
+def _tiers(tiers: Mapping[str, Any], scale: int) -> TierPolicy:
+    window, qualify_by = tiers["window"], tiers["qualify_by"]
+    rolling = not isinstance(window, str)
+    unit = scale if qualify_by == "spend" else 0
+    return TierPolicy(
+        levels=tuple(_level(level, unit) for level in tiers["levels"]),
+        qualify_by=qualify_by,
+        window="rolling" if rolling else window,
+        rolling_months=window["rolling_months"] if rolling else 12,
+        downgrade=tiers["downgrade"],
+        grace_days=tiers["grace_days"],
+    )
+
+
+def _level(level: Mapping[str, Any], unit: int) -> TierLevel:
+    return TierLevel(
+        code=level["code"],
+        name=level["name"],
+        threshold=parse_amount(level["from"], unit),
+        earn_multiplier=Fraction(level["earn_multiplier"]),
+    )
+
+
+def _reward(reward: Mapping[str, Any], scale: int) -> Reward:
+    gives, limit = reward["gives"], reward.get("per_member")
+    amount = gives.get("amount_off")
+    return Reward(
+        code=reward["code"],
+        name=reward["name"],
+        cost=reward["cost"],
+        gives="product" if amount is None else "amount_off",
+        amount=0 if amount is None else parse_amount(amount, scale),
+        product=gives.get("product", ""),
+        stock=reward.get("stock") is not None,
+        per_member=PerMember(limit["times"], limit["per"]) if limit else None,
+        tiers=tuple(reward.get("tiers", ())),
+        starts_on=reward.get("from"),
+        ends_on=reward.get("to"),
+    )
