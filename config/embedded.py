@@ -33,7 +33,7 @@ _OWNER = "loyalty"
 # Nothing of ours: PGDATA, PGPORT and their like would be obeyed.
 _ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 # For tests only: what a power cut would lose does not matter there.
-_FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "autovacuum_naptime=10s")
+_FAST = ("fsync=off", "full_page_writes=off")
 
 
 def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:

@@ -124,7 +124,7 @@ DATABASES["default"]["OPTIONS"] = {
     # Executions of a statement until the server keeps its plan. Only the engine's own cursors bind
     # on the server; the ORM's do not. 0 = never, for PgBouncer before 1.21 in transaction mode.
     "prepare_threshold": env.integer("DB_PREPARE_THRESHOLD", 2, low=0, high=5) or None,
-    "options": "-c idle_in_transaction_session_timeout=30s -c TimeZone=UTC",
+    "options": "-c lock_timeout=2s -c idle_in_transaction_session_timeout=30s -c TimeZone=UTC",
     **({"pool": _POOL} if WEB_PROCESS else {}),
 }
 

@@ -1,0 +1,122 @@
+"""What all tests share: servers, settings, the live stack, and which tests run where.
+
+The first lines run before anything of Django is imported: its settings need the addresses of the
+servers, and other conftests import models.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import django
+import pytest
+from django.conf import settings as django_settings
+
+from tests.services import Services, number_of_worker, own_redis_url
+
+IS_CONTROLLER = number_of_worker() == 0
+CHROMIUM = Path("/usr/bin/chromium")
+
+services = Services() if IS_CONTROLLER else None
+if services is not None:
+    services.publish()
+os.environ["REDIS_URL"] = own_redis_url(os.environ["REDIS_URL"])
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+os.environ.setdefault("SECRET_KEY", "tests-only-" * 4)
+os.environ.setdefault("LOYALTY_PEPPER", "tests-only-" * 4)
+os.environ["HTTPS"] = "off"
+os.environ["LOG_FORMAT"] = "plain"
+django.setup()
+django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # in no time
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from config.embedded import PostgresServer
+    from tests.stack import Stack
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers; workers inherit their addresses."""
+    if services is not None and not config.option.collectonly:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped then too
+        services.start()
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers, after Ctrl-C too."""
+    if services is not None:
+        services.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests of the live stack in one worker; say once why browser tests are skipped."""
+    for item in items:
+        if "live_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("live_stack"))
+        if item.get_closest_marker("browser") and not CHROMIUM.exists():
+            reason = f"no {CHROMIUM}: apt-get install chromium"
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def _one_stack() -> Iterator["Stack"]:
+    from tests.stack import Stack
+
+    stack = Stack()
+    try:
+        yield stack.start()
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def live_stack(_one_stack: "Stack") -> "Stack":
+    """Return the whole engine as real processes; tests/stack.py says what it can do."""
+    _one_stack.heal()
+    return _one_stack
+
+
+@pytest.fixture
+def make_stack() -> Iterator[Callable[..., "Stack"]]:
+    """Return a function that starts another engine with other settings; it ends with the test."""
+    from tests.stack import Stack
+
+    stacks: list[Stack] = []
+
+    def make(**settings: str) -> Stack:
+        stacks.append(Stack(**settings))
+        return stacks[-1].start()
+
+    yield make
+    for stack in stacks:
+        stack.stop()
+
+
+@pytest.fixture
+def durable_postgres(tmp_path: Path) -> Iterator["PostgresServer"]:
+    """Return another PostgreSQL, durable as in production, which may be killed."""
+    from config.embedded import PostgresServer
+
+    server = PostgresServer(tmp_path / "postgres", "tests-only")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Return Debian's Chromium; mark such tests with `browser`."""
+    from playwright.sync_api import sync_playwright
+
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs a loop in this thread
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    silent = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), headless=True, args=["--headless", *quiet, *silent]
+        )
+        yield chromium
+        chromium.close()
