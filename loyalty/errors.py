@@ -60,6 +60,11 @@ class IdempotencyKeyInvalid(LoyaltyError):
     title = "An Idempotency-Key is 1 to 255 visible ASCII characters; a UUID is a good one."
 
 
+class RequestRefused(LoyaltyError):
+    code, status, retry = "request_refused", 400, "never"
+    title = "This server does not take such a request; is the host name one of ALLOWED_HOSTS?"
+
+
 class CursorInvalid(LoyaltyError):
     code, status, retry = "cursor_invalid", 400, "never"
     title = "This cursor is not one of ours; start again without it."

@@ -17,7 +17,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rest_framework.views import APIView
 
 from loyalty.errors import (
@@ -27,6 +27,7 @@ from loyalty.errors import (
     MethodNotAllowed,
     NotFound,
     Overloaded,
+    RequestRefused,
     ValidationFailed,
 )
 from loyalty.http.auth import Principal, authenticate, require_scope
@@ -39,6 +40,12 @@ Handler = Callable[..., HttpResponse]
 
 _REQUEST_ID = re.compile(r"[!-~]{1,64}\Z")
 _METHODS: Final = {name.upper(): name for name in ("get", "head", "post", "put", "patch", "delete")}
+
+
+class NoQuery(BaseModel):
+    """The query string of a call that takes none."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Endpoint(APIView):
@@ -60,7 +67,8 @@ class Endpoint(APIView):
         try:
             handler = self._handler(request)
             self.principal = authenticate(request.META.get("HTTP_AUTHORIZATION"))
-            require_scope(self.principal, self.scopes[request.method or "GET"])
+            method = "GET" if request.method == "HEAD" else request.method or ""
+            require_scope(self.principal, self.scopes[method])
             response = handler(request, *args, **kwargs)
         except Exception as error:
             response = problem_response(error_of(error), self.request_id)
@@ -73,6 +81,15 @@ class Endpoint(APIView):
             allowed = sorted(method for method, name in _METHODS.items() if hasattr(self, name))
             raise MethodNotAllowed(f"This address answers to {', '.join(allowed)}.", allow=allowed)
         return handler
+
+    def no_query(self, request: HttpRequest) -> None:
+        """Refuse parameters where the call takes none: a misspelt one would be ignored.
+
+        Raises:
+            ValidationFailed: naming them.
+        """
+        if request.META.get("QUERY_STRING"):
+            self.query(request, NoQuery)
 
     def query(self, request: HttpRequest, model: type[Model]) -> Model:
         """Read the query string; parameters that the call does not know are refused.
@@ -124,7 +141,7 @@ def error_of(error: Exception) -> LoyaltyError:
     if isinstance(error, Http404):
         return NotFound()
     if isinstance(error, SuspiciousOperation):
-        return ValidationFailed("The request is not one that this server takes.")
+        return RequestRefused()
     if isinstance(error, DatabaseError | psycopg.Error):
         return _database_error(error)
     log.error("request_failed", exc_info=error)

@@ -1,17 +1,27 @@
 """Members over HTTP: enrol, read, change, find; their identifiers; points by hand."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 
 from loyalty.engine.api import CommandEndpoint
 from loyalty.engine.commands import MemberRef as AnyRef
 from loyalty.engine.look import look
-from loyalty.errors import MemberNotFound, NotFound
+from loyalty.errors import (
+    BalanceTooLarge,
+    IdentifierTaken,
+    InsufficientPoints,
+    MemberNotActive,
+    MemberNotFound,
+    NotFound,
+    ValidationFailed,
+)
 from loyalty.http.auth import Principal
 from loyalty.http.bodies import parse, read_body
+from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
 from loyalty.members import services
+from loyalty.members.answers import AdjustmentAnswer, MemberAnswer
 from loyalty.members.identifiers import MemberRef, parse_member_ref
 from loyalty.members.rows import profile_of
 from loyalty.members.schemas import (
@@ -24,6 +34,8 @@ from loyalty.members.schemas import (
     UpdateMember,
     UpdateRequest,
 )
+
+MEMBER: Final = {"member": "The member's id, or card:…, or external:…"}
 
 
 def member_in_path(text: str) -> MemberRef:
@@ -49,6 +61,18 @@ class MembersView(CommandEndpoint):
 
     scopes = {"POST": ("members:write",)}
 
+    @operation(
+        "Enrol a member",
+        tag="Members",
+        request=EnrolRequest,
+        example={
+            "identifiers": [{"type": "card", "value": "2261"}],
+            "profile": {"first_name": "Ada"},
+        },
+        answers={201: MemberAnswer},
+        errors=[IdentifierTaken],
+        key=True,
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(EnrolRequest, read_body(request))
         return self.run(request, services.ENROL, body, canonical_body=canonical)
@@ -59,10 +83,26 @@ class MemberView(CommandEndpoint):
 
     scopes = {"GET": ("members:read",), "PATCH": ("members:write",)}
 
+    @operation(
+        "Read a member",
+        tag="Members",
+        path=MEMBER,
+        answers={200: MemberAnswer},
+        errors=[MemberNotFound, ValidationFailed],
+    )
     def get(self, request: HttpRequest, member: str) -> HttpResponse:
         self.no_query(request)
         return json_response(member_view(self.principal, member_in_path(member)))
 
+    @operation(
+        "Change a member: profile, attributes, status",
+        tag="Members",
+        path=MEMBER,
+        request=UpdateRequest,
+        example={"profile": {"language": "en"}, "attributes": {"shoe_size": 42}},
+        answers={200: MemberAnswer},
+        errors=[MemberNotFound, MemberNotActive],
+    )
     def patch(self, request: HttpRequest, member: str) -> HttpResponse:
         body, canonical = parse(UpdateRequest, read_body(request))
         payload = UpdateMember(member_in_path(member), body)
@@ -74,6 +114,14 @@ class LookupView(Endpoint):
 
     scopes = {"POST": ("members:read",)}
 
+    @operation(
+        "Find a member by an identifier",
+        tag="Members",
+        request=LookupRequest,
+        example={"type": "email", "value": "ada@example.com"},
+        answers={200: MemberAnswer},
+        errors=[MemberNotFound],
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, _ = parse(LookupRequest, read_body(request))
         return json_response(member_view(self.principal, (body.type, body.value)))
@@ -84,6 +132,16 @@ class IdentifiersView(CommandEndpoint):
 
     scopes = {"POST": ("members:write",)}
 
+    @operation(
+        "Add an identifier: another card, an email",
+        tag="Members",
+        path=MEMBER,
+        request=IdentifierInput,
+        example={"type": "card", "value": "2262"},
+        answers={200: MemberAnswer, 201: MemberAnswer},
+        errors=[MemberNotFound, MemberNotActive, IdentifierTaken],
+        key=True,
+    )
     def post(self, request: HttpRequest, member: str) -> HttpResponse:
         body, canonical = parse(IdentifierInput, read_body(request))
         payload = AddIdentifier(member_in_path(member), body)
@@ -95,6 +153,13 @@ class IdentifierView(CommandEndpoint):
 
     scopes = {"DELETE": ("members:write",)}
 
+    @operation(
+        "Remove an identifier: a lost card",
+        tag="Members",
+        path={**MEMBER, "identifier": "The identifier's id."},
+        answers={200: MemberAnswer},
+        errors=[MemberNotFound, MemberNotActive, NotFound, ValidationFailed],
+    )
     def delete(self, request: HttpRequest, member: str, identifier: str) -> HttpResponse:
         if not (identifier.isascii() and identifier.isdigit() and len(identifier) <= 18):
             raise NotFound()
@@ -107,6 +172,15 @@ class AdjustmentsView(CommandEndpoint):
 
     scopes = {"POST": ("adjust",)}
 
+    @operation(
+        "Change points by hand",
+        tag="Points",
+        request=AdjustRequest,
+        example={"member": "card:2261", "points": 50, "reason": "goodwill"},
+        answers={201: AdjustmentAnswer},
+        errors=[MemberNotFound, MemberNotActive, InsufficientPoints, BalanceTooLarge],
+        key=True,
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(AdjustRequest, read_body(request))
         return self.run(request, services.ADJUST, body, canonical_body=canonical)

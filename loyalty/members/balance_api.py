@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from loyalty.engine.commands import Ask
 from loyalty.engine.look import look
 from loyalty.engine.session import MemberWork
-from loyalty.errors import ValidationFailed
+from loyalty.errors import MemberNotFound, ValidationFailed
 from loyalty.http.fields import MAX_INT64, Instant
 from loyalty.http.pagination import Page, decode_cursor, encode_cursor
+from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
-from loyalty.members.api import member_in_path
+from loyalty.members.answers import BalanceAnswer, LedgerPage, LotPage
+from loyalty.members.api import MEMBER, member_in_path
 from loyalty.members.rows import expiring_of
 from loyalty.members.statements import (
     NOTHING_YET,
@@ -47,6 +49,14 @@ class BalanceView(Endpoint):
 
     scopes = {"GET": ("members:read",)}
 
+    @operation(
+        "Read the balance, now or at a time",
+        tag="Points",
+        path=MEMBER,
+        query=BalanceQuery,
+        answers={200: BalanceAnswer},
+        errors=[MemberNotFound],
+    )
     def get(self, request: HttpRequest, member: str) -> HttpResponse:
         ref = member_in_path(member)
         at = self.query(request, BalanceQuery).at if request.GET else None
@@ -92,6 +102,14 @@ class HistoryView(Endpoint):
 class LedgerView(HistoryView):
     """GET /v1/members/{member}/ledger."""
 
+    @operation(
+        "Read the statement, with explanations",
+        tag="Points",
+        path=MEMBER,
+        query=Page,
+        answers={200: LedgerPage},
+        errors=[MemberNotFound],
+    )
     def get(self, request: HttpRequest, member: str) -> HttpResponse:
         _, rows, cursor = self.page(request, member, ledger_of)
         return json_response({"items": [ledger_item(row) for row in rows], "next_cursor": cursor})
@@ -100,6 +118,14 @@ class LedgerView(HistoryView):
 class LotsView(HistoryView):
     """GET /v1/members/{member}/lots."""
 
+    @operation(
+        "Read the lots, with their expiry",
+        tag="Points",
+        path=MEMBER,
+        query=Page,
+        answers={200: LotPage},
+        errors=[MemberNotFound],
+    )
     def get(self, request: HttpRequest, member: str) -> HttpResponse:
         _, rows, cursor = self.page(request, member, lots_of)
         return json_response({"items": [lot_item(row) for row in rows], "next_cursor": cursor})

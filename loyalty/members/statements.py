@@ -72,7 +72,8 @@ BALANCE_AT: Final = Read(
     f"""
 WITH r AS (
     SELECT r.ord, r.at, {MEMBER_OF} AS member_id
-    FROM unnest($2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY AS r(type, value, at, ord)
+    FROM unnest($2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY
+        AS r(type, value, at, ord)
 ), by_lot AS (
     SELECT r.ord, r.at, p.lot_number, l.active_at, l.expires_at, max(p.seq) AS seq,
         sum(CASE 0 WHEN p.source THEN p.amount ELSE 0 END) AS issued,
@@ -191,7 +192,8 @@ def past_balance(row: tuple[Any, ...]) -> dict[str, Any]:
         "lifetime_earned": issued,
         "version": seq,
         "expiring": [
-            {"points": points, "expires_at": ends} for points, ends in orjson.loads(expiring or "[]")
+            {"points": points, "expires_at": ends}
+            for points, ends in orjson.loads(expiring or "[]")
         ],
     }
 

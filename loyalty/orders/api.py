@@ -1,16 +1,35 @@
 """Orders over HTTP: earn, preview, the desired state of an order, and returns."""
 
 import re
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from pydantic import BaseModel, ConfigDict
 
 from loyalty.engine.api import CommandEndpoint
-from loyalty.errors import OrderNotFound, ValidationFailed
+from loyalty.errors import (
+    BalanceTooLarge,
+    CurrencyMismatch,
+    IdentifierTaken,
+    LineUnknown,
+    MemberNotActive,
+    MemberNotFound,
+    OccurredAtOutOfRange,
+    OrderCancelled,
+    OrderConflict,
+    OrderNotFound,
+    ReturnConflict,
+    ReversalExceedsOriginal,
+    StoreNotAllowed,
+    StoreUnknown,
+    ValidationFailed,
+)
 from loyalty.http.auth import Principal, store_for
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.fields import Code
-from loyalty.orders import services
+from loyalty.http.schema import operation
+from loyalty.orders import returns, services
+from loyalty.orders.answers import EarnAnswer, OrderAnswer, ReturnAnswer
 from loyalty.orders.schemas import (
     EarnRequest,
     PutOrder,
@@ -20,6 +39,38 @@ from loyalty.orders.schemas import (
 )
 
 _REF = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
+
+ORDER: Final = {"ref": "The order's own number."}
+RECORDING: Final = (
+    MemberNotFound,
+    MemberNotActive,
+    IdentifierTaken,
+    StoreNotAllowed,
+    StoreUnknown,
+    CurrencyMismatch,
+    OccurredAtOutOfRange,
+    BalanceTooLarge,
+)
+EARN_EXAMPLE: Final[dict[str, Any]] = {
+    "member": "card:2261",
+    "order": {
+        "ref": "31625220889",
+        "store": "309",
+        "channel": "pos",
+        "occurred_at": "2017-01-28T19:06:53-05:00",
+        "currency": "USD",
+        "lines": [
+            {
+                "line": "1",
+                "sku": "940996",
+                "quantity": "1",
+                "amount": "3.86",
+                "category": "GROCERY",
+                "brand": "Private",
+            }
+        ],
+    },
+}
 
 
 class StoreQuery(BaseModel):
@@ -70,6 +121,15 @@ class EarnView(CommandEndpoint):
 
     scopes = {"POST": ("earn",)}
 
+    @operation(
+        "Record an order and award its points",
+        tag="Orders",
+        request=EarnRequest,
+        example=EARN_EXAMPLE,
+        answers={201: EarnAnswer, 200: EarnAnswer},
+        errors=[*RECORDING, OrderConflict],
+        key=True,
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(EarnRequest, read_body(request))
         payload = earn_payload(self.principal, body)
@@ -81,6 +141,14 @@ class PreviewView(CommandEndpoint):
 
     scopes = {"POST": ("earn",)}
 
+    @operation(
+        "Show what an order would earn; nothing is written",
+        tag="Orders",
+        request=EarnRequest,
+        example=EARN_EXAMPLE,
+        answers={200: EarnAnswer},
+        errors=[*RECORDING, OrderConflict],
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, _ = parse(EarnRequest, read_body(request))
         return self.preview(services.EARN, earn_payload(self.principal, body))
@@ -91,13 +159,28 @@ class OrderView(CommandEndpoint):
 
     scopes = {"PUT": ("earn",)}
 
+    @operation(
+        "Bring an order to its desired state",
+        tag="Orders",
+        path=ORDER,
+        query=StoreQuery,
+        request=PutOrderRequest,
+        example={
+            "member": "card:2261",
+            "revision": 1764000000,
+            "order": {**EARN_EXAMPLE["order"], "state": "paid"},
+        },
+        answers={201: OrderAnswer, 200: OrderAnswer},
+        errors=[*RECORDING, OrderConflict, ReversalExceedsOriginal],
+        key=True,
+    )
     def put(self, request: HttpRequest, ref: str) -> HttpResponse:
         if _REF.match(ref) is None:
             raise _contradiction("/ref", "has 1 to 100 letters, digits and . _ : -")
         store = self.query(request, StoreQuery).store
         body, canonical = parse(PutOrderRequest, read_body(request))
         payload = put_payload(self.principal, ref, store, body)
-        return self.run(request, services.PUT_ORDER, payload, canonical_body=canonical)
+        return self.run(request, returns.PUT_ORDER, payload, canonical_body=canonical)
 
 
 class ReturnsView(CommandEndpoint):
@@ -105,10 +188,35 @@ class ReturnsView(CommandEndpoint):
 
     scopes = {"POST": ("earn",)}
 
+    @operation(
+        "Return lines of an order",
+        tag="Orders",
+        path=ORDER,
+        query=StoreQuery,
+        request=ReturnRequest,
+        example={
+            "ref": "R-1",
+            "occurred_at": "2017-01-30T10:00:00-05:00",
+            "lines": [{"line": "1", "quantity": "1"}],
+        },
+        answers={201: ReturnAnswer, 200: ReturnAnswer},
+        errors=[
+            OrderNotFound,
+            MemberNotFound,
+            MemberNotActive,
+            StoreNotAllowed,
+            OccurredAtOutOfRange,
+            LineUnknown,
+            OrderCancelled,
+            ReturnConflict,
+            ReversalExceedsOriginal,
+        ],
+        key=True,
+    )
     def post(self, request: HttpRequest, ref: str) -> HttpResponse:
         if _REF.match(ref) is None:
             raise OrderNotFound()
         store = self.query(request, StoreQuery).store
         body, canonical = parse(ReturnRequest, read_body(request))
         payload = return_payload(self.principal, ref, store, body)
-        return self.run(request, services.RETURN, payload, canonical_body=canonical)
+        return self.run(request, returns.RETURN, payload, canonical_body=canonical)

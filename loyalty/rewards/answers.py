@@ -1,4 +1,4 @@
-"""What calls about redemptions answer; they describe the contract, and a test holds answers to them."""
+"""What calls about redemptions answer: for the contract, and a test holds answers to it."""
 
 from datetime import datetime
 from typing import Any, Literal

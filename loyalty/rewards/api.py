@@ -1,16 +1,40 @@
-"""Redemptions over HTTP: spend points, settle holds, give points back; the catalogue for one member."""
+"""Redemptions over HTTP: spend, settle, give back; and the catalogue for one member."""
+
+from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
 from loyalty.engine.api import CommandEndpoint
-from loyalty.errors import RedemptionNotFound
+from loyalty.errors import (
+    AlreadyReversed,
+    CaptureExceedsHold,
+    HoldExpired,
+    HoldNotOpen,
+    InsufficientPoints,
+    MemberFrozen,
+    MemberNotActive,
+    MemberNotFound,
+    RedemptionConflict,
+    RedemptionNotFound,
+    ReversalExceedsOriginal,
+    RewardLimitReached,
+    RewardNotAvailable,
+    RewardNotFound,
+    RewardSoldOut,
+    StoreNotAllowed,
+    StoreUnknown,
+    ValidationFailed,
+)
 from loyalty.http.auth import Principal, store_for
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.ids import decode_id
+from loyalty.http.pagination import Page
+from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
-from loyalty.members.api import member_in_path
+from loyalty.members.api import MEMBER, member_in_path
 from loyalty.members.balance_api import HistoryView
-from loyalty.rewards import services
+from loyalty.rewards import services, settling
+from loyalty.rewards.answers import Redemption, RedemptionAnswer, RedemptionPage, RewardList
 from loyalty.rewards.schemas import (
     CaptureRedemption,
     CaptureRequest,
@@ -22,6 +46,15 @@ from loyalty.rewards.schemas import (
     VoidRequest,
 )
 from loyalty.rewards.selectors import get_redemption, list_rewards_for, redemptions_of, shown
+
+REDEMPTION: Final = {"redemption": "The id that redeem answered."}
+SETTLING: Final = (
+    RedemptionNotFound,
+    MemberNotActive,
+    HoldNotOpen,
+    HoldExpired,
+    StoreNotAllowed,
+)
 
 
 def redeem_payload(principal: Principal, body: RedeemRequest) -> RedeemRequest:
@@ -47,6 +80,27 @@ class RedeemView(CommandEndpoint):
 
     scopes = {"POST": ("redeem",)}
 
+    @operation(
+        "Redeem a reward, or pay with points",
+        tag="Redemptions",
+        request=RedeemRequest,
+        example={"member": "card:2261", "reward": "five-off", "order_ref": "31625220901"},
+        answers={201: RedemptionAnswer, 200: RedemptionAnswer},
+        errors=[
+            MemberNotFound,
+            MemberNotActive,
+            MemberFrozen,
+            RewardNotFound,
+            RewardNotAvailable,
+            RewardSoldOut,
+            RewardLimitReached,
+            InsufficientPoints,
+            RedemptionConflict,
+            StoreNotAllowed,
+            StoreUnknown,
+        ],
+        key=True,
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(RedeemRequest, read_body(request))
         payload = redeem_payload(self.principal, body)
@@ -58,6 +112,13 @@ class RedemptionView(Endpoint):
 
     scopes = {"GET": ("members:read", "redeem")}
 
+    @operation(
+        "Read a redemption",
+        tag="Redemptions",
+        path=REDEMPTION,
+        answers={200: Redemption},
+        errors=[RedemptionNotFound, ValidationFailed],
+    )
     def get(self, request: HttpRequest, redemption: str) -> HttpResponse:
         self.no_query(request)
         named = redemption_in_path(redemption)
@@ -69,10 +130,20 @@ class CaptureView(CommandEndpoint):
 
     scopes = {"POST": ("redeem",)}
 
+    @operation(
+        "Capture a hold, all of it or a part",
+        tag="Redemptions",
+        path=REDEMPTION,
+        request=CaptureRequest,
+        example={},
+        answers={200: RedemptionAnswer},
+        errors=[*SETTLING, CaptureExceedsHold],
+        key=True,
+    )
     def post(self, request: HttpRequest, redemption: str) -> HttpResponse:
         body, canonical = parse(CaptureRequest, read_body(request) or b"{}")
         payload = CaptureRedemption(redemption_in_path(redemption), body)
-        return self.run(request, services.CAPTURE, payload, canonical_body=canonical)
+        return self.run(request, settling.CAPTURE, payload, canonical_body=canonical)
 
 
 class VoidView(CommandEndpoint):
@@ -80,10 +151,20 @@ class VoidView(CommandEndpoint):
 
     scopes = {"POST": ("redeem",)}
 
+    @operation(
+        "Void a hold: its points are available again",
+        tag="Redemptions",
+        path=REDEMPTION,
+        request=VoidRequest,
+        example={},
+        answers={200: RedemptionAnswer},
+        errors=SETTLING,
+        key=True,
+    )
     def post(self, request: HttpRequest, redemption: str) -> HttpResponse:
         body, canonical = parse(VoidRequest, read_body(request) or b"{}")
         payload = VoidRedemption(redemption_in_path(redemption), body)
-        return self.run(request, services.VOID, payload, canonical_body=canonical)
+        return self.run(request, settling.VOID, payload, canonical_body=canonical)
 
 
 class ReverseView(CommandEndpoint):
@@ -91,15 +172,33 @@ class ReverseView(CommandEndpoint):
 
     scopes = {"POST": ("redeem",)}
 
+    @operation(
+        "Reverse a captured redemption: its points come back",
+        tag="Redemptions",
+        path=REDEMPTION,
+        request=ReverseRequest,
+        example={"reason": "customer changed their mind"},
+        answers={200: RedemptionAnswer},
+        errors=[*SETTLING, AlreadyReversed, ReversalExceedsOriginal],
+        key=True,
+    )
     def post(self, request: HttpRequest, redemption: str) -> HttpResponse:
         body, canonical = parse(ReverseRequest, read_body(request))
         payload = ReverseRedemption(redemption_in_path(redemption), body)
-        return self.run(request, services.REVERSE, payload, canonical_body=canonical)
+        return self.run(request, settling.REVERSE, payload, canonical_body=canonical)
 
 
 class MemberRedemptionsView(HistoryView):
     """GET /v1/members/{member}/redemptions."""
 
+    @operation(
+        "List a member's redemptions",
+        tag="Redemptions",
+        path=MEMBER,
+        query=Page,
+        answers={200: RedemptionPage},
+        errors=[MemberNotFound],
+    )
     def get(self, request: HttpRequest, member: str) -> HttpResponse:
         work, rows, cursor = self.page(request, member, redemptions_of)
         items = [shown(work, row[1:]) for row in rows]
@@ -111,6 +210,13 @@ class MemberRewardsView(Endpoint):
 
     scopes = {"GET": ("members:read",)}
 
+    @operation(
+        "List the rewards with what a member can have now",
+        tag="Redemptions",
+        path=MEMBER,
+        answers={200: RewardList},
+        errors=[MemberNotFound, ValidationFailed],
+    )
     def get(self, request: HttpRequest, member: str) -> HttpResponse:
         self.no_query(request)
         return json_response({"items": list_rewards_for(self.principal, member_in_path(member))})

@@ -1,0 +1,37 @@
+"""What a batch consists of. These models describe it; each command is validated by itself."""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from loyalty.http.fields import Body, Code, Ref
+from loyalty.members.schemas import AdjustRequest, EnrolRequest
+from loyalty.orders.schemas import EarnRequest, ReturnRequest
+from loyalty.rewards.schemas import RedeemRequest
+
+MAX_COMMANDS: Final = 1_000
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+
+
+class BatchReturn(ReturnRequest):
+    """A return, with the order that stands in the path of a single one."""
+
+    order_ref: Ref
+    store: Code | None = None
+
+
+class BatchCommand(Body):
+    """One command: its own idempotency key, and exactly one of the five."""
+
+    idempotency_key: Annotated[str, Field(pattern=r"^[!-~]{1,255}$", examples=["6f1c-1"])]
+    enrol: EnrolRequest | None = None
+    earn: EarnRequest | None = None
+    redeem: RedeemRequest | None = None
+    return_: Annotated[BatchReturn | None, Field(alias="return")] = None
+    adjust: AdjustRequest | None = None
+
+
+class BatchRequest(Body):
+    """Commands in their order; those of one member take effect one after the other."""
+
+    commands: list[BatchCommand] = Field(min_length=1, max_length=MAX_COMMANDS)

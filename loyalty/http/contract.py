@@ -1,0 +1,111 @@
+"""Serve the contract, its explorer and the page of errors; none of them asks another host."""
+
+from functools import lru_cache
+from html import escape
+from typing import Any, Final
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.settings import patched_settings
+from drf_spectacular.views import SpectacularSwaggerSplitView
+
+from loyalty.errors import LoyaltyError, all_errors
+
+DESCRIPTION: Final = (
+    "Points, tiers, rewards and redemptions. Points are JSON integers, money is a decimal string "
+    "with an ISO 4217 code, times are RFC 3339 with an offset. Unknown fields in a request are "
+    "refused; unknown fields in an answer are to be ignored. Errors are problem documents "
+    "(RFC 9457): branch on `code` only."
+)
+SETTINGS: Final = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Loyalty engine",
+    "VERSION": "1",
+    "DESCRIPTION": DESCRIPTION,
+    "SORT_OPERATIONS": False,
+    "SCHEMA_PATH_PREFIX": "/v1",
+}
+PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "code", "retry", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "retry": {
+            "type": "string",
+            "enum": ["never", "same_key", "new_key"],
+            "description": "Whether trying again can help, and with which idempotency key.",
+        },
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "message"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "JSON pointer (RFC 6901)."},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+@require_safe
+def contract(request: HttpRequest) -> HttpResponse:
+    """GET /v1/openapi.json."""
+    return HttpResponse(contract_bytes(), content_type="application/json")
+
+
+@lru_cache(maxsize=1)
+def contract_bytes() -> bytes:
+    """Write the contract, once per process: it changes with the code only."""
+    with patched_settings(SETTINGS):
+        document = SchemaGenerator().get_schema(request=None, public=True)
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = PROBLEM
+    components["securitySchemes"] = {
+        "apiKey": {"type": "http", "scheme": "bearer", "description": "A key: lyk_…"}
+    }
+    document["servers"] = [{"url": "/"}]
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+class Explorer(SpectacularSwaggerSplitView):  # type: ignore[misc]
+    """GET /docs: the contract to click through."""
+
+    authentication_classes = ()
+    url_name = "contract"
+    title = "Loyalty engine"
+
+
+@require_safe
+def errors_page(request: HttpRequest) -> HttpResponse:
+    """GET /docs/errors: where the `type` of every problem document points to."""
+    entries = "".join(_entry(error) for error in sorted(all_errors(), key=lambda e: e.code))
+    page = (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Errors</title></head>'
+        f"<body><h1>Errors</h1>{entries}</body></html>"
+    )
+    return HttpResponse(page)
+
+
+def _entry(error: type[LoyaltyError]) -> str:
+    return (
+        f'<h2 id="{error.code}"><code>{error.code}</code> ({error.status})</h2>'
+        f"<p>{escape(error.title)}</p><p>{ADVICE[error.retry]}</p>"
+    )
+
+
+ADVICE: Final = {
+    "never": "Sending it again does not help: change the request.",
+    "same_key": "Send the same request again, with the same Idempotency-Key.",
+    "new_key": "This answer is kept under its Idempotency-Key: use a new key to ask again.",
+}

@@ -1,0 +1,59 @@
+"""The whole public API on one page."""
+
+from django.urls import path
+
+from loyalty.batch.api import BatchView
+from loyalty.events.api import EventsView
+from loyalty.http.contract import Explorer, contract, errors_page
+from loyalty.http.failures import no_such_address
+from loyalty.http.health import health, ready
+from loyalty.members.api import (
+    AdjustmentsView,
+    IdentifiersView,
+    IdentifierView,
+    LookupView,
+    MembersView,
+    MemberView,
+)
+from loyalty.members.balance_api import BalanceView, LedgerView, LotsView
+from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
+from loyalty.rewards.api import (
+    CaptureView,
+    MemberRedemptionsView,
+    MemberRewardsView,
+    RedeemView,
+    RedemptionView,
+    ReverseView,
+    VoidView,
+)
+
+urlpatterns = [
+    path("v1/earn", EarnView.as_view()),
+    path("v1/earn/preview", PreviewView.as_view()),
+    path("v1/orders/<str:ref>", OrderView.as_view()),
+    path("v1/orders/<str:ref>/returns", ReturnsView.as_view()),
+    path("v1/redeem", RedeemView.as_view()),
+    path("v1/redemptions/<str:redemption>", RedemptionView.as_view()),
+    path("v1/redemptions/<str:redemption>/capture", CaptureView.as_view()),
+    path("v1/redemptions/<str:redemption>/void", VoidView.as_view()),
+    path("v1/redemptions/<str:redemption>/reverse", ReverseView.as_view()),
+    path("v1/members", MembersView.as_view()),
+    path("v1/members/lookup", LookupView.as_view()),
+    path("v1/members/<str:member>", MemberView.as_view()),
+    path("v1/members/<str:member>/balance", BalanceView.as_view()),
+    path("v1/members/<str:member>/ledger", LedgerView.as_view()),
+    path("v1/members/<str:member>/lots", LotsView.as_view()),
+    path("v1/members/<str:member>/rewards", MemberRewardsView.as_view()),
+    path("v1/members/<str:member>/redemptions", MemberRedemptionsView.as_view()),
+    path("v1/members/<str:member>/identifiers", IdentifiersView.as_view()),
+    path("v1/members/<str:member>/identifiers/<str:identifier>", IdentifierView.as_view()),
+    path("v1/adjustments", AdjustmentsView.as_view()),
+    path("v1/batch", BatchView.as_view()),
+    path("v1/events", EventsView.as_view()),
+    path("v1/openapi.json", contract, name="contract"),
+    path("v1/<path:anything>", no_such_address),
+    path("docs", Explorer.as_view()),
+    path("docs/errors", errors_page),
+    path("healthz", health),
+    path("readyz", ready),
+]
