@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from loyalty.programs.rules import PublishedProgram
 
 MemberRef = tuple[str, str]
-"""How a command names its member: ("id", uuid), (identifier type, value) or ("order", scope/ref)."""
+"""How a command names its member: ("id", uuid), (identifier type, value), ("order", scope/ref)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

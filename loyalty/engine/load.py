@@ -250,7 +250,8 @@ def _set_tier(work: MemberWork, row: tuple[Any, ...]) -> None:
 def _json(found: Any) -> list[dict[str, Any]]:
     if found is None:
         return []
-    return orjson.loads(found) if isinstance(found, str | bytes) else found
+    rows: list[dict[str, Any]] = orjson.loads(found) if isinstance(found, str | bytes) else found
+    return rows
 
 
 def lot_of(found: dict[str, Any]) -> LotState:

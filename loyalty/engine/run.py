@@ -187,7 +187,7 @@ class _Run:
 
     def load(self) -> Loaded:
         """Send the load pipeline and fetch what it found: one round trip."""
-        keys = {c.key: c.request_hash for c in self.commands if c.key and not self.preview}
+        keys = self._keys()
         refs = member_refs(self.commands)
         types, values = [ref[0] for ref in refs], [ref[1] for ref in refs]
         program_id = self.program.id
@@ -202,9 +202,7 @@ class _Run:
                     stored.execute(STORED, [owner, list(keys)])
                 if refs:
                     lock.execute(LOCK, [program_id, types, values])
-                members.execute(
-                    MEMBERS, [program_id, types, values, *tier_window(self.program)]
-                )
+                members.execute(MEMBERS, [program_id, types, values, *tier_window(self.program)])
                 sent = send_asks(self.connection, program_id, asks)
         except pg.LockNotAvailable:
             if keys and claim.statusmessage is None:
@@ -222,6 +220,14 @@ class _Run:
         loaded.asks = gather(sent)
         self._check_members(loaded, {row[0] for row in lock.fetchall()} if refs else set())
         return loaded
+
+    def _keys(self) -> dict[str, bytes]:
+        """Give the keys to claim; where one is used twice, its first use counts."""
+        keys: dict[str, bytes] = {}
+        for command in () if self.preview else self.commands:
+            if command.key is not None:
+                keys.setdefault(command.key, command.request_hash)
+        return keys
 
     def _check_members(self, loaded: Loaded, locked: set[Any]) -> None:
         if any(row[4] is not None and row[4] not in locked for row in loaded.members):

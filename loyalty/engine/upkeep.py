@@ -109,7 +109,10 @@ def expire_due(work: MemberWork) -> None:
         return
     number = work.next_number()
     parts = [
-        {"points": lot.available, "expires_at": lot.expires_at.isoformat() if lot.expires_at else ""}
+        {
+            "points": lot.available,
+            "expires_at": lot.expires_at.isoformat() if lot.expires_at else "",
+        }
         for lot in lots
     ]
     points = expire(work.books, transaction=number, lots=lots)

@@ -9,7 +9,6 @@ from django.db import models
 
 from loyalty.ledger.buckets import Bucket
 
-
 BUCKETS = [(bucket.value, bucket.name.lower()) for bucket in Bucket]
 
 
@@ -268,10 +267,6 @@ class Hold(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["member_id"], name="hold_open", condition=models.Q(state="open")
-            ),
-            models.Index(
-                fields=["expires_at"], name="hold_due", condition=models.Q(state="open")
-            ),
+            models.Index(fields=["member_id"], name="hold_open", condition=models.Q(state="open")),
+            models.Index(fields=["expires_at"], name="hold_due", condition=models.Q(state="open")),
         ]

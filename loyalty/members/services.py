@@ -258,10 +258,8 @@ def _changed_fields(profile: dict[str, Any], request: UpdateMember) -> list[str]
     """Put the request's values into the profile and name what they change."""
     changed = []
     body = request.body
-    for name in PROFILE_FIELDS if body.profile else ():
-        if name not in body.profile.model_fields_set:
-            continue
-        value = getattr(body.profile, name)
+    sent = body.profile.model_dump(exclude_unset=True) if body.profile else {}
+    for name, value in sent.items():
         value = value if name == "birth_date" else value or ""
         if profile[name] != value:
             profile[name] = value

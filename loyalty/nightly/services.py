@@ -7,6 +7,7 @@ own under the member's lock, may be run twice, and catches up after days of down
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -167,10 +168,12 @@ def lapse_holds() -> int:
     """Let go of holds past their time, in all programs; return how many members had one."""
     total = 0
     for program_id in Program.objects.values_list("id", flat=True).order_by("id"):
-        total += _run_all(
-            program_id, SETTLE, lambda after, pid=program_id: (DUE_HOLDS, [pid, after, BATCH])
-        )
+        total += _run_all(program_id, SETTLE, partial(_due_holds, program_id))
     return total
+
+
+def _due_holds(program_id: int, after: UUID) -> tuple[str, Any]:
+    return DUE_HOLDS, [program_id, after, BATCH]
 
 
 def run_nightly(*, now: datetime) -> list[NightlyRun]:

@@ -17,7 +17,8 @@ from loyalty.errors import (
     ValidationFailed,
 )
 from loyalty.ledger import rules as ledger
-from loyalty.ledger.rules import ClawedBack
+from loyalty.ledger.clawback import ClawedBack
+from loyalty.ledger.clawback import claw_back as claw_back_points
 from loyalty.members.rows import owner_of
 from loyalty.members.services import require
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
@@ -36,7 +37,7 @@ from loyalty.orders.rules import (
     same_lines,
     take_part,
 )
-from loyalty.orders.schemas import LineState, OrderState, PutOrder, ReturnOrder, ReturnRequest
+from loyalty.orders.schemas import LineState, PutOrder, ReturnOrder, ReturnRequest
 from loyalty.orders.services import (
     AHEAD,
     award_for,
@@ -67,7 +68,7 @@ def claw_back(
     work.add_lots(lots)
     own = sorted((work.books.lots[lot.number] for lot in lots), key=lambda lot: -lot.number)
     number = work.next_number()
-    taken = ledger.claw_back(
+    taken = claw_back_points(
         work.books,
         transaction=number,
         lots=own,
@@ -200,9 +201,7 @@ def _take_back(
         {
             "ref": record.ref,
             "return": request.ref,
-            "lines": [
-                {"line": p.line["line"], "quantity": quantity_text(p.units)} for p in parts
-            ],
+            "lines": [{"line": p.line["line"], "quantity": quantity_text(p.units)} for p in parts],
             "amount": money(work, -spend),
             "currency": record.currency,
             "complete": gone,
@@ -256,9 +255,7 @@ def _decide_put(session: Session, decision: Decision) -> tuple[int, dict[str, An
     return 200, _bring_to(work, record, request)
 
 
-def _put_new(
-    session: Session, decision: Decision, request: PutOrder
-) -> tuple[int, dict[str, Any]]:
+def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[int, dict[str, Any]]:
     order = request.body.order
     check_order(session, order)
     lines = read_lines(session.program, order.lines)
@@ -324,7 +321,7 @@ def _apply_returned(work: MemberWork, record: OrderRecord, lines: list[LineState
     points = sum(part.points for part in parts)
     spend = net_spend(record.lines) - spent
     record.net_amount += spend
-    gone = bool(record.lines) and all_returned(record.lines)
+    gone = all_returned(record.lines)
     claw_back(work, record, points, ref=record.ref, explanation={})
     count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)
 
@@ -333,7 +330,7 @@ def _counts(record: OrderRecord) -> tuple[int, int, int]:
     """Give what the order counts for now: spend, points, orders."""
     if record.state != "paid":
         return 0, 0, 0
-    gone = bool(record.lines) and all_returned(record.lines)
+    gone = all_returned(record.lines)
     return net_spend(record.lines), record.points - record.clawed_back, 0 if gone else 1
 
 

@@ -60,7 +60,7 @@ def order_scope(store: str | None, channel: str | None) -> str:
 def quantity_units(text: str) -> int:
     """Read a decimal string as an integer of 1/10,000."""
     whole, _, fraction = text.partition(".")
-    return int(whole) * 10**QUANTITY_SCALE + int(fraction.ljust(QUANTITY_SCALE, "0") or "0")
+    return int(whole + fraction.ljust(QUANTITY_SCALE, "0"))
 
 
 def quantity_text(units: int) -> str:
@@ -164,13 +164,17 @@ def take_part(part: Part) -> None:
 
 
 def all_returned(lines: Iterable[dict[str, Any]]) -> bool:
-    """Tell whether nothing that was bought is left."""
-    return all(line["returned"] == quantity_units(line["quantity"]) for line in lines)
+    """Tell whether something came back, and nothing that was bought is left."""
+    found = list(lines)
+    return any(line["returned"] for line in found) and all(
+        line["returned"] == quantity_units(line["quantity"]) for line in found
+    )
 
 
 def net_spend(lines: Iterable[dict[str, Any]]) -> int:
     """Sum what was paid and not paid back, in minor units; never below 0."""
-    return max(0, sum(line["amount"] - line["returned_amount"] for line in lines))
+    net: int = sum(line["amount"] - line["returned_amount"] for line in lines)
+    return max(0, net)
 
 
 def content_of(order: dict[str, Any]) -> bytes:

@@ -48,8 +48,7 @@ def check_order(session: Session, order: Order | OrderState) -> None:
     late = timedelta(days=program.points.accept_late_days)
     if not session.now - late <= order.occurred_at <= session.now + AHEAD:
         raise OccurredAtOutOfRange(
-            f"occurred_at may lie {program.points.accept_late_days} days back"
-            " and 5 minutes ahead.",
+            f"occurred_at may lie {program.points.accept_late_days} days back and 5 minutes ahead.",
             accept_late_days=program.points.accept_late_days,
         )
 
@@ -73,9 +72,7 @@ def read_lines(program: PublishedProgram, lines: Sequence[Line]) -> tuple[OrderL
     return tuple(found)
 
 
-def award_for(
-    work: MemberWork, order: Order | OrderState, lines: tuple[OrderLine, ...]
-) -> Award:
+def award_for(work: MemberWork, order: Order | OrderState, lines: tuple[OrderLine, ...]) -> Award:
     """Calculate what an order earns under the rules in force on its day."""
     purchase = Purchase(
         store=order.store or "",
@@ -94,8 +91,7 @@ def content_hash(order: Order | OrderState, lines: Sequence[OrderLine]) -> str:
         "occurred_at": order.occurred_at.timestamp(),
         "currency": order.currency,
         "lines": [
-            [one.line, one.sku, one.quantity, one.amount, one.category, one.brand]
-            for one in lines
+            [one.line, one.sku, one.quantity, one.amount, one.category, one.brand] for one in lines
         ],
     }
     return hashlib.sha256(content_of(content)).hexdigest()
@@ -327,9 +323,7 @@ def record_paid(work: MemberWork, record: OrderRecord, award: Award) -> tuple[st
         line["points"] = points
     status = give_award(work, record, award, points=award.points)
     tell_recorded(work, record)
-    count_activity(
-        work, day=record.day, spend=record.net_amount, points=award.points, orders=1
-    )
+    count_activity(work, day=record.day, spend=record.net_amount, points=award.points, orders=1)
     changed = rise(work, kind="earn", order=record.ref)
     put_order(work, record)
     return status, changed

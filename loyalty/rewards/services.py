@@ -7,36 +7,27 @@ from typing import Any
 
 import orjson
 
-from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
+from loyalty.engine.commands import Ask, Decision, Kind
 from loyalty.engine.load import spendable_lots
 from loyalty.engine.session import MemberWork, OpenHold, Session
 from loyalty.engine.tables import STOCK
-from loyalty.engine.upkeep import give_stock_back, lapsed_policy
 from loyalty.errors import (
-    AlreadyReversed,
-    CaptureExceedsHold,
-    HoldExpired,
-    HoldNotOpen,
     MemberFrozen,
     RedemptionConflict,
-    RedemptionNotFound,
-    ReversalExceedsOriginal,
     RewardNotFound,
     StoreUnknown,
     ValidationFailed,
 )
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
-from loyalty.ledger.rules import LotState, Use
+from loyalty.ledger.rules import Use
 from loyalty.members.services import require
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.rows import (
     REDEMPTION_CLAIM,
-    lots_of_redemption,
     put_redemption,
     redemption_by_ref,
-    redemption_of,
     stock_of,
     use_of,
 )
@@ -50,11 +41,7 @@ from loyalty.rewards.rules import (
     worth,
 )
 from loyalty.rewards.schemas import (
-    CaptureRedemption,
     RedeemRequest,
-    RedemptionId,
-    ReverseRedemption,
-    VoidRedemption,
 )
 
 
@@ -78,7 +65,7 @@ def redemption_body(work: MemberWork, redemption: RedemptionState) -> dict[str, 
     }
 
 
-def _answer(work: MemberWork, redemption: RedemptionState, status: int) -> tuple[int, Any]:
+def answer(work: MemberWork, redemption: RedemptionState, status: int) -> tuple[int, Any]:
     body = redemption_body(work, redemption)
     body["balance"] = work.books.wallet.as_balance()
     return status, body
@@ -113,7 +100,7 @@ def _decide_redeem(session: Session, decision: Decision) -> tuple[int, Any]:
         raise StoreUnknown(f"This program has no store {request.store}.", store=request.store)
     earlier = _same_ref(session, work, request)
     if earlier is not None:
-        return _answer(work, earlier, 200)
+        return answer(work, earlier, 200)
     if work.status == "frozen":
         raise MemberFrozen()
     points, gives = _price(session, work, request)
@@ -121,7 +108,7 @@ def _decide_redeem(session: Session, decision: Decision) -> tuple[int, Any]:
     redemption = _new_redemption(work, request, points, gives)
     _spend(work, redemption, uses)
     _remember_use(session, work, request, redemption)
-    return _answer(work, redemption, 201)
+    return answer(work, redemption, 201)
 
 
 def _content_hash(work: MemberWork, request: RedeemRequest) -> str:
@@ -135,9 +122,7 @@ def _content_hash(work: MemberWork, request: RedeemRequest) -> str:
     return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
-def _same_ref(
-    session: Session, work: MemberWork, request: RedeemRequest
-) -> RedemptionState | None:
+def _same_ref(session: Session, work: MemberWork, request: RedeemRequest) -> RedemptionState | None:
     if not request.ref:
         return None
     found = session.found(redemption_by_ref(request.store or "", request.ref))
@@ -210,7 +195,7 @@ def _spend(work: MemberWork, redemption: RedemptionState, uses: list[Use]) -> No
         to=Bucket.HELD if kind == "hold" else Bucket.REDEEMED,
         redemption=redemption.number,
     )
-    _transaction(work, kind, number, redemption, points=-redemption.points)
+    put_transaction(work, kind, number, redemption, points=-redemption.points)
     put_redemption(work, redemption)
     if redemption.held_until is not None:
         work.put_hold(
@@ -222,12 +207,12 @@ def _spend(work: MemberWork, redemption: RedemptionState, uses: list[Use]) -> No
             ),
             "open",
         )
-    _tell(work, "points.held" if kind == "hold" else "points.redeemed", kind, redemption)
+    tell(work, "points.held" if kind == "hold" else "points.redeemed", kind, redemption)
     if kind == "redeem":
-        _tell_issued(work, redemption)
+        tell_issued(work, redemption)
 
 
-def _transaction(
+def put_transaction(
     work: MemberWork,
     kind: str,
     number: int,
@@ -249,7 +234,7 @@ def _transaction(
     )
 
 
-def _tell(
+def tell(
     work: MemberWork, type_: str, kind: str, redemption: RedemptionState, **facts: Any
 ) -> None:
     work.event(
@@ -267,9 +252,9 @@ def _tell(
     )
 
 
-def _tell_issued(work: MemberWork, redemption: RedemptionState) -> None:
+def tell_issued(work: MemberWork, redemption: RedemptionState) -> None:
     if redemption.reward:
-        _tell(work, "reward.issued", "redeem", redemption)
+        tell(work, "reward.issued", "redeem", redemption)
 
 
 def _remember_use(
@@ -282,7 +267,7 @@ def _remember_use(
     used, first_ever = session.found(ask)[0]
     session.remember(ask, [(used + 1, False)])
     if first_ever:
-        _tell(work, "reward.first_redemption", "redeem", redemption)
+        tell(work, "reward.first_redemption", "redeem", redemption)
     if reward is not None and reward.stock:
         left = session.found(stock_of(reward.code))[0][0] - 1
         session.remember(stock_of(reward.code), [(left,)])
@@ -318,203 +303,3 @@ def _claim(
 REDEEM = Kind(
     "redeem", member=lambda request: request.member, decide=_decide_redeem, asks=_asks_redeem
 )
-
-
-# Settle a hold, or give back what was taken
-
-
-def _member_of(request: Any) -> MemberRef:
-    return ("id", str(request.redemption.member_id))
-
-
-def _asks_settle(request: Any, program: PublishedProgram) -> list[Ask]:
-    redemption: RedemptionId = request.redemption
-    args = (redemption.member_id, redemption.number)
-    return [redemption_of(*args), lots_of_redemption(*args)]
-
-
-def _loaded(
-    session: Session, decision: Decision, *, redeemed: bool
-) -> tuple[MemberWork, RedemptionState, list[Use]]:
-    """Give the redemption with the lots it uses: what is held, or what is redeemed."""
-    redemption: RedemptionId = decision.payload.redemption
-    args = (redemption.member_id, redemption.number)
-    found = session.found(redemption_of(*args))
-    if decision.work is None or not found:
-        raise RedemptionNotFound()
-    work = require(decision)
-    uses = []
-    for *lot, held, taken in session.found(lots_of_redemption(*args)):
-        state = LotState(*lot)
-        work.add_lots([state])
-        amount = taken if redeemed else held
-        if amount:
-            uses.append(Use(state.number, amount))
-    return work, state_of(found[0]), uses
-
-
-def _require_open(work: MemberWork, redemption: RedemptionState) -> None:
-    if redemption.state == "lapsed" or redemption.number in work.lapsed:
-        raise HoldExpired()
-    if redemption.state != "held":
-        raise HoldNotOpen(f"This redemption is {redemption.state}.", state=redemption.state)
-
-
-def _open_hold(redemption: RedemptionState, uses: list[Use]) -> OpenHold:
-    return OpenHold(
-        number=redemption.number,
-        amount=redemption.points,
-        expires_at=redemption.held_until or redemption.created_at,
-        uses=uses,
-    )
-
-
-def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
-    work, redemption, uses = _loaded(session, decision, redeemed=False)
-    request: CaptureRedemption = decision.payload
-    _require_open(work, redemption)
-    points = request.body.points or redemption.points
-    if points > redemption.points:
-        raise CaptureExceedsHold(
-            f"{points} points would be captured and {redemption.points} are held.",
-            held=redemption.points,
-        )
-    number = work.next_number()
-    left = ledger.capture(
-        work.books, transaction=number, redemption=redemption.number, held=uses, points=points
-    )
-    back = _release(work, number, redemption, left)
-    redemption.state, redemption.captured = "captured", points
-    hold = _open_hold(redemption, uses)
-    hold.captured, hold.released = points, redemption.points - points
-    work.put_hold(hold, "captured")
-    _price_captured(work, redemption, points)
-    _transaction(work, "capture", number, redemption, points=back.available + back.grace)
-    put_redemption(work, redemption)
-    _tell(work, "points.redeemed", "capture", redemption, captured=points)
-    if left:
-        _tell_released(work, "capture", redemption, hold.released, back)
-    _tell_issued(work, redemption)
-    return _answer(work, redemption, 200)
-
-
-def _price_captured(work: MemberWork, redemption: RedemptionState, points: int) -> None:
-    """Points that paid are worth what was captured of them."""
-    if not redemption.reward and points < redemption.points:
-        redemption.gives = money_off(work.program, worth(work.program, points))
-
-
-def _release(
-    work: MemberWork, number: int, redemption: RedemptionState, uses: Sequence[Use]
-) -> ledger.GivenBack:
-    return ledger.give_back(
-        work.books,
-        transaction=number,
-        redemption=redemption.number,
-        uses=uses,
-        source=Bucket.HELD,
-        lapsed=lapsed_policy(work),
-        new_number=work.next_number,
-        now=work.now,
-    )
-
-
-def _tell_released(
-    work: MemberWork,
-    kind: str,
-    redemption: RedemptionState,
-    points: int,
-    back: ledger.GivenBack,
-) -> None:
-    facts = {"points": points, "expired": back.expired, "reason": kind}
-    data = {"redemption": work.public_id("rdm", redemption.number), **facts}
-    work.event("points.released", data, kind=kind, order=redemption.order_ref or None)
-
-
-CAPTURE = Kind("capture", member=_member_of, decide=_decide_capture, asks=_asks_settle)
-
-
-def _decide_void(session: Session, decision: Decision) -> tuple[int, Any]:
-    work, redemption, uses = _loaded(session, decision, redeemed=False)
-    _: VoidRedemption = decision.payload
-    _require_open(work, redemption)
-    number = work.next_number()
-    back = _release(work, number, redemption, uses)
-    redemption.state, redemption.counts = "voided", False
-    hold = _open_hold(redemption, uses)
-    hold.released = redemption.points
-    work.put_hold(hold, "voided")
-    _transaction(work, "void", number, redemption, points=back.available + back.grace)
-    put_redemption(work, redemption)
-    _stock_back(work, redemption)
-    _tell_released(work, "void", redemption, redemption.points, back)
-    return _answer(work, redemption, 200)
-
-
-def _stock_back(work: MemberWork, redemption: RedemptionState) -> None:
-    reward = work.program.rewards.get(redemption.reward)
-    if reward is not None and reward.stock:
-        give_stock_back(work, reward.code)
-
-
-VOID = Kind("void", member=_member_of, decide=_decide_void, asks=_asks_settle)
-
-
-def _decide_reverse(session: Session, decision: Decision) -> tuple[int, Any]:
-    work, redemption, uses = _loaded(session, decision, redeemed=True)
-    request: ReverseRedemption = decision.payload
-    left = redemption.captured - redemption.reinstated
-    if redemption.state in ("held", "voided", "lapsed"):
-        raise HoldNotOpen(
-            f"This redemption is {redemption.state}; only captured points can be reversed.",
-            state=redemption.state,
-        )
-    if left == 0:
-        raise AlreadyReversed()
-    points = request.body.points or left
-    if points > left:
-        raise ReversalExceedsOriginal(
-            f"{points} points would be given back and {left} are left.", left=left
-        )
-    number = work.next_number()
-    back = _reinstate(work, number, redemption, _last_spent(work, uses, points))
-    redemption.reinstated += points
-    if redemption.reinstated == redemption.captured:
-        redemption.state, redemption.counts = "reversed", False
-        _stock_back(work, redemption)
-    reason = request.body.reason
-    given = back.available + back.grace
-    _transaction(work, "reinstate", number, redemption, points=given, reason=reason)
-    put_redemption(work, redemption)
-    facts = {"points": points, "expired": back.expired, "grace": back.grace, "reason": reason}
-    _tell(work, "points.reinstated", "reverse", redemption, **facts)
-    return _answer(work, redemption, 200)
-
-
-def _last_spent(work: MemberWork, uses: list[Use], points: int) -> list[Use]:
-    """Choose which of the used lots get a part back: those that were spent last."""
-    chosen = []
-    for use in sorted(uses, key=lambda use: ledger.spending_order(work.books, use), reverse=True):
-        amount = min(points, use.amount)
-        if amount:
-            chosen.append(Use(use.lot, amount))
-            points -= amount
-    return chosen
-
-
-def _reinstate(
-    work: MemberWork, number: int, redemption: RedemptionState, uses: list[Use]
-) -> ledger.GivenBack:
-    return ledger.give_back(
-        work.books,
-        transaction=number,
-        redemption=redemption.number,
-        uses=uses,
-        source=Bucket.REDEEMED,
-        lapsed=lapsed_policy(work),
-        new_number=work.next_number,
-        now=work.now,
-    )
-
-
-REVERSE = Kind("reverse", member=_member_of, decide=_decide_reverse, asks=_asks_settle)
