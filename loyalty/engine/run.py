@@ -16,7 +16,7 @@ from django.db import connection as django_connection
 from django.db import utils as django_errors
 from psycopg import errors as pg
 
-from loyalty.engine.commands import Answer, Command, Decision
+from loyalty.engine.commands import Answer, Ask, Command, Decision, MemberRef
 from loyalty.engine.load import (
     CLAIM,
     LOCK,
@@ -48,6 +48,8 @@ from loyalty.programs.rules import PublishedProgram
 from loyalty.programs.selectors import published_program
 
 log = structlog.get_logger(__name__)
+
+Cursor = psycopg.RawCursor[Any]
 
 TRIES = 4
 RETRIED = (
@@ -189,21 +191,13 @@ class _Run:
         """Send the load pipeline and fetch what it found: one round trip."""
         keys = self._keys()
         refs = member_refs(self.commands)
-        types, values = [ref[0] for ref in refs], [ref[1] for ref in refs]
-        program_id = self.program.id
         claim, stored, lock, members = (cursor(self.connection) for _ in range(4))
-        asks = collect_asks(self.commands, self.program, all_lots=self.all_lots)
         try:
             with self.connection.pipeline():
                 self.connection.execute("BEGIN")
                 if keys:
-                    owner = self.principal.key_id
-                    claim.execute(CLAIM, [owner, list(keys), list(keys.values())])
-                    stored.execute(STORED, [owner, list(keys)])
-                if refs:
-                    lock.execute(LOCK, [program_id, types, values])
-                members.execute(MEMBERS, [program_id, types, values, *tier_window(self.program)])
-                sent = send_asks(self.connection, program_id, asks)
+                    self._claim(keys, claim, stored)
+                sent = self._lock_and_read(refs, lock, members)
         except pg.LockNotAvailable:
             if keys and claim.statusmessage is None:
                 raise RequestInProgress() from None
@@ -220,6 +214,23 @@ class _Run:
         loaded.asks = gather(sent)
         self._check_members(loaded, {row[0] for row in lock.fetchall()} if refs else set())
         return loaded
+
+    def _claim(self, keys: dict[str, bytes], claim: Cursor, stored: Cursor) -> None:
+        owner = self.principal.key_id
+        claim.execute(CLAIM, [owner, list(keys), list(keys.values())])
+        stored.execute(STORED, [owner, list(keys)])
+
+    def _lock_and_read(
+        self, refs: Sequence[MemberRef], lock: Cursor, members: Cursor
+    ) -> list[tuple[list[Ask], Cursor]]:
+        """Queue the lock and, as later statements, everything that is read under it."""
+        program = self.program
+        types, values = [ref[0] for ref in refs], [ref[1] for ref in refs]
+        if refs:
+            lock.execute(LOCK, [program.id, types, values])
+        members.execute(MEMBERS, [program.id, types, values, *tier_window(program)])
+        asks = collect_asks(self.commands, program, all_lots=self.all_lots)
+        return send_asks(self.connection, program.id, asks)
 
     def _keys(self) -> dict[str, bytes]:
         """Give the keys to claim; where one is used twice, its first use counts."""

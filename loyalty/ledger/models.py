@@ -1,8 +1,9 @@
 """Wallets, lots, postings, ledger transactions and holds: the only tables that hold points.
 
 Inserting a posting is the only way to change a balance: a trigger applies it to lot and wallet,
-and other triggers refuse everything else (migration `0002_protect_ledger`). In the database every key begins with
-the member's id, so that the ledger can be distributed by member (docs/decisions/0003).
+and other triggers refuse everything else (migration `0002_protect_ledger`). In the database every
+key begins with the member's id, so that the ledger can be distributed by member
+(docs/decisions/0003).
 """
 
 from django.db import models
@@ -69,7 +70,8 @@ class LedgerTransaction(models.Model):
     """The postings that happened together, and why. Append-only.
 
     Attributes:
-        kind: earn, mature, redeem, hold, capture, void, lapse, expire, claw_back, reinstate, adjust.
+        kind: earn, mature, redeem, hold, capture, void, lapse, expire, claw_back, reinstate or
+            adjust.
         source: Where it came from: api, admin, nightly, system.
         source_ref: The order, return or redemption it belongs to, in the caller's words.
         order_number, redemption_number: The member's order or redemption that caused it.

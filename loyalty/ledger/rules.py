@@ -2,7 +2,8 @@
 
 Pure: a `Books` holds what was read of a wallet, its lots and holds; each operation below either
 refuses before it has changed anything, or appends the postings that the database will apply in
-the same way (migration `0002_protect_ledger`). No clock, no database: `now` is an input (docs/ledger.md).
+the same way (migration `0002_protect_ledger`). No clock, no database: `now` is an input
+(docs/ledger.md).
 """
 
 from collections.abc import Iterable, Sequence

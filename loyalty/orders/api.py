@@ -28,7 +28,7 @@ from loyalty.http.auth import Principal, store_for
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.fields import Code
 from loyalty.http.schema import operation
-from loyalty.orders import returns, services
+from loyalty.orders import desired, returns, services
 from loyalty.orders.answers import EarnAnswer, OrderAnswer, ReturnAnswer
 from loyalty.orders.schemas import (
     EarnRequest,
@@ -180,7 +180,7 @@ class OrderView(CommandEndpoint):
         store = self.query(request, StoreQuery).store
         body, canonical = parse(PutOrderRequest, read_body(request))
         payload = put_payload(self.principal, ref, store, body)
-        return self.run(request, returns.PUT_ORDER, payload, canonical_body=canonical)
+        return self.run(request, desired.PUT_ORDER, payload, canonical_body=canonical)
 
 
 class ReturnsView(CommandEndpoint):

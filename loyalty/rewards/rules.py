@@ -125,8 +125,8 @@ def refusal(reasons: list[Reason]) -> LoyaltyError:
     """Turn reasons into the error that the till gets: of the first one, naming all."""
     first = reasons[0]
     error = _ERRORS.get(first.code, RewardNotAvailable)
-    facts = {name: value for name, value in first.facts.items()}
-    return error(first.because, reason=first.code, reasons=[r.as_json() for r in reasons], **facts)
+    found = [reason.as_json() for reason in reasons]
+    return error(first.because, reason=first.code, reasons=found, **first.facts)
 
 
 def what_it_gives(program: PublishedProgram, reward: Reward) -> dict[str, Any]:

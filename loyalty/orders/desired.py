@@ -1,0 +1,272 @@
+"""Bring an order to its desired state: lines, returns, payment and cancellation at once."""
+
+from typing import Any
+
+from loyalty.earning.rules import OrderLine
+from loyalty.engine.activity import count_activity, rise, tier_body
+from loyalty.engine.commands import Ask, Decision, Kind
+from loyalty.engine.session import MemberWork, Session
+from loyalty.errors import OrderConflict, ValidationFailed
+from loyalty.ledger import rules as ledger
+from loyalty.members.rows import owner_of
+from loyalty.members.services import require
+from loyalty.orders.returns import claw_back
+from loyalty.orders.rows import order_by_ref, put_claim, put_order
+from loyalty.orders.rules import (
+    OrderRecord,
+    Part,
+    all_returned,
+    find_line,
+    line_json,
+    net_spend,
+    order_scope,
+    part_of,
+    quantity_text,
+    quantity_units,
+    same_lines,
+    take_part,
+)
+from loyalty.orders.schemas import LineState, PutOrder
+from loyalty.orders.services import (
+    award_for,
+    check_order,
+    content_hash,
+    earn_member,
+    find_order,
+    give_award,
+    money,
+    new_order,
+    read_lines,
+    record_paid,
+    remember_order,
+    tell_recorded,
+)
+from loyalty.programs.currencies import parse_amount
+from loyalty.programs.expiry import local_day
+from loyalty.programs.rules import PublishedProgram
+
+
+def _decide_put(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    request: PutOrder = decision.payload
+    order = request.body.order
+    if order.ref is not None and order.ref != request.ref:
+        raise ValidationFailed(
+            errors=[{"pointer": "/order/ref", "message": "is not the ref in the path"}]
+        )
+    scope = order_scope(order.store, order.channel)
+    record = find_order(session, scope, request.ref)
+    if record is None:
+        return _put_new(session, decision, request)
+    work = decision.work
+    if work is None or work.member_id != record.member_id:
+        raise OrderConflict(f"The order {request.ref} belongs to another member.")
+    require(decision)
+    if request.body.revision <= record.revision:
+        return 200, order_body(work, record, points=0)
+    if order.currency != session.program.currency:
+        check_order(session, order)
+    return 200, _bring_to(work, record, request)
+
+
+def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[int, dict[str, Any]]:
+    order = request.body.order
+    check_order(session, order)
+    lines = read_lines(session.program, order.lines)
+    for line in order.lines:
+        _check_returned(session.program, line)
+    work = earn_member(session, decision, request.body.member)
+    award = award_for(work, order, lines)
+    ledger.check_room(work.books, award.points)
+    record = new_order(work, order, ref=request.ref, lines=lines)
+    record.revision = request.body.revision
+    record.state = order.state
+    changed = False
+    if order.state == "paid":
+        changed = record_paid(work, record, award)[1]
+        _apply_returned(work, record, order.lines)
+    else:
+        tell_recorded(work, record)
+    put_order(work, record)
+    put_claim(work, record)
+    remember_order(work, record)
+    kept = record.points - record.clawed_back
+    return 201, order_body(work, record, points=kept, changed=changed)
+
+
+def _check_returned(program: PublishedProgram, line: LineState) -> None:
+    if line.returned is None:
+        return
+    whole = quantity_units(line.quantity)
+    if quantity_units(line.returned.quantity) > whole:
+        message = "more came back than was bought"
+        raise ValidationFailed(
+            f"Of line {line.line} {message}.",
+            errors=[{"pointer": "/order/lines", "message": message}],
+        )
+    if line.returned.amount is not None:
+        try:
+            parse_amount(line.returned.amount, program.currency_scale)
+        except ValueError as wrong:
+            errors = [{"pointer": "/order/lines", "message": str(wrong)}]
+            raise ValidationFailed(errors=errors) from None
+
+
+def _parts_wanted(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> list[Part]:
+    """Work out what must come back of each line, or be given again, to be as desired."""
+    parts = []
+    for wanted in lines:
+        line = find_line(record.lines, wanted.line)
+        units = quantity_units(wanted.returned.quantity) if wanted.returned else 0
+        amount = None
+        if wanted.returned and wanted.returned.amount is not None:
+            total = parse_amount(wanted.returned.amount, work.program.currency_scale)
+            amount = total - line["returned_amount"]
+        parts.append(part_of(line, units=units - line["returned"], amount=amount))
+    return parts
+
+
+def _apply_returned(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> None:
+    """Take back what the desired state says came back of a fresh order."""
+    parts = _parts_wanted(work, record, lines)
+    spent = net_spend(record.lines)
+    for part in parts:
+        take_part(part)
+    points = sum(part.points for part in parts)
+    spend = net_spend(record.lines) - spent
+    record.net_amount += spend
+    gone = all_returned(record.lines)
+    claw_back(work, record, points, ref=record.ref, explanation={})
+    count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)
+
+
+def _counts(record: OrderRecord) -> tuple[int, int, int]:
+    """Give what the order counts for now: spend, points, orders."""
+    if record.state != "paid":
+        return 0, 0, 0
+    gone = all_returned(record.lines)
+    return net_spend(record.lines), record.points - record.clawed_back, 0 if gone else 1
+
+
+def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[str, Any]:
+    """Change an order that is known to what it should be, points and sums included."""
+    order = request.body.order
+    before = _counts(record)
+    day_before = record.day
+    lines = read_lines(work.program, order.lines)
+    for line in order.lines:
+        _check_returned(work.program, line)
+    award = award_for(work, order, lines)
+    fresh = not same_lines(record.lines, lines) or record.state == "open"
+    kept = record.points - record.clawed_back
+    if fresh:
+        _replace_lines(record, lines, award.line_points)
+    _set_returned(work, record, order.lines)
+    record.day = local_day(order.occurred_at, work.program.timezone)
+    record.occurred_at = order.occurred_at
+    record.revision, record.state = request.body.revision, order.state
+    record.content_hash = content_hash(order, lines)
+    record.net_amount = net_spend(record.lines)
+    wanted = sum(line["points"] - line["clawed_back"] for line in record.lines)
+    change = (wanted if order.state == "paid" else 0) - kept
+    if change > 0:
+        ledger.check_room(work.books, change)
+        record.points += change
+        give_award(work, record, award, points=change)
+    elif change < 0:
+        claw_back(work, record, -change, ref=record.ref, explanation={})
+    changed = _recount(work, record, day_before, before)
+    _tell_changed(work, record, change)
+    put_order(work, record)
+    remember_order(work, record)
+    return order_body(work, record, points=change, changed=changed)
+
+
+def _replace_lines(
+    record: OrderRecord, lines: tuple[OrderLine, ...], points: tuple[int, ...]
+) -> None:
+    record.lines = [line_json(line, earned) for line, earned in zip(lines, points, strict=True)]
+
+
+def _set_returned(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> None:
+    for part in _parts_wanted(work, record, lines):
+        take_part(part)
+
+
+def _recount(
+    work: MemberWork, record: OrderRecord, day_before: Any, before: tuple[int, int, int]
+) -> bool:
+    spend, points, orders = before
+    count_activity(work, day=day_before, spend=-spend, points=-points, orders=-orders)
+    spend, points, orders = _counts(record)
+    count_activity(work, day=record.day, spend=spend, points=points, orders=orders)
+    return rise(work, kind="earn", order=record.ref)
+
+
+def _tell_changed(work: MemberWork, record: OrderRecord, change: int) -> None:
+    if record.state == "cancelled" or change < 0:
+        work.event(
+            "order.returned",
+            {
+                "ref": record.ref,
+                "state": record.state,
+                "net_amount": money(work, record.net_amount),
+                "currency": record.currency,
+                "complete": record.state == "cancelled" or all_returned(record.lines),
+            },
+            kind="order",
+            order=record.ref,
+        )
+    else:
+        tell_recorded(work, record)
+
+
+def order_body(
+    work: MemberWork, record: OrderRecord, *, points: int, changed: bool = False
+) -> dict[str, Any]:
+    """Describe an order in its present state.
+
+    Args:
+        points: By how much this command changed what the order is worth to the member.
+    """
+    return {
+        "id": work.public_id("ord", record.number),
+        "ref": record.ref,
+        "member": str(work.member_id),
+        "store": record.store or None,
+        "channel": record.channel or None,
+        "state": record.state,
+        "revision": record.revision,
+        "occurred_at": record.occurred_at.isoformat(),
+        "currency": record.currency,
+        "net_amount": money(work, record.net_amount),
+        "points": record.points - record.clawed_back,
+        "points_changed": points,
+        "lines": [_line_body(line) for line in record.lines],
+        "balance": work.books.wallet.as_balance(),
+        "tier": tier_body(work, changed=changed),
+    }
+
+
+def _line_body(line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "line": line["line"],
+        "points": line["points"],
+        "returned": quantity_text(line["returned"]),
+        "clawed_back": line["clawed_back"],
+    }
+
+
+def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
+    order = request.body.order
+    asks = [order_by_ref(order_scope(order.store, order.channel), request.ref)]
+    if program.points.unknown_member == "enrol" and request.body.member[0] != "id":
+        asks.append(owner_of(*request.body.member))
+    return asks
+
+
+PUT_ORDER = Kind(
+    "put_order",
+    member=lambda request: request.body.member,
+    decide=_decide_put,
+    asks=_asks_put,
+)
