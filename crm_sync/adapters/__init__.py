@@ -1,0 +1,13 @@
+"""The kinds of destination that there are; a new one is one file here and one line below."""
+
+from crm_sync.adapters.console import ConsoleAdapter
+from crm_sync.adapters.contract import Adapter, Environment
+from crm_sync.adapters.webhook import WebhookAdapter
+
+
+def build_adapters(environment: Environment) -> dict[str, Adapter]:
+    """Make one adapter of each kind, by the name that connections give."""
+    return {
+        "console": ConsoleAdapter(environment),
+        "webhook": WebhookAdapter(environment),
+    }

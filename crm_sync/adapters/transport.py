@@ -1,0 +1,161 @@
+"""HTTP to strangers: checked addresses, one hard deadline, no redirects, no proxies.
+
+httpx's own time-outs are per read: a server that sends one byte every four seconds is never late.
+Here every read, write and handshake gets what is left of the call's deadline.
+"""
+
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import httpcore
+import httpx
+
+from crm_sync.adapters import addresses
+
+_KEEPALIVE_SECONDS = 2.0  # shorter than any server's, so that hardly one closes as we write
+_deadline: ContextVar[float] = ContextVar("deadline")
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Let all network calls inside the block, in this thread, end within so many seconds."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def open_client(*, allow_private: bool, connect_seconds: float) -> httpx.Client:
+    """Make a client that reaches public addresses only; calls need a `deadline` around them."""
+    return httpx.Client(
+        transport=GuardedTransport(allow_private=allow_private, connect_seconds=connect_seconds),
+        trust_env=False,  # a proxy from the environment would be asked to resolve the name
+        follow_redirects=False,
+        timeout=None,
+    )
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """httpx on httpcore's connection pool, with a network backend of our own."""
+
+    def __init__(self, *, allow_private: bool, connect_seconds: float) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            max_connections=256,
+            max_keepalive_connections=32,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+            network_backend=_Backend(allow_private, connect_seconds),
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; AddressRefused and NameNotResolved pass through as they are."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        call = httpcore.Request(
+            request.method, url, headers=request.headers.raw, content=request.read()
+        )
+        with _as_httpx_errors():
+            answer = self._pool.handle_request(call)
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx_errors():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Resolves names itself and connects to the address that was judged.
+
+    TLS and the Host header keep the name: httpcore takes both from the request's URL.
+    """
+
+    def __init__(self, allow_private: bool, connect_seconds: float) -> None:
+        self._allow_private = allow_private
+        self._connect_seconds = connect_seconds
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        until = time.monotonic() + min(self._connect_seconds, _left())
+        found = addresses.resolve(
+            host, port, seconds=until - time.monotonic(), allow_private=self._allow_private
+        )
+        failure: Exception = httpcore.ConnectTimeout("no address answered")
+        for address in found:
+            try:
+                seconds = max(until - time.monotonic(), 0.001)
+                return _Stream(self._plain.connect_tcp(address, port, timeout=seconds))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left())
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, _left()))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _left() -> float:
+    seconds = _deadline.get() - time.monotonic()
+    if seconds <= 0:
+        raise httpcore.ReadTimeout("the deadline has passed")
+    return seconds
+
+
+@contextmanager
+def _as_httpx_errors() -> Iterator[None]:
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        raise httpx.TimeoutException(str(error)) from error
+    except httpcore.NetworkError as error:
+        raise httpx.NetworkError(str(error)) from error
+    except httpcore.ProtocolError as error:
+        raise httpx.ProtocolError(str(error)) from error

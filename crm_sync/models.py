@@ -1,0 +1,197 @@
+"""Where events go, how far they got, and what happened on the way.
+
+A connection is written by people, its relay row by the machinery, so that an admin's save cannot
+overwrite a cursor. A lane is one member at one connection: the unit of order.
+"""
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+
+EVENT_TYPE = RegexValidator(
+    r"^[a-z_]+\.([a-z_]+|\*)\Z",
+    "Write event types like points.earned, or points.* for all of them.",
+)
+
+
+class Connection(models.Model):
+    """One destination of a program's events.
+
+    Signing secrets are not stored: they are derived from the installation's SECRET_KEY, `key_id`
+    and `secret_generation` (crm_sync/signing.py, docs/decisions/0004).
+    """
+
+    program = models.ForeignKey("loyalty.Program", on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    adapter = models.CharField(max_length=20)
+    config = models.JSONField(default=dict, blank=True)
+    event_types = ArrayField(
+        models.CharField(max_length=40, validators=[EVENT_TYPE]),
+        default=list,
+        blank=True,
+        help_text="Such as points.earned or points.*; empty means all of them.",
+    )
+    is_enabled = models.BooleanField(default=True, editable=False)
+    disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
+    key_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    secret_generation = models.PositiveIntegerField(default=1, editable=False)
+    rotated_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["program", "name"], name="connection_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Relay(models.Model):
+    """How far a connection's events were handed to its lanes, and how its destination is doing.
+
+    Locked before any lane by whoever needs both; see docs/decisions/0004 for the order of locks.
+
+    Attributes:
+        position: Every event up to here has its delivery, or was not wanted.
+        failures: Attempts that failed in a row, whatever the member; 0 after a success.
+        failing_since: When the first of them failed.
+        resume_at: Nothing is sent before: the destination asked for it, or does not answer.
+    """
+
+    connection = models.OneToOneField(
+        Connection, primary_key=True, on_delete=models.CASCADE, related_name="relay"
+    )
+    position = models.BigIntegerField(default=0)
+    failures = models.IntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    resume_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.connection} at {self.position}"
+
+
+class Lane(models.Model):
+    """One member at one connection, while there may be something to send.
+
+    Whoever holds the lease may send; a new lease has a new token, and nothing is completed under
+    an old one.
+    """
+
+    pk = models.CompositePrimaryKey("connection_id", "member_id")
+    connection = models.ForeignKey(
+        Connection, on_delete=models.CASCADE, related_name="lanes", db_index=False
+    )
+    member_id = models.UUIDField()
+    next_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    lease_token = models.UUIDField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(lease_until__isnull=True, lease_token__isnull=True)
+                | models.Q(lease_until__isnull=False, lease_token__isnull=False),
+                name="lane_lease_has_token",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["connection", "next_at"], name="lane_due"),
+            models.Index(
+                fields=["connection", "lease_until"],
+                name="lane_leased",
+                condition=models.Q(lease_until__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} at {self.connection_id}"
+
+
+class Delivery(models.Model):
+    """One event for one connection. What is sent is read from the outbox when it is sent."""
+
+    class State(models.TextChoices):
+        """Dead ones wait for a person; the lane goes on without them."""
+
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        DEAD = "dead"
+
+    connection = models.ForeignKey(
+        Connection, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
+    position = models.BigIntegerField()
+    member_id = models.UUIDField()
+    sequence = models.BigIntegerField()
+    type = models.CharField(max_length=40)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.IntegerField(default=0)
+    last_error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "member_id", "sequence"], name="delivery_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="pending", settled_at__isnull=True)
+                | models.Q(~models.Q(state="pending"), settled_at__isnull=False),
+                name="delivery_settled_at_a_time",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["connection", "member_id", "sequence"],
+                name="delivery_in_lane",
+                condition=models.Q(state="pending"),
+            ),
+            models.Index(
+                fields=["connection", "position"],
+                name="delivery_waiting",
+                condition=models.Q(state="pending"),
+            ),
+            models.Index(
+                fields=["connection", "position"],
+                name="delivery_dead",
+                condition=models.Q(state="dead"),
+            ),
+            models.Index(fields=["settled_at"], name="delivery_settled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} #{self.sequence} to {self.connection}"
+
+
+class Attempt(models.Model):
+    """One call of the destination, and what came of it."""
+
+    class Outcome(models.TextChoices):
+        """Fenced: somebody else had the lane meanwhile, so this attempt decided nothing."""
+
+        DELIVERED = "delivered"
+        RETRYABLE = "retryable"
+        PERMANENT = "permanent"
+        CONFIGURATION = "configuration"
+        FENCED = "fenced"
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempt_log")
+    at = models.DateTimeField()
+    duration_ms = models.IntegerField()
+    status_code = models.SmallIntegerField(null=True)
+    outcome = models.CharField(max_length=15, choices=Outcome.choices)
+    correlation_id = models.UUIDField()
+    answer = models.TextField(blank=True, help_text="The first 2,048 characters.")
+    error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} at {self.at:%Y-%m-%d %H:%M:%S}"

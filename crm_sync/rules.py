@@ -1,0 +1,123 @@
+"""When to try again, when to give up, and when to leave a destination alone. Pure.
+
+Three things can be wrong, and each has an answer of its own: one event (its delivery dies), one
+moment (the lane waits), the whole destination (the connection waits, and one lane at a time asks
+whether it is back). While the whole destination is down no delivery dies of it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from crm_sync.adapters.contract import (
+    Configuration,
+    Delivered,
+    Outcome,
+    Permanent,
+    Retryable,
+)
+
+# Seconds after the first, second, … failed attempt of a delivery; after the last one it is dead.
+RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+MAX_ATTEMPTS = len(RETRY_SECONDS) + 1
+JITTER = 0.2  # at most so much longer, so that what failed together does not return together
+
+# Seconds between probes of a destination that is down: doubled each time.
+PROBE_SECONDS_MIN, PROBE_SECONDS_MAX = 5.0, 60.0
+THROTTLE_SECONDS = 5.0  # pause of a busy destination that gives no Retry-After
+
+
+class Next(Enum):
+    """What becomes of a delivery."""
+
+    DELIVERED = "delivered"
+    WAIT = "wait"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from an outcome.
+
+    Attributes:
+        lane_seconds: How long this member's lane waits.
+        failures: Failures in a row of the connection, this one included.
+        pause_seconds: How long the whole connection waits; None if it does not.
+        disable_reason: Why the connection is switched off; empty if it is not.
+    """
+
+    delivery: Next
+    lane_seconds: float = 0.0
+    failures: int = 0
+    pause_seconds: float | None = None
+    disable_reason: str = ""
+
+
+def judge(
+    outcome: Outcome,
+    *,
+    attempts: int,
+    failures: int,
+    failing_hours: float,
+    breaker_failures: int,
+    disable_hours: float,
+    luck: float,
+) -> Verdict:
+    """Decide what an outcome means.
+
+    Args:
+        attempts: Of this delivery, this one included.
+        failures: In a row at this connection, without this one.
+        failing_hours: Since the first of them.
+        breaker_failures: So many in a row mean that the destination as a whole is down.
+        disable_hours: A destination that is down for longer is switched off.
+        luck: From 0 to 1, for jitter.
+    """
+    match outcome:
+        case Delivered():
+            return Verdict(Next.DELIVERED)
+        case Permanent():
+            # The destination answered, and understood: it is well.
+            return Verdict(Next.DEAD)
+        case Configuration(gone=True):
+            return Verdict(Next.WAIT, failures=failures + 1, disable_reason=outcome.error)
+        case Configuration():
+            # No event can get through: as good as down, at once.
+            failures = max(failures, breaker_failures)
+    was_down = failures >= breaker_failures
+    failures += 1
+    reason = ""
+    if failing_hours >= disable_hours:
+        reason = f"It failed for {failing_hours:.0f} hours. The last time: {outcome.error}"
+    exhausted = attempts >= MAX_ATTEMPTS and not was_down
+    asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0
+    return Verdict(
+        Next.DEAD if exhausted else Next.WAIT,
+        lane_seconds=max(retry_seconds(attempts, luck), asked),
+        failures=failures,
+        pause_seconds=_pause_seconds(outcome, failures - breaker_failures, luck),
+        disable_reason=reason,
+    )
+
+
+def retry_seconds(attempts: int, luck: float) -> float:
+    """Give the wait after so many failed attempts, with jitter upwards."""
+    return RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1] * (1 + JITTER * luck)
+
+
+def wants(event_types: Iterable[str], event_type: str) -> bool:
+    """Say whether a connection with these types takes an event; no types means all."""
+    family = event_type.partition(".")[0] + ".*"
+    chosen = set(event_types)
+    return not chosen or event_type in chosen or family in chosen
+
+
+def _pause_seconds(outcome: Outcome, beyond: int, luck: float) -> float | None:
+    """Give the longest of what the destination asked for and what its state calls for."""
+    pauses = []
+    if isinstance(outcome, Retryable) and outcome.throttled:
+        pauses.append(outcome.retry_after or THROTTLE_SECONDS)
+    if beyond >= 0:
+        probe = min(PROBE_SECONDS_MIN * 2 ** min(beyond, 10), PROBE_SECONDS_MAX)
+        pauses.append(probe * (1 + JITTER * luck))
+    return max(pauses, default=None)

@@ -1,0 +1,65 @@
+"""What people and monitoring want to know of connections."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Min
+
+from crm_sync.models import Connection, Delivery, Relay
+from loyalty.events import selectors as events
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a connection is doing.
+
+    Attributes:
+        state: enabled, failing, down or disabled.
+        behind: Events, of all programs, that its cursor has not reached.
+        pending: Deliveries that wait to be sent.
+        oldest_pending_at: Since when the oldest of them waits.
+        failing_since: When the destination took something for the last time, about.
+    """
+
+    state: str
+    behind: int = 0
+    pending: int = 0
+    dead: int = 0
+    oldest_pending_at: datetime | None = None
+    failing_since: datetime | None = None
+
+
+def list_health(connections: Sequence[Connection]) -> dict[int, Health]:
+    """Tell how these connections are doing, in four queries for all of them."""
+    ids = [connection.pk for connection in connections]
+    head = events.last_position()
+    relays = {relay.pk: relay for relay in Relay.objects.filter(pk__in=ids)}
+    pending, dead = (_count(ids, state) for state in ("pending", "dead"))
+    return {
+        connection.pk: Health(
+            state=_state(connection, relays[connection.pk]),
+            behind=head - relays[connection.pk].position,
+            pending=pending.get(connection.pk, (0, None))[0],
+            dead=dead.get(connection.pk, (0, None))[0],
+            oldest_pending_at=pending.get(connection.pk, (0, None))[1],
+            failing_since=relays[connection.pk].failing_since,
+        )
+        for connection in connections
+    }
+
+
+def _count(connection_ids: Sequence[int], state: str) -> dict[int, tuple[int, Any]]:
+    rows = Delivery.objects.filter(connection_id__in=connection_ids, state=state)
+    counted = rows.values_list("connection_id").annotate(Count("pk"), Min("created_at"))
+    return {connection_id: (count, oldest) for connection_id, count, oldest in counted}
+
+
+def _state(connection: Connection, relay: Relay) -> str:
+    if not connection.is_enabled:
+        return "disabled"
+    if relay.failures >= settings.CRM_BREAKER_FAILURES:
+        return "down"
+    return "failing" if relay.failures else "enabled"

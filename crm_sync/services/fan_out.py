@@ -1,0 +1,80 @@
+"""From the outbox to the lanes: who wants which event."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.utils import timezone
+
+from crm_sync.models import Attempt, Connection, Delivery, Relay
+from crm_sync.rules import wants
+from crm_sync.services import lanes
+from loyalty.events import selectors as events
+from loyalty.events.selectors import EventKey
+
+EVENTS_AT_ONCE = 500
+
+
+def list_connections_behind() -> list[int]:
+    """List the enabled connections that have not seen the newest stamped event."""
+    behind = Relay.objects.filter(connection__is_enabled=True, position__lt=events.last_position())
+    return list(behind.order_by("connection_id").values_list("connection_id", flat=True))
+
+
+def fan_out(*, connection_id: int) -> bool:
+    """Make deliveries of the next events for one connection, and move its cursor behind them.
+
+    A disabled connection stays where it is, and continues there when it is enabled: nothing is
+    skipped, and nothing piles up for it.
+
+    Returns:
+        Whether there may be more.
+    """
+    with transaction.atomic(durable=True):
+        relay = (
+            Relay.objects.select_for_update(of=("self",))
+            .select_related("connection")
+            .get(connection_id=connection_id)
+        )
+        if not relay.connection.is_enabled:
+            return False
+        head = events.last_position()
+        keys = events.list_event_keys(
+            program_id=relay.connection.program_id,
+            after_position=relay.position,
+            up_to_position=head,
+            limit=EVENTS_AT_ONCE,
+        )
+        _insert(relay.connection, keys)
+        _forget_answers(relay.connection, keys)
+        relay.position = keys[-1].position if len(keys) == EVENTS_AT_ONCE else head
+        relay.save(update_fields=["position"])
+        return len(keys) == EVENTS_AT_ONCE
+
+
+def _insert(connection: Connection, keys: Sequence[EventKey]) -> None:
+    now = timezone.now()
+    wanted = [key for key in keys if wants(connection.event_types, key.type)]
+    Delivery.objects.bulk_create(
+        [
+            Delivery(
+                connection=connection,
+                position=key.position,
+                member_id=key.member_id,
+                sequence=key.sequence,
+                type=key.type,
+                created_at=now,
+            )
+            for key in wanted
+        ],
+        ignore_conflicts=True,  # an event that was replayed before the cursor came by
+    )
+    lanes.open_lanes(connection_id=connection.pk, member_ids={key.member_id for key in wanted})
+
+
+def _forget_answers(connection: Connection, keys: Sequence[EventKey]) -> None:
+    """Delete what destinations answered about members who asked to be erased."""
+    erased = [key.member_id for key in keys if key.type == "member.erased"]
+    if erased:
+        Attempt.objects.filter(
+            delivery__connection=connection, delivery__member_id__in=erased
+        ).update(answer="")

@@ -1,0 +1,206 @@
+"""Leases of lanes: who may send one member's deliveries to one connection, and until when.
+
+The order of locks, for everybody: relay row, lane rows, deliveries. Whoever writes several lanes
+locks the relay row first, so that two of them never wait for each other.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+# Statements compare with statement_timestamp() where an index shall be used, and the clock is
+# always PostgreSQL's: workers' clocks differ.
+_LOCK_RELAY = """
+SELECT CASE WHEN NOT destination.is_enabled OR relay.resume_at > statement_timestamp() THEN 0
+            WHEN relay.failures >= %(breaker)s THEN 1
+            ELSE %(lanes)s END,
+       relay.failures >= %(breaker)s
+FROM crm_sync_relay AS relay
+JOIN crm_sync_connection AS destination ON destination.id = relay.connection_id
+WHERE relay.connection_id = %(connection)s
+FOR UPDATE OF relay
+"""
+
+_CLAIM = """
+WITH due AS MATERIALIZED (
+    SELECT connection_id, member_id FROM crm_sync_lane
+    WHERE connection_id = %(connection)s
+      AND next_at <= CASE WHEN %(is_down)s THEN 'infinity' ELSE statement_timestamp() END
+      AND (lease_until IS NULL OR lease_until < statement_timestamp())
+    ORDER BY next_at
+    LIMIT least(%(limit)s, greatest(0, %(allowed)s - (
+        SELECT count(*) FROM crm_sync_lane
+        WHERE connection_id = %(connection)s AND lease_until >= statement_timestamp())))
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE crm_sync_lane AS lane
+SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
+    lease_token = gen_random_uuid()
+FROM due WHERE lane.connection_id = due.connection_id AND lane.member_id = due.member_id
+RETURNING lane.connection_id, lane.member_id, lane.lease_token
+"""
+
+_DUE_CONNECTIONS = """
+SELECT destination.id
+FROM crm_sync_connection AS destination
+JOIN crm_sync_relay AS relay ON relay.connection_id = destination.id
+WHERE destination.is_enabled
+  AND (relay.resume_at IS NULL OR relay.resume_at <= statement_timestamp())
+  AND EXISTS (
+      SELECT FROM crm_sync_lane AS lane
+      WHERE lane.connection_id = destination.id
+        AND lane.next_at <= CASE WHEN relay.failures >= %(breaker)s THEN 'infinity'
+                                 ELSE statement_timestamp() END
+        AND (lane.lease_until IS NULL OR lane.lease_until < statement_timestamp()))
+ORDER BY destination.id
+"""
+
+_RENEW = """
+UPDATE crm_sync_lane SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+"""
+
+_GIVE_BACK = """
+UPDATE crm_sync_lane
+SET lease_until = NULL, lease_token = NULL,
+    next_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+"""
+
+_LOCK_LANE = """
+SELECT FROM crm_sync_lane
+WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+FOR UPDATE
+"""
+
+_CLOSE = """
+DELETE FROM crm_sync_lane
+WHERE connection_id = %(connection)s AND member_id = %(member)s AND NOT EXISTS (
+    SELECT FROM crm_sync_delivery
+    WHERE connection_id = %(connection)s AND member_id = %(member)s AND state = 'pending')
+"""
+
+# DO UPDATE … WHERE false changes nothing and locks what is there: so it waits for a worker that is
+# about to close the lane, and opens it again. DO NOTHING would not wait, and lose the lane.
+_OPEN = """
+INSERT INTO crm_sync_lane (connection_id, member_id, next_at)
+SELECT %(connection)s, member, clock_timestamp()
+FROM unnest(%(members)s::uuid[]) AS member ORDER BY member
+ON CONFLICT (connection_id, member_id) DO UPDATE SET next_at = crm_sync_lane.next_at WHERE false
+"""
+
+_WAKE = """
+UPDATE crm_sync_lane SET next_at = clock_timestamp()
+WHERE connection_id = %(connection)s AND next_at > clock_timestamp() AND lease_token IS NULL
+"""
+
+_ORPHANS = """
+SELECT DISTINCT delivery.connection_id, delivery.member_id FROM crm_sync_delivery AS delivery
+WHERE delivery.state = 'pending' AND NOT EXISTS (
+    SELECT FROM crm_sync_lane AS lane
+    WHERE lane.connection_id = delivery.connection_id AND lane.member_id = delivery.member_id)
+LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to send a lane's deliveries, as long as the lane still carries this token."""
+
+    connection_id: int
+    member_id: UUID
+    token: UUID
+
+
+def list_due_connections() -> list[int]:
+    """List the connections that have a lane to claim and may be called now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE_CONNECTIONS, {"breaker": settings.CRM_BREAKER_FAILURES})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def claim_lanes(*, connection_id: int, limit: int = 1_000_000) -> list[Lease]:
+    """Lease the connection's lanes that are due, oldest first, as many as it may have at once.
+
+    So many and no more, because a destination that hangs keeps a worker's thread for each. One
+    that is down gets a single lane, due or not, to find out whether it is back.
+    """
+    values: dict[str, Any] = {
+        "connection": connection_id,
+        "breaker": settings.CRM_BREAKER_FAILURES,
+        "lanes": settings.CRM_LANES_PER_CONNECTION,
+        "seconds": settings.CRM_LEASE_SECONDS,
+        "limit": limit,
+    }
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        # Counted in a later statement than the lock, or two claims would each see the other's none.
+        cursor.execute(_LOCK_RELAY, values)
+        values["allowed"], values["is_down"] = cursor.fetchone() or (0, False)
+        if not values["allowed"]:
+            return []
+        cursor.execute(_CLAIM, values)
+        return [Lease(*row) for row in cursor.fetchall()]
+
+
+def renew(lease: Lease) -> bool:
+    """Make the lease last a full term from now; False if somebody else has the lane meanwhile."""
+    return _execute(_RENEW, lease, settings.CRM_LEASE_SECONDS) == 1
+
+
+def give_back(lease: Lease, *, after_seconds: float = 0.0) -> None:
+    """End the lease; the lane is due after so many seconds. A lost lease is not given back."""
+    _execute(_GIVE_BACK, lease, after_seconds)
+
+
+def close(lease: Lease) -> None:
+    """Remove the lane if nothing is left to send, else leave it due."""
+    with transaction.atomic(durable=True):
+        # The lock comes first: a delivery that is being added waits for it, or is seen below.
+        if _execute(_LOCK_LANE, lease) == 1 and _execute(_CLOSE, lease) == 0:
+            give_back(lease)
+
+
+def open_lanes(*, connection_id: int, member_ids: Collection[UUID]) -> None:
+    """Make sure that these members have a lane; one that waits after a failure goes on waiting.
+
+    The caller has locked the relay row, and inserted the deliveries in the same transaction.
+    """
+    if not member_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, {"connection": connection_id, "members": list(member_ids)})
+
+
+def wake_lanes(*, connection_id: int) -> None:
+    """Let every waiting lane be due now: the destination is back. The relay row is locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAKE, {"connection": connection_id})
+
+
+def reopen_orphans(*, limit: int = 1000) -> int:
+    """Open a lane where deliveries wait without one; return how many were missing.
+
+    Nothing in here leaves such a delivery behind. This is for what nobody thought of.
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(_ORPHANS, {"limit": limit})
+        orphans = sorted(cursor.fetchall())
+        for connection_id, member_id in orphans:
+            open_lanes(connection_id=connection_id, member_ids=[member_id])
+        return len(orphans)
+
+
+def _execute(statement: str, lease: Lease, seconds: float = 0.0) -> int:
+    values: dict[str, Any] = {
+        "connection": lease.connection_id,
+        "member": lease.member_id,
+        "token": lease.token,
+        "seconds": seconds,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)

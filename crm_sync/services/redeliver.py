@@ -1,0 +1,90 @@
+"""Sending again what is settled: dead deliveries, or a range that a destination has lost."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from crm_sync.models import Connection, Delivery, Relay
+from crm_sync.rules import wants
+from crm_sync.services import lanes
+from loyalty.events import selectors as events
+
+EVENTS_AT_ONCE = 500
+
+_REPLAY = """
+INSERT INTO crm_sync_delivery (connection_id, position, member_id, sequence, type, state, attempts,
+                               last_error, created_at)
+SELECT %(connection)s, event.*, 'pending', 0, '', clock_timestamp()
+FROM unnest(%(positions)s::bigint[], %(members)s::uuid[], %(sequences)s::bigint[],
+            %(types)s::text[]) AS event
+ON CONFLICT (connection_id, member_id, sequence) DO UPDATE
+SET state = 'pending', attempts = 0, settled_at = NULL WHERE crm_sync_delivery.state <> 'pending'
+"""
+
+
+def redeliver(*, delivery_ids: Collection[int]) -> int:
+    """Let settled deliveries be pending again, with all their attempts before them.
+
+    Later events of the same member may have been delivered meanwhile: receivers tell by `sequence`.
+
+    Returns:
+        How many were settled, and are pending now.
+    """
+    count = 0
+    rows = Delivery.objects.filter(pk__in=delivery_ids).exclude(state=Delivery.State.PENDING)
+    for connection_id in set(rows.values_list("connection_id", flat=True)):
+        with transaction.atomic():
+            Relay.objects.select_for_update().get(connection_id=connection_id)
+            here = rows.filter(connection_id=connection_id)
+            members = set(here.values_list("member_id", flat=True))
+            count += here.update(state=Delivery.State.PENDING, attempts=0, settled_at=None)
+            lanes.open_lanes(connection_id=connection_id, member_ids=members)
+    return count
+
+
+def replay(*, connection_id: int, after_position: int, up_to_position: int) -> int:
+    """Send a connection again all wanted events in (after_position, up_to_position].
+
+    For a destination that said yes and lost them. What its cursor has not reached yet comes anyway.
+
+    Returns:
+        How many events are, or were already, on their way.
+    """
+    count = 0
+    position: int | None = after_position
+    while position is not None:
+        position, wanted = _replay_batch(connection_id, position, up_to_position)
+        count += wanted
+    return count
+
+
+def _replay_batch(connection_id: int, after: int, up_to: int) -> tuple[int | None, int]:
+    with transaction.atomic():
+        relay = Relay.objects.select_for_update().get(connection_id=connection_id)
+        destination = Connection.objects.get(pk=connection_id)
+        keys = events.list_event_keys(
+            program_id=destination.program_id,
+            after_position=after,
+            up_to_position=min(up_to, relay.position),
+            limit=EVENTS_AT_ONCE,
+        )
+        wanted = [key for key in keys if wants(destination.event_types, key.type)]
+        _insert(connection_id, wanted)
+    return (keys[-1].position if len(keys) == EVENTS_AT_ONCE else None), len(wanted)
+
+
+def _insert(connection_id: int, keys: list[events.EventKey]) -> None:
+    members: list[UUID] = [key.member_id for key in keys]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _REPLAY,
+            {
+                "connection": connection_id,
+                "positions": [key.position for key in keys],
+                "members": members,
+                "sequences": [key.sequence for key in keys],
+                "types": [key.type for key in keys],
+            },
+        )
+    lanes.open_lanes(connection_id=connection_id, member_ids=set(members))

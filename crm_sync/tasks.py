@@ -1,0 +1,77 @@
+"""What Celery rings for. Losing any of these delays a delivery; it loses none.
+
+None is acknowledged late: what was begun and not finished is in PostgreSQL, as a lease that runs
+out, and the sweep begins it again. Redis would only do the same a second time.
+"""
+
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from crm_sync.services import lanes, prune
+from crm_sync.services.deliver import serve_lane
+from crm_sync.services.lanes import Lease
+from crm_sync.services.relay import claim_due_lanes, relay_events
+
+TURN_SECONDS = 1.0  # a connection with a backlog then goes to the back of the queue
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="crm_sync.relay", acks_late=False)
+def relay() -> None:
+    """Fan out what is new, and ring for what is due. Each second."""
+    relay_events()
+    ring(claim_due_lanes())
+
+
+@shared_task(name="crm_sync.sweep", acks_late=False)
+def sweep() -> None:
+    """Find lanes that nobody rings for: lost messages, dead workers, ended pauses. Every 5 s."""
+    orphans = lanes.reopen_orphans()
+    if orphans:
+        log.warning("deliveries had no lane", lanes=orphans)
+    ring(claim_due_lanes())
+
+
+@shared_task(name="crm_sync.deliver_lane", acks_late=False)
+def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
+    """Serve one lane, and then others of the same connection, for a turn."""
+    ends = time.monotonic() + TURN_SECONDS
+    lease = Lease(connection_id, UUID(member_id), UUID(token))
+    while True:
+        serve_lane(lease)
+        if time.monotonic() >= ends:
+            ring(lanes.claim_lanes(connection_id=connection_id))
+            return
+        claimed = lanes.claim_lanes(connection_id=connection_id, limit=1)
+        if not claimed:
+            return
+        lease = claimed[0]
+
+
+@shared_task(name="crm_sync.prune", acks_late=False)
+def prune_old_rows() -> None:
+    """Delete what is done and old. Each night."""
+    deliveries = prune.delete_old_deliveries()
+    events = prune.delete_old_events()
+    log.info("old rows deleted", deliveries=deliveries, events=events)
+
+
+def ring(leases: Sequence[Lease]) -> None:
+    """Ask workers to serve these lanes. Where Redis does not take it, the lanes are due again."""
+    for number, lease in enumerate(leases):
+        try:
+            deliver_lane.apply_async(
+                args=(lease.connection_id, str(lease.member_id), str(lease.token)),
+                expires=settings.CRM_LEASE_SECONDS,
+            )
+        except OperationalError as error:
+            log.warning("nobody could be asked to deliver", error=str(error))
+            for unasked in leases[number:]:
+                lanes.give_back(unasked)
+            return

@@ -1,0 +1,64 @@
+"""Reads of the outbox. Every reader goes by `position`, never by id or time.
+
+A transaction that began early may commit late: its ids and times then appear behind those that a
+reader has already seen. Positions are given after the commit, one relay at a time, so whoever has
+read up to a position has read everything up to it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from loyalty.events.models import FeedHead, OutboxEvent
+
+
+class EventKey(NamedTuple):
+    """As much of an event as is needed to decide who wants it."""
+
+    position: int
+    member_id: UUID
+    sequence: int
+    type: str
+
+
+def list_events(
+    *,
+    program_id: int,
+    after_position: int,
+    limit: int,
+    types: Sequence[str] | None = None,
+    member_id: UUID | None = None,
+) -> list[OutboxEvent]:
+    """List a program's stamped events after a position, oldest first.
+
+    Call `services.stamp_events` before, or what was committed since the last relay is missing
+    until the next call.
+    """
+    events = OutboxEvent.objects.filter(program_id=program_id, position__gt=after_position)
+    if types is not None:
+        events = events.filter(type__in=types)
+    if member_id is not None:
+        events = events.filter(member_id=member_id)
+    return list(events.order_by("position")[:limit])
+
+
+def list_event_keys(
+    *, program_id: int, after_position: int, up_to_position: int, limit: int
+) -> list[EventKey]:
+    """List the keys of a program's events in (after_position, up_to_position], oldest first."""
+    rows = OutboxEvent.objects.filter(
+        program_id=program_id, position__gt=after_position, position__lte=up_to_position
+    )
+    keys = rows.order_by("position").values_list("position", "member_id", "sequence", "type")
+    return [EventKey(*row) for row in keys[:limit]]  # type: ignore[arg-type]  # all have positions
+
+
+def list_member_events(*, member_id: UUID, sequences: Iterable[int]) -> dict[int, OutboxEvent]:
+    """Give a member's events by sequence; those that were deleted are missing."""
+    rows = OutboxEvent.objects.filter(member_id=member_id, sequence__in=list(sequences))
+    return {row.sequence: row for row in rows}
+
+
+def last_position() -> int:
+    """Give the position of the newest stamped event; 0 if there was none ever."""
+    return FeedHead.objects.values_list("position", flat=True).filter(id=1).first() or 0

@@ -1,0 +1,111 @@
+"""When a delivery is tried again, given up, and when a destination is left alone."""
+
+import pytest
+
+from crm_sync.adapters.contract import (
+    Configuration,
+    Delivered,
+    Outcome,
+    Permanent,
+    Retryable,
+)
+from crm_sync.rules import MAX_ATTEMPTS, RETRY_SECONDS, Next, Verdict, judge, retry_seconds, wants
+
+
+def decide(outcome: Outcome, **changes: float) -> Verdict:
+    facts: dict[str, float] = {
+        "attempts": 1,
+        "failures": 0,
+        "failing_hours": 0.0,
+        "breaker_failures": 3,
+        "disable_hours": 120.0,
+        "luck": 0.0,
+    }
+    return judge(outcome, **(facts | changes))  # type: ignore[arg-type]
+
+
+def test_delivered_clears_the_failures() -> None:
+    assert decide(Delivered(), failures=7) == Verdict(Next.DELIVERED)
+
+
+def test_a_refused_event_dies_and_says_that_the_destination_is_well() -> None:
+    assert decide(Permanent(), failures=2) == Verdict(Next.DEAD)
+
+
+def test_the_schedule_is_ten_attempts_in_76_hours() -> None:
+    assert MAX_ATTEMPTS == 10
+    assert [retry_seconds(n, 0.0) for n in range(1, 10)] == list(RETRY_SECONDS)
+    assert 75 < sum(RETRY_SECONDS) / 3600 < 76
+
+
+def test_jitter_only_lengthens_and_by_a_fifth_at_most() -> None:
+    assert retry_seconds(1, 1.0) == pytest.approx(6.0)
+
+
+def test_one_failure_lets_only_the_lane_wait() -> None:
+    verdict = decide(Retryable(error="500"))
+    assert (verdict.delivery, verdict.lane_seconds, verdict.pause_seconds) == (Next.WAIT, 5, None)
+
+
+def test_the_last_attempt_is_the_last() -> None:
+    assert decide(Retryable(), attempts=9).delivery is Next.WAIT
+    assert decide(Retryable(), attempts=10).delivery is Next.DEAD
+
+
+def test_nothing_dies_of_a_destination_that_is_down() -> None:
+    verdict = decide(Retryable(), attempts=40, failures=3)
+    assert verdict.delivery is Next.WAIT
+    assert verdict.lane_seconds == RETRY_SECONDS[-1]
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, None), (2, 5), (3, 10), (4, 20), (5, 40), (6, 60), (900, 60)]
+)
+def test_a_destination_that_is_down_is_asked_ever_more_seldom(
+    failures: int, seconds: float | None
+) -> None:
+    assert decide(Retryable(), failures=failures).pause_seconds == seconds
+
+
+def test_a_busy_destination_is_spared_as_long_as_it_asks() -> None:
+    verdict = decide(Retryable(throttled=True, retry_after=90.0))
+    assert (verdict.pause_seconds, verdict.lane_seconds) == (90.0, 90.0)
+
+
+def test_a_busy_destination_that_names_no_time_gets_five_seconds() -> None:
+    assert decide(Retryable(throttled=True)).pause_seconds == 5
+
+
+def test_a_wrong_configuration_stops_the_connection_at_once_but_kills_nothing() -> None:
+    verdict = decide(Configuration(error="401"), attempts=10)
+    assert verdict.delivery is Next.WAIT
+    assert verdict.failures > 3
+    assert verdict.pause_seconds
+    assert not verdict.disable_reason
+
+
+def test_gone_disables_at_once() -> None:
+    verdict = decide(Configuration(error="It answered 410.", gone=True))
+    assert verdict.disable_reason == "It answered 410."
+    assert verdict.delivery is Next.WAIT
+
+
+def test_five_days_of_failures_disable() -> None:
+    assert not decide(Retryable(), failures=9, failing_hours=119.0).disable_reason
+    reason = decide(Retryable(error="Time-out."), failures=9, failing_hours=121.0).disable_reason
+    assert reason == "It failed for 121 hours. The last time: Time-out."
+
+
+@pytest.mark.parametrize(
+    ("types", "type_", "wanted"),
+    [
+        ([], "points.earned", True),
+        (["points.earned"], "points.earned", True),
+        (["points.earned"], "points.expired", False),
+        (["points.*"], "points.expired", True),
+        (["points.*", "tier.upgraded"], "tier.upgraded", True),
+        (["points.*"], "tier.upgraded", False),
+    ],
+)
+def test_types_choose_events(types: list[str], type_: str, wanted: bool) -> None:
+    assert wants(types, type_) is wanted
