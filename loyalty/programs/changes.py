@@ -33,7 +33,7 @@ def _changes(place: str, before: object, after: object) -> Iterator[str]:
 
 
 def _changed_keys(place: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    for key in [*before, *(key for key in after if key not in before)]:
+    for key in [*after, *(key for key in before if key not in after)]:
         where = f"{place} {key}".strip()
         if key not in after and _is_entry(before[key]):
             yield f"{where}: removed"

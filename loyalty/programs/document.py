@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
 
 from loyalty.programs import checks
 from loyalty.programs.currencies import SCALES, format_amount
-from loyalty.programs.problems import DocumentInvalid, Problem, explain
+from loyalty.programs.problems import DocumentInvalid, Problem, explain, models_in
 from loyalty.programs.values import (
     Amount,
     Code,
@@ -121,20 +122,12 @@ class WhenEntry(Entry):
     order_amount_min: Amount | None = None
 
 
-class DatedEntry(Entry):
-    """What is in force from a first to a last day, both included."""
-
-    from_: IsoDate | None = Field(default=None, alias="from")
-    to: IsoDate | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.from_ and self.to and self.from_ > self.to:
-            raise ValueError(f"ends on {self.to}, before it starts on {self.from_}")
-        return self
+def _in_order(entry: "EarningRuleEntry | RewardEntry") -> None:
+    if entry.from_ and entry.to and entry.from_ > entry.to:
+        raise ValueError(f"ends on {entry.to}, before it starts on {entry.from_}")
 
 
-class EarningRuleEntry(DatedEntry):
+class EarningRuleEntry(Entry):
     """One standing rule: points for the amount, more of them, or a fixed number."""
 
     code: Code
@@ -147,6 +140,8 @@ class EarningRuleEntry(DatedEntry):
     multiply: Factor | None = None
     bonus: Points | None = None
     when: WhenEntry | None = None
+    from_: IsoDate | None = Field(default=None, alias="from")
+    to: IsoDate | None = None
 
     @property
     def kind(self) -> Literal["base", "multiplier", "bonus"]:
@@ -170,6 +165,7 @@ class EarningRuleEntry(DatedEntry):
 
     @model_validator(mode="after")
     def _fits_its_trigger(self) -> Self:
+        _in_order(self)
         if self.when is not None and not self.when.model_dump(exclude_none=True):
             self.when = None
         if self.trigger == "member.enrolled" and (self.kind != "bonus" or self.when):
@@ -223,7 +219,7 @@ class PerMemberEntry(Entry):
     per: Literal["day", "week", "month", "year", "ever"] = "ever"
 
 
-class RewardEntry(DatedEntry):
+class RewardEntry(Entry):
     """What the catalogue offers."""
 
     code: Code
@@ -234,6 +230,13 @@ class RewardEntry(DatedEntry):
     stock: Annotated[int, Field(ge=0, le=10**9)] | None = None
     per_member: PerMemberEntry | None = None
     tiers: Annotated[list[Code], Field(min_length=1, max_length=50)] | None = None
+    from_: IsoDate | None = Field(default=None, alias="from")
+    to: IsoDate | None = None
+
+    @model_validator(mode="after")
+    def _dates(self) -> Self:
+        _in_order(self)
+        return self
 
 
 class ProgramHead(Entry):
@@ -287,6 +290,25 @@ def parse(model: type[T], written: Mapping[str, Any], context: Context) -> T:
     except ValidationError as error:
         found = error.errors(include_url=False)
     raise DocumentInvalid(explain(each, model) for each in found)
+
+
+def in_order(document: Mapping[str, Any], model: type[BaseModel] = ProgramDocument) -> Any:
+    """Put a document's keys into the order in which people read them.
+
+    Columns of JSON forget it. Nothing is checked: an old version may be of an older shape.
+    """
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    keys = [*(key for key in fields if key in document), *(set(document) - set(fields))]
+    return {key: _below(document[key], fields.get(key)) for key in keys}
+
+
+def _below(value: Any, field: FieldInfo | None) -> Any:
+    model = next(models_in(field.annotation), None) if field else None
+    if model and isinstance(value, Mapping):
+        return in_order(value, model)
+    if model and isinstance(value, list):
+        return [in_order(item, model) for item in value]
+    return value
 
 
 def context_of(written: Mapping[str, Any]) -> Context:

@@ -13,6 +13,7 @@ from typing import Any
 from loyalty.programs import document
 from loyalty.programs.choices import Expiry, Gives, Period, RuleKind, RuleSteps, Until, Window
 from loyalty.programs.problems import DocumentInvalid, dotted
+from loyalty.programs.values import Context
 
 Row = Any
 Columns = dict[str, Any]
@@ -35,7 +36,7 @@ class Part:
     read: Callable[[Written], Columns]
     columns: Mapping[str, str]
 
-    def problems(self, row: Row, context: document.Context) -> dict[str, list[str]]:
+    def problems(self, row: Row, context: Context) -> dict[str, list[str]]:
         """List what is wrong with a row, by column; "" is the row as a whole."""
         found: dict[str, list[str]] = {}
         try:

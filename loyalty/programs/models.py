@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from loyalty.programs import choices, document, entries
 from loyalty.programs.fields import ExactDecimalField
+from loyalty.programs.values import Context
 
 CURRENCY_IS_FIXED = "The currency of a published program cannot change; start another program."
 
@@ -112,7 +113,7 @@ class Program(PartOfProgram):
     def __str__(self) -> str:
         return self.name
 
-    def context(self) -> document.Context:
+    def context(self) -> Context:
         """Tell how the amounts of this program are read."""
         return document.context_of(
             {"currency": self.currency, "tiers": {"qualify_by": self.qualify_by}}

@@ -113,6 +113,14 @@ def suggest(word: object, known: Iterable[str]) -> str:
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Find the models in a type, however they are wrapped."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
 def _unknown_key(path: Path, model: type[BaseModel]) -> str:
     block, key = path[:-1], path[-1]
     if key in NOT_YET.get(_pattern(block), ()):
@@ -137,15 +145,8 @@ def _keys(path: Path, model: type[BaseModel]) -> list[str]:
         if isinstance(part, str):
             fields = model.model_fields.items()
             field = next(field for name, field in fields if part in (name, field.alias))
-            model = next(_models_in(field.annotation))
+            model = next(models_in(field.annotation))
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
 
 
 def _sentence(error: ErrorDetails, path: Path) -> str:

@@ -29,7 +29,7 @@ class Context(TypedDict):
 
 def _decimal_text(value: object) -> str:
     if isinstance(value, float):
-        raise ValueError(f'must be in quotes: "{value}"; without quotes it is not exact')
+        raise ValueError('must be in quotes, such as "1.50"; without quotes it is not exact')
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError('must be a number in quotes, such as "1.00"')
     return str(value)
