@@ -4,9 +4,13 @@ Pure: no Django, no clock, no database. The same function answers the list of re
 a redemption, so that a reward that is shown as available does not fail at the till.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
+
+import orjson
 
 from loyalty.errors import (
     InsufficientPoints,
@@ -15,6 +19,7 @@ from loyalty.errors import (
     RewardNotAvailable,
     RewardSoldOut,
 )
+from loyalty.http.ids import encode_id
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.rules import PublishedProgram, Reward
 
@@ -147,3 +152,30 @@ def money_off(program: PublishedProgram, amount: int) -> dict[str, Any]:
 def worth(program: PublishedProgram, points: int) -> int:
     """Convert points that pay into minor units, rounded down: nobody is paid for a part."""
     return points * program.points.value_amount // program.points.value_points
+
+
+def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, Any]:
+    """Describe a redemption as every call that answers one does."""
+    held_until = redemption.held_until if redemption.state == "held" else None
+    return {
+        "id": encode_id("rdm", member_id, redemption.number),
+        "state": redemption.state,
+        "member": str(member_id),
+        "reward": redemption.reward or None,
+        "points": redemption.points,
+        "captured": redemption.captured,
+        "reinstated": redemption.reinstated,
+        "gives": redemption.gives,
+        "store": redemption.store or None,
+        "order_ref": redemption.order_ref or None,
+        "ref": redemption.ref or None,
+        "held_until": held_until.isoformat() if held_until else None,
+        "created_at": redemption.created_at.isoformat(),
+    }
+
+
+def state_of(row: Sequence[Any]) -> RedemptionState:
+    """Make a redemption of its columns as read."""
+    values = list(row[:14])
+    values[6] = orjson.loads(values[6])
+    return RedemptionState(*values)

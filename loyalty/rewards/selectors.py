@@ -13,8 +13,7 @@ from loyalty.http.auth import Principal
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram, Reward
 from loyalty.rewards.rows import COLUMNS, redemption_of, use_of
-from loyalty.rewards.rules import Reason, reasons_against, what_it_gives
-from loyalty.rewards.services import redemption_body, state_of
+from loyalty.rewards.rules import Reason, reasons_against, redemption_body, state_of, what_it_gives
 
 NOT_ACTIVE: Final = Reason("member_not_active", "The member is frozen or closed.", {})
 
@@ -55,7 +54,7 @@ def shown(work: MemberWork, row: tuple[Any, ...]) -> dict[str, Any]:
     redemption = state_of(row)
     if redemption.number in work.lapsed:
         redemption.state = "lapsed"
-    return redemption_body(work, redemption)
+    return redemption_body(work.member_id, redemption)
 
 
 def get_redemption(principal: Principal, member_id: UUID, number: int) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Redeem points, settle holds, and give points back after a cancelled redemption."""
 
 import hashlib
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -36,7 +35,9 @@ from loyalty.rewards.rules import (
     RedemptionState,
     money_off,
     reasons_against,
+    redemption_body,
     refusal,
+    state_of,
     what_it_gives,
     worth,
 )
@@ -45,37 +46,10 @@ from loyalty.rewards.schemas import (
 )
 
 
-def redemption_body(work: MemberWork, redemption: RedemptionState) -> dict[str, Any]:
-    """Describe a redemption as every call that answers one does."""
-    held_until = redemption.held_until if redemption.state == "held" else None
-    return {
-        "id": work.public_id("rdm", redemption.number),
-        "state": redemption.state,
-        "member": str(work.member_id),
-        "reward": redemption.reward or None,
-        "points": redemption.points,
-        "captured": redemption.captured,
-        "reinstated": redemption.reinstated,
-        "gives": redemption.gives,
-        "store": redemption.store or None,
-        "order_ref": redemption.order_ref or None,
-        "ref": redemption.ref or None,
-        "held_until": held_until.isoformat() if held_until else None,
-        "created_at": redemption.created_at.isoformat(),
-    }
-
-
 def answer(work: MemberWork, redemption: RedemptionState, status: int) -> tuple[int, Any]:
-    body = redemption_body(work, redemption)
+    body = redemption_body(work.member_id, redemption)
     body["balance"] = work.books.wallet.as_balance()
     return status, body
-
-
-def state_of(row: Sequence[Any]) -> RedemptionState:
-    """Make a redemption of its columns as read."""
-    values = list(row[:14])
-    values[6] = orjson.loads(values[6])
-    return RedemptionState(*values)
 
 
 # Redeem

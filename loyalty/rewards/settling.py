@@ -20,14 +20,14 @@ from loyalty.ledger.rules import LotState, Use
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.rows import lots_of_redemption, put_redemption, redemption_of
-from loyalty.rewards.rules import RedemptionState, money_off, worth
+from loyalty.rewards.rules import RedemptionState, money_off, state_of, worth
 from loyalty.rewards.schemas import (
     CaptureRedemption,
     RedemptionId,
     ReverseRedemption,
     VoidRedemption,
 )
-from loyalty.rewards.services import answer, put_transaction, state_of, tell, tell_issued
+from loyalty.rewards.services import answer, put_transaction, tell, tell_issued
 
 
 def _member_of(request: Any) -> MemberRef:
