@@ -34,6 +34,7 @@ from loyalty.members.rows import (
 from loyalty.members.schemas import AddIdentifier, AdjustRequest, EnrolRequest, UpdateMember
 from loyalty.programs.expiry import expires_at, local_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.tiers.rules import window_start
 
 PROFILE_FIELDS = ("first_name", "last_name", "birth_date", "language")
 
@@ -100,7 +101,6 @@ def create_member(
     identifiers: Iterable[tuple[str, str]],
     profile: dict[str, Any] | None = None,
     attributes: dict[str, Any] | None = None,
-    enrolled_at: datetime | None = None,
 ) -> tuple[MemberWork, dict[str, Any]]:
     """Make a new member with their wallet, their identifiers and their joining bonus.
 
@@ -117,13 +117,14 @@ def create_member(
         status="active",
         event_seq=0,
         number_seq=0,
-        enrolled_at=enrolled_at or session.now,
+        enrolled_at=session.now,
         wallet=WalletState(),
         is_new=True,
     )
     if session.program.tiers is not None:
         work.level = session.program.tiers.levels[0].code
-        work.window_start = local_day(work.enrolled_at, session.program.timezone)
+        today = local_day(session.now, session.program.timezone)
+        work.window_start = window_start(session.program.tiers, today=today, enrolled_on=today)
     work.touched = True
     session.add_member(work, named)
     found = _put_new_member(work, named, profile or {}, attributes or {})
