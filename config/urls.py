@@ -10,5 +10,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("metrics", exports.ExportToDjangoView, name="metrics"),
 ]
+# What Django itself refuses is a problem document too, outside the admin.
+handler400 = "loyalty.http.failures.bad_request"
+handler404 = "loyalty.http.failures.not_found"
+handler500 = "loyalty.http.failures.server_error"
+
 if find_spec("loyalty.urls"):
     urlpatterns.insert(0, path("", include("loyalty.urls")))

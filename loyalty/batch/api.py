@@ -95,6 +95,7 @@ class BatchView(Endpoint):
     scopes = {"POST": ("earn", "redeem", "members:write", "adjust")}
 
     @operation(
+        "batch",
         "Run up to 1,000 commands",
         tag="Batch",
         request=BatchRequest,

@@ -30,6 +30,7 @@ class EventsView(Endpoint):
     scopes = {"GET": ("events",)}
 
     @operation(
+        "list_events",
         "Read the event feed",
         tag="Events",
         query=FeedQuery,

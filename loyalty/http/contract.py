@@ -12,6 +12,7 @@ from drf_spectacular.settings import patched_settings
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from loyalty.errors import LoyaltyError, all_errors
+from loyalty.http.problems import PROBLEM_JSON, problem_bytes
 
 DESCRIPTION: Final = (
     "Points, tiers, rewards and redemptions. Points are JSON integers, money is a decimal string "
@@ -26,6 +27,7 @@ SETTINGS: Final = {
     "DESCRIPTION": DESCRIPTION,
     "SORT_OPERATIONS": False,
     "SCHEMA_PATH_PREFIX": "/v1",
+    "POSTPROCESSING_HOOKS": [],
 }
 PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
@@ -68,17 +70,39 @@ def contract(request: HttpRequest) -> HttpResponse:
 def contract_bytes() -> bytes:
     """Write the contract, once per process: it changes with the code only."""
     with patched_settings(SETTINGS):
-        document = SchemaGenerator().get_schema(request=None, public=True)
+        generator: Any = SchemaGenerator
+        document = generator().get_schema(request=None, public=True)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["securitySchemes"] = {
         "apiKey": {"type": "http", "scheme": "bearer", "description": "A key: lyk_…"}
     }
+    components["examples"] = {error.code: {"value": _example(error)} for error in all_errors()}
     document["servers"] = [{"url": "/"}]
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    for operations in document["paths"].values():
+        for described in operations.values():
+            _complete(described)
+    return orjson.dumps(document)
 
 
-class Explorer(SpectacularSwaggerSplitView):  # type: ignore[misc]
+def _complete(described: dict[str, Any]) -> None:
+    """Put the answers in order, and an example beside each code that may come."""
+    described["description"] = described.get("description", "").strip()
+    described["responses"] = dict(sorted(described["responses"].items()))
+    for answer in described["responses"].values():
+        problem = answer.get("content", {}).get(PROBLEM_JSON)
+        if problem is not None:
+            codes = problem["schema"]["allOf"][1]["properties"]["code"]["enum"]
+            problem["examples"] = {
+                code: {"$ref": f"#/components/examples/{code}"} for code in codes
+            }
+
+
+def _example(error: type[LoyaltyError]) -> Any:
+    return orjson.loads(problem_bytes(error(), "f0a1c2"))
+
+
+class Explorer(SpectacularSwaggerSplitView):
     """GET /docs: the contract to click through."""
 
     authentication_classes = ()

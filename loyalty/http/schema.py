@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from drf_spectacular.contrib.pydantic import PydanticExtension
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from pydantic import BaseModel
 from pydantic.json_schema import model_json_schema
@@ -35,6 +36,7 @@ from loyalty.http.problems import PROBLEM_JSON
 View = TypeVar("View", bound=Callable[..., Any])
 Errors = Sequence[type[LoyaltyError]]
 
+SECURITY: Final[Any] = [{"apiKey": []}]
 REFERENCES: Final = "#/components/schemas/{model}"
 
 ALWAYS: Final[Errors] = (Unauthenticated, ScopeMissing, Internal, Overloaded, DatabaseUnavailable)
@@ -53,7 +55,7 @@ WITH_KEY: Final[Errors] = (
 )
 
 
-class PydanticModels(PydanticExtension):  # type: ignore[misc]
+class PydanticModels(PydanticExtension):  # type: ignore[no-untyped-call]
     """Describe requests as they are read: a field with a default may be left out."""
 
     target_class = "pydantic.BaseModel"
@@ -73,12 +75,12 @@ class PydanticModels(PydanticExtension):  # type: ignore[misc]
 
 
 def _component(name: str, schema: dict[str, Any]) -> Any:
-    from drf_spectacular.plumbing import ResolvedComponent
-
-    return ResolvedComponent(name=name, type=ResolvedComponent.SCHEMA, object=name, schema=schema)
+    make: Any = ResolvedComponent
+    return make(name=name, type=ResolvedComponent.SCHEMA, object=name, schema=schema)
 
 
 def operation(
+    name: str,
     summary: str,
     *,
     answers: Mapping[int, type[BaseModel]],
@@ -93,6 +95,7 @@ def operation(
     """Describe an endpoint's method.
 
     Args:
+        name: What generated clients call it.
         answers: Model of the answer by status.
         example: A body that works.
         errors: What its domain refuses; what every endpoint refuses is added.
@@ -106,9 +109,11 @@ def operation(
     refused |= {CursorInvalid} if query is not None and _has_cursor(query) else set()
     examples = [OpenApiExample("Example", value=example, request_only=True)] if example else None
     decorate: Callable[[View], View] = extend_schema(
+        operation_id=name,
         summary=summary,
+        description=" ",  # or the view's docstring, which is for readers of the code
         tags=[tag],
-        auth=[{"apiKey": []}],
+        auth=SECURITY,
         request={"application/json": request} if request else None,
         examples=examples,
         parameters=[*_path(path or {}), *_query(query), *_headers(key, answers)],
@@ -195,8 +200,8 @@ def _headers(key: bool, answers: Mapping[int, Any]) -> list[OpenApiParameter]:
         "Retry-After",
         {"type": "integer"},
         OpenApiParameter.HEADER,
-        response=[503],
-        description="Seconds to wait.",
+        response=[409, 503],
+        description="Seconds to wait, where waiting helps.",
     )
     if not key:
         return [ours, wait]

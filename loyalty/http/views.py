@@ -61,7 +61,7 @@ class Endpoint(APIView):
     principal: Principal
     request_id: str
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Answer one request; nothing escapes as an exception."""
         self.request_id = request_id_of(request)
         try:

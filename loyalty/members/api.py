@@ -62,6 +62,7 @@ class MembersView(CommandEndpoint):
     scopes = {"POST": ("members:write",)}
 
     @operation(
+        "enrol",
         "Enrol a member",
         tag="Members",
         request=EnrolRequest,
@@ -84,6 +85,7 @@ class MemberView(CommandEndpoint):
     scopes = {"GET": ("members:read",), "PATCH": ("members:write",)}
 
     @operation(
+        "get_member",
         "Read a member",
         tag="Members",
         path=MEMBER,
@@ -95,6 +97,7 @@ class MemberView(CommandEndpoint):
         return json_response(member_view(self.principal, member_in_path(member)))
 
     @operation(
+        "update_member",
         "Change a member: profile, attributes, status",
         tag="Members",
         path=MEMBER,
@@ -115,6 +118,7 @@ class LookupView(Endpoint):
     scopes = {"POST": ("members:read",)}
 
     @operation(
+        "lookup_member",
         "Find a member by an identifier",
         tag="Members",
         request=LookupRequest,
@@ -133,6 +137,7 @@ class IdentifiersView(CommandEndpoint):
     scopes = {"POST": ("members:write",)}
 
     @operation(
+        "add_identifier",
         "Add an identifier: another card, an email",
         tag="Members",
         path=MEMBER,
@@ -154,6 +159,7 @@ class IdentifierView(CommandEndpoint):
     scopes = {"DELETE": ("members:write",)}
 
     @operation(
+        "remove_identifier",
         "Remove an identifier: a lost card",
         tag="Members",
         path={**MEMBER, "identifier": "The identifier's id."},
@@ -173,6 +179,7 @@ class AdjustmentsView(CommandEndpoint):
     scopes = {"POST": ("adjust",)}
 
     @operation(
+        "adjust",
         "Change points by hand",
         tag="Points",
         request=AdjustRequest,

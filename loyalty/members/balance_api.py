@@ -50,6 +50,7 @@ class BalanceView(Endpoint):
     scopes = {"GET": ("members:read",)}
 
     @operation(
+        "get_balance",
         "Read the balance, now or at a time",
         tag="Points",
         path=MEMBER,
@@ -103,6 +104,7 @@ class LedgerView(HistoryView):
     """GET /v1/members/{member}/ledger."""
 
     @operation(
+        "list_ledger",
         "Read the statement, with explanations",
         tag="Points",
         path=MEMBER,
@@ -119,6 +121,7 @@ class LotsView(HistoryView):
     """GET /v1/members/{member}/lots."""
 
     @operation(
+        "list_lots",
         "Read the lots, with their expiry",
         tag="Points",
         path=MEMBER,

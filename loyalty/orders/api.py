@@ -122,6 +122,7 @@ class EarnView(CommandEndpoint):
     scopes = {"POST": ("earn",)}
 
     @operation(
+        "earn",
         "Record an order and award its points",
         tag="Orders",
         request=EarnRequest,
@@ -142,6 +143,7 @@ class PreviewView(CommandEndpoint):
     scopes = {"POST": ("earn",)}
 
     @operation(
+        "preview_earn",
         "Show what an order would earn; nothing is written",
         tag="Orders",
         request=EarnRequest,
@@ -160,6 +162,7 @@ class OrderView(CommandEndpoint):
     scopes = {"PUT": ("earn",)}
 
     @operation(
+        "put_order",
         "Bring an order to its desired state",
         tag="Orders",
         path=ORDER,
@@ -189,6 +192,7 @@ class ReturnsView(CommandEndpoint):
     scopes = {"POST": ("earn",)}
 
     @operation(
+        "return_order",
         "Return lines of an order",
         tag="Orders",
         path=ORDER,

@@ -81,6 +81,7 @@ class RedeemView(CommandEndpoint):
     scopes = {"POST": ("redeem",)}
 
     @operation(
+        "redeem",
         "Redeem a reward, or pay with points",
         tag="Redemptions",
         request=RedeemRequest,
@@ -113,6 +114,7 @@ class RedemptionView(Endpoint):
     scopes = {"GET": ("members:read", "redeem")}
 
     @operation(
+        "get_redemption",
         "Read a redemption",
         tag="Redemptions",
         path=REDEMPTION,
@@ -131,6 +133,7 @@ class CaptureView(CommandEndpoint):
     scopes = {"POST": ("redeem",)}
 
     @operation(
+        "capture",
         "Capture a hold, all of it or a part",
         tag="Redemptions",
         path=REDEMPTION,
@@ -152,6 +155,7 @@ class VoidView(CommandEndpoint):
     scopes = {"POST": ("redeem",)}
 
     @operation(
+        "void",
         "Void a hold: its points are available again",
         tag="Redemptions",
         path=REDEMPTION,
@@ -173,6 +177,7 @@ class ReverseView(CommandEndpoint):
     scopes = {"POST": ("redeem",)}
 
     @operation(
+        "reverse",
         "Reverse a captured redemption: its points come back",
         tag="Redemptions",
         path=REDEMPTION,
@@ -192,6 +197,7 @@ class MemberRedemptionsView(HistoryView):
     """GET /v1/members/{member}/redemptions."""
 
     @operation(
+        "list_redemptions",
         "List a member's redemptions",
         tag="Redemptions",
         path=MEMBER,
@@ -211,6 +217,7 @@ class MemberRewardsView(Endpoint):
     scopes = {"GET": ("members:read",)}
 
     @operation(
+        "list_rewards",
         "List the rewards with what a member can have now",
         tag="Redemptions",
         path=MEMBER,
