@@ -159,6 +159,8 @@ def _sentence(error: ErrorDetails, path: Path) -> str:
         return f"must be {facts['expected']}, not {_shown(given)}".replace("'", '"')
     if kind == "string_type" and isinstance(given, int | float):
         return f'must be text; write it in quotes: "{given}"'
+    if kind == "int_type" and isinstance(given, str):
+        return "must be a whole number, without quotes"
     if kind in _SENTENCES:
         return _SENTENCES[kind].format(**facts)
     return error["msg"][:1].lower() + error["msg"][1:]
@@ -172,7 +174,7 @@ _SENTENCES = {
     "missing": "is missing",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number, without quotes",
+    "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "bool_type": "must be true or false",
     "string_type": "must be text",

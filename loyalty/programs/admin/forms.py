@@ -1,0 +1,326 @@
+"""The forms in which marketers edit a program: labels, plain help, and where problems show."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib.postgres.forms import SimpleArrayField
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.forms.models import BaseInlineFormSet
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultiple,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from loyalty.programs.admin.publishing import Located, in_words
+from loyalty.programs.models import (
+    EarningRule,
+    PointCurrency,
+    Program,
+    Reward,
+    Store,
+    TierLevel,
+)
+
+FIXED = " It stays as it is, because members' histories name it."
+
+
+class PartForm(forms.ModelForm[Any]):
+    """A form of a part of a program.
+
+    Attributes:
+        problems: What publishing refused: shown at its field where the form has it.
+    """
+
+    problems: Sequence[Located] = ()
+
+    def __init__(self, *args: Any, problems: Sequence[Located] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.problems = [*self.problems, *problems]
+        if self.instance.pk:
+            self._fix("code", "program")
+
+    def _fix(self, *names: str) -> None:
+        for name in names:
+            field = self.fields.get(name)
+            if field is not None:
+                field.disabled = True
+                field.help_text = FIXED.strip() if name == "code" else field.help_text
+
+    def _post_clean(self) -> None:
+        """Check the row by itself, then say what the whole program had against it."""
+        super()._post_clean()  # type: ignore[misc]  # django-stubs leaves it out
+        for problem in self.problems:
+            self._show(problem)
+
+    def _show(self, problem: Located) -> None:
+        own = problem.model is self._meta.model
+        mine = own and problem.code in ("", getattr(self.instance, "code", ""))
+        if mine and problem.column in self.fields:
+            self.add_error(problem.column, problem.message)
+        elif mine and not problem.column:
+            self.add_error(None, problem.message)
+        elif not self.is_inline:
+            self.add_error(None, str(problem))
+
+    is_inline = False
+
+    def _update_errors(self, errors: ValidationError) -> None:
+        """Put the row's own problems into the words of a form, too."""
+        if hasattr(errors, "error_dict"):
+            for name, found in errors.error_dict.items():
+                errors.error_dict[name] = [_reworded(error) for error in found]
+            self._gather_unshown(errors.error_dict)
+        super()._update_errors(errors)  # type: ignore[misc]  # django-stubs leaves it out
+
+    def _gather_unshown(self, found: dict[str, list[ValidationError]]) -> None:
+        """Keep problems of columns that this form does not show, rather than lose them."""
+        for name in [n for n in found if n != NON_FIELD_ERRORS and n not in self.fields]:
+            found.setdefault(NON_FIELD_ERRORS, []).extend(found.pop(name))
+
+
+def _reworded(error: ValidationError) -> ValidationError:
+    if error.code is not None or not isinstance(error.message, str):
+        return error
+    return ValidationError(in_words(error.message))
+
+
+class InlineForm(PartForm):
+    """A row on the program's page."""
+
+    is_inline = True
+
+
+class InlineRows(BaseInlineFormSet[Any, Any, Any]):
+    """Rows that are checked against the program as the form above has it, saved or not."""
+
+    def _construct_form(self, i: int, **kwargs: Any) -> Any:
+        form = super()._construct_form(i, **kwargs)  # type: ignore[misc]  # not in the stubs
+        form.instance.program = self.instance
+        return form
+
+
+class WordsField(SimpleArrayField):
+    """Some words in one line, by commas."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        base = kwargs.pop("base_field", None) or forms.CharField(max_length=100)
+        super().__init__(base, required=False, widget=UnfoldAdminTextInputWidget(), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show a space after each comma."""
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        """Forgive a comma too many."""
+        text = value.strip().strip(",") if isinstance(value, str) else value
+        return [item.strip() if isinstance(item, str) else item for item in super().clean(text)]
+
+
+class LevelsField(forms.MultipleChoiceField):
+    """Tier levels to choose from, by their names."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, widget=UnfoldAdminCheckboxSelectMultiple(), **kwargs)
+
+    def offer(self, levels: Iterable[TierLevel], chosen: Sequence[str]) -> None:
+        """Offer these levels; one that was chosen and is gone stays visible, to be taken out."""
+        names = {level.code: level.name for level in levels}
+        gone = {code: f"{code} (no longer a level)" for code in chosen if code not in names}
+        self.choices = [*names.items(), *gone.items()]
+
+
+class ProgramForm(PartForm):
+    """Who the program is, and how its members rise and fall."""
+
+    class Meta:
+        model = Program
+        fields = (
+            "code",
+            "name",
+            "timezone",
+            "currency",
+            "qualify_by",
+            "window",
+            "rolling_months",
+            "downgrade",
+            "grace_days",
+        )
+        labels = {
+            "timezone": "Time zone",
+            "qualify_by": "Members rise by",
+            "window": "Counted over",
+            "rolling_months": "How many months",
+            "downgrade": "Who no longer qualifies falls",
+            "grace_days": "Days of grace",
+        }
+
+
+class PointsForm(InlineForm):
+    """How points behave."""
+
+    expiring_notice_days = WordsField(
+        base_field=forms.IntegerField(min_value=1, max_value=366),
+        label="Tell members before points expire",
+        help_text="So many days before, by commas: 30, 7. Empty: never.",
+    )
+    expiry_dates = WordsField(
+        label="Expiry dates",
+        help_text="For fixed dates: month and day, by commas, such as 03-31, 12-31.",
+    )
+
+    class Meta:
+        model = PointCurrency
+        fields = "__all__"
+        labels = {
+            "name": "Name of the points",
+            "rounding": "A part of a point is rounded",
+            "value_points": "So many points",
+            "value_amount": "pay for",
+            "maturity_days": "Days until usable",
+            "hold_minutes": "Minutes of a reservation",
+            "unknown_member": "A card that nobody knows",
+            "expiry": "Points expire",
+            "expiry_months": "After how many months",
+            "expiry_until": "and then",
+            "clawback": "A return whose points are spent is paid by",
+            "accept_late_days": "Days for late purchases",
+            "lapsed": "Points that come back expired",
+            "lapsed_grace_days": "Days that they can still be used",
+        }
+        help_texts = {
+            "value_points": "When members pay with points.",
+            "value_amount": "This amount, in the program's currency.",
+            "expiry_months": "For expiry some months after the purchase.",
+            "clawback": "Where a purchase is returned and its points are already used.",
+            "lapsed": "After a cancelled redemption, for example.",
+        }
+
+    def has_changed(self) -> bool:
+        """Save the row of a new program also where all defaults are kept."""
+        return super().has_changed() or self.instance.pk is None
+
+
+class LevelForm(InlineForm):
+    """A tier level."""
+
+    class Meta:
+        model = TierLevel
+        fields = ("name", "code", "threshold", "earn_multiplier")
+        labels = {"threshold": "From", "earn_multiplier": "Points factor"}
+
+
+class StoreForm(PartForm):
+    """A store."""
+
+    class Meta:
+        model = Store
+        fields = ("program", "name", "code")
+
+
+class RuleForm(PartForm):
+    """An earning rule."""
+
+    categories = WordsField(help_text="Only for these, by commas: PRODUCE, DAIRY. Empty: all.")
+    brands = WordsField(help_text="Only for these, by commas. Empty: all.")
+    stores = WordsField(help_text="Only there: codes of stores, by commas. Empty: all.")
+
+    class Meta:
+        model = EarningRule
+        fields = (
+            "program",
+            "name",
+            "code",
+            "is_active",
+            "trigger",
+            "kind",
+            "points",
+            "per",
+            "steps",
+            "multiply",
+            "bonus",
+            "categories",
+            "brands",
+            "stores",
+            "order_amount_min",
+            "starts_on",
+            "ends_on",
+            "position",
+        )
+        widgets = {"is_active": UnfoldBooleanSwitchWidget()}
+        labels = {
+            "is_active": "Switched on",
+            "trigger": "Set off by",
+            "kind": "It gives",
+            "points": "So many points",
+            "per": "for each of this amount",
+            "steps": "The amount counts in",
+            "multiply": "Factor",
+            "bonus": "Bonus points",
+            "order_amount_min": "Least amount of the purchase",
+            "starts_on": "First day",
+            "ends_on": "Last day",
+            "position": "Place in the list",
+        }
+        help_texts = {
+            "points": "",
+            "per": "In the program's currency, such as 1.00.",
+            "bonus": "A fixed number, whatever the amount.",
+        }
+
+
+class RewardForm(PartForm):
+    """A reward of the catalogue."""
+
+    tiers = LevelsField(label="Only for", help_text="Members of these levels. None chosen: all.")
+
+    class Meta:
+        model = Reward
+        fields = (
+            "program",
+            "name",
+            "code",
+            "is_active",
+            "cost",
+            "gives",
+            "amount",
+            "product",
+            "stock",
+            "per_member_times",
+            "per_member_per",
+            "tiers",
+            "starts_on",
+            "ends_on",
+            "position",
+        )
+        widgets = {"is_active": UnfoldBooleanSwitchWidget()}
+        labels = {
+            "is_active": "Switched on",
+            "cost": "Points that it costs",
+            "gives": "It gives",
+            "amount": "Amount off",
+            "product": "Product number",
+            "stock": "How many there are",
+            "per_member_times": "Each member may have it",
+            "per_member_per": "times in each",
+            "starts_on": "First day",
+            "ends_on": "Last day",
+            "position": "Place in the list",
+        }
+        help_texts = {
+            "cost": "",
+            "amount": "In the program's currency, such as 5.00.",
+            "stock": "In all, with those already taken; what is left changes by the difference. "
+            "Empty: no limit.",
+            "per_member_times": "So often; empty: no limit.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        levels = TierLevel.objects.order_by("threshold")
+        if self.instance.pk:
+            levels = levels.filter(program_id=self.instance.program_id)
+        field = self.fields["tiers"]
+        assert isinstance(field, LevelsField)
+        field.offer(levels, self.instance.tiers)

@@ -1,0 +1,333 @@
+"""The pages on which marketers edit programs, stores, earning rules and rewards."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.decorators import display
+
+from loyalty.programs.admin.forms import (
+    InlineRows,
+    LevelForm,
+    PointsForm,
+    ProgramForm,
+    RewardForm,
+    RuleForm,
+    StoreForm,
+)
+from loyalty.programs.admin.publishing import PublishingAdmin
+from loyalty.programs.choices import Gives, RuleKind
+from loyalty.programs.currencies import SCALES, format_amount
+from loyalty.programs.models import (
+    EarningRule,
+    PointCurrency,
+    Program,
+    PublishedVersion,
+    Reward,
+    RewardStock,
+    Store,
+    TierLevel,
+)
+
+ON_OFF = {"on": "success", "off": "danger"}
+
+
+class PointsInline(StackedInline):
+    """The points policy; each program has exactly one."""
+
+    model = PointCurrency
+    form = PointsForm
+    formset = InlineRows
+    can_delete = False
+    min_num = max_num = 1
+    verbose_name = verbose_name_plural = "How points behave"
+    fieldsets = (
+        (None, {"fields": (("name", "rounding"), ("value_points", "value_amount"))}),
+        (
+            "When points can be used",
+            {
+                "fields": (
+                    ("maturity_days", "hold_minutes"),
+                    "expiry",
+                    ("expiry_months", "expiry_until"),
+                    "expiry_dates",
+                    "expiring_notice_days",
+                )
+            },
+        ),
+        (
+            "Special cases",
+            {
+                "fields": (
+                    ("unknown_member", "accept_late_days"),
+                    "clawback",
+                    ("lapsed", "lapsed_grace_days"),
+                )
+            },
+        ),
+    )
+
+
+class LevelsInline(TabularInline):
+    """The tier levels, from the ground up."""
+
+    model = TierLevel
+    form = LevelForm
+    formset = InlineRows
+    extra = 0
+    verbose_name_plural = "Tier levels"
+
+
+@admin.register(Program)
+class ProgramAdmin(PublishingAdmin):
+    """A program: who it is, its points and its tiers."""
+
+    form = ProgramForm
+    inlines = (LevelsInline, PointsInline)
+    list_display = ("name", "code", "currency", "timezone", "live", "published")
+    search_fields = ("name", "code")
+    conditional_fields = {"rolling_months": "window == 'rolling'"}
+    change_form_outer_before_template = "admin/loyalty/program/live.html"
+    warn_unsaved_form = True
+    fieldsets = (
+        ("Program", {"fields": (("name", "code"), ("currency", "timezone"))}),
+        (
+            "How members rise and fall",
+            {
+                "fields": (
+                    ("qualify_by", "window"),
+                    "rolling_months",
+                    ("downgrade", "grace_days"),
+                ),
+                "description": "Needs tier levels, below; without any, nobody rises or falls.",
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Program]:
+        """Add when the live version was published."""
+        newest = PublishedVersion.objects.filter(program=OuterRef("pk")).order_by("-version")
+        rows: QuerySet[Program] = super().get_queryset(request)
+        return rows.annotate(published_at=Subquery(newest.values("published_at")[:1]))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: members, points and published versions belong to it."""
+        return False
+
+    @display(description="Live version", label={"none yet": "warning"})
+    def live(self, program: Program) -> str:
+        """Show the version that tills use now."""
+        return f"version {program.version}" if program.version else "none yet"
+
+    @display(description="Published", ordering="published_at")
+    def published(self, program: Any) -> Any:
+        """Show since when."""
+        return program.published_at
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show above the form which version is live, and what it changed."""
+        live = PublishedVersion.objects.filter(program_id=object_id).order_by("-version").first()
+        context = {"live": live, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+
+class PartAdmin(PublishingAdmin):
+    """A list of one kind of part; the program is shown where there are several."""
+
+    list_select_related = ("program",)
+    show_full_result_count = False
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Add the program where there is more than one to tell apart."""
+        shown = [*super().get_list_display(request)]
+        return [*shown, "program"] if _several_programs() else shown
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Filter by program where there is more than one."""
+        filters = [*super().get_list_filter(request)]
+        return ["program", *filters] if _several_programs() else filters
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Choose the program where there is only one."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        if not _several_programs():
+            initial.setdefault("program", Program.objects.values_list("pk", flat=True).first())
+        return initial
+
+    @display(description="State", label=ON_OFF, ordering="is_active")
+    def state(self, part: Any) -> str:
+        """Show whether it is switched on."""
+        return "on" if part.is_active else "off"
+
+
+def _several_programs() -> bool:
+    return len(Program.objects.values_list("pk")[:2]) > 1
+
+
+@admin.register(Store)
+class StoreAdmin(PartAdmin):
+    """The stores; tills name them by their codes."""
+
+    form = StoreForm
+    list_display = ("name", "code")
+    search_fields = ("code", "name")
+
+
+@admin.register(EarningRule)
+class EarningRuleAdmin(PartAdmin):
+    """What gives points."""
+
+    form = RuleForm
+    list_display = ("__str__", "what", "conditions", "dates", "state")
+    list_filter = ("kind", "is_active")
+    search_fields = ("code", "name")
+    conditional_fields = {
+        "points": "kind == 'base'",
+        "per": "kind == 'base'",
+        "steps": "kind == 'base'",
+        "multiply": "kind == 'multiplier'",
+        "bonus": "kind == 'bonus'",
+        "categories": "trigger == 'order'",
+        "brands": "trigger == 'order'",
+        "stores": "trigger == 'order'",
+        "order_amount_min": "trigger == 'order'",
+    }
+    fieldsets = (
+        (None, {"fields": ("program", ("name", "code"), "is_active")}),
+        (
+            "What it gives",
+            {"fields": ("trigger", "kind", ("points", "per"), "steps", "multiply", "bonus")},
+        ),
+        (
+            "For which purchases",
+            {"fields": ("categories", "brands", "stores", "order_amount_min")},
+        ),
+        ("When", {"fields": (("starts_on", "ends_on"), "position")}),
+    )
+
+    @display(description="Gives")
+    def what(self, rule: EarningRule) -> str:
+        """Say it in a few words."""
+        if rule.kind == RuleKind.BASE:
+            return f"{rule.points} for each {_money(rule.program, rule.per)}"
+        if rule.kind == RuleKind.MULTIPLIER:
+            return f"{rule.multiply} × the points for the amount"
+        return f"{rule.bonus} bonus points"
+
+    @display(description="For")
+    def conditions(self, rule: EarningRule) -> str:
+        """Say for which purchases."""
+        if rule.trigger != "order":
+            return "joining the program"
+        parts = [*rule.categories, *rule.brands, *(f"store {code}" for code in rule.stores)]
+        if rule.order_amount_min is not None:
+            parts.append(f"from {_money(rule.program, rule.order_amount_min)}")
+        return ", ".join(parts) or "all purchases"
+
+    @display(description="Dates")
+    def dates(self, rule: EarningRule) -> str:
+        """Say when it is in force."""
+        return _dates(rule)
+
+
+@admin.register(Reward)
+class RewardAdmin(PartAdmin):
+    """What members can have for their points."""
+
+    form = RewardForm
+    list_display = ("name", "cost", "what", "left", "dates", "state")
+    list_filter = ("is_active", "gives")
+    search_fields = ("code", "name")
+    conditional_fields = {"amount": "gives == 'amount_off'", "product": "gives == 'product'"}
+    fieldsets = (
+        (None, {"fields": ("program", ("name", "code"), "is_active")}),
+        ("What it costs and gives", {"fields": ("cost", "gives", "amount", "product")}),
+        (
+            "Who may have it",
+            {"fields": ("stock", ("per_member_times", "per_member_per"), "tiers")},
+        ),
+        ("When", {"fields": (("starts_on", "ends_on"), "position")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Reward]:
+        """Add how many are left, which tills change."""
+        stock = RewardStock.objects.filter(
+            program_id=OuterRef("program_id"), reward=OuterRef("code")
+        )
+        rows: QuerySet[Reward] = super().get_queryset(request)
+        return rows.annotate(remaining=Subquery(stock.values("remaining")[:1]))
+
+    @display(description="Gives")
+    def what(self, reward: Reward) -> str:
+        """Say what the member gets."""
+        if reward.gives == Gives.PRODUCT:
+            return f"product {reward.product}"
+        return f"{_money(reward.program, reward.amount)} off"
+
+    @display(description="Left", ordering="remaining")
+    def left(self, reward: Any) -> str:
+        """Show the stock as tills have it now."""
+        return "no limit" if reward.stock is None else f"{reward.remaining} of {reward.stock}"
+
+    @display(description="Dates")
+    def dates(self, reward: Reward) -> str:
+        """Say when it can be had."""
+        return _dates(reward)
+
+
+@admin.register(PublishedVersion)
+class PublishedVersionAdmin(ModelAdmin):
+    """Who changed what, and when: the versions of all programs, newest first."""
+
+    list_display = ("headline", "program", "changes", "published_by", "published_at")
+    list_display_links = ("headline",)
+    list_filter = ("program",)
+    list_select_related = ("program",)
+    ordering = ("-published_at",)
+    fields = ("program", "version", "published_at", "published_by", "summary", "document")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never: saving a program publishes."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: ledger transactions are explained by what was published."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: ledger transactions are explained by what was published."""
+        return False
+
+    @display(description="Version", ordering="version")
+    def headline(self, version: PublishedVersion) -> str:
+        """Name the version."""
+        return f"Version {version.version}"
+
+    @display(description="What changed")
+    def changes(self, version: PublishedVersion) -> str:
+        """Show the first lines of what changed."""
+        lines = version.summary.splitlines()
+        more = f" … and {len(lines) - 2} more" if len(lines) > 2 else ""
+        return f"{'; '.join(lines[:2])}{more}"
+
+
+def _money(program: Program, amount: Any) -> str:
+    scale = SCALES.get(program.currency, 2)
+    minor = int(amount.scaleb(scale)) if amount is not None else 0
+    return f"{format_amount(minor, scale)} {program.currency}"
+
+
+def _dates(part: Any) -> str:
+    if part.starts_on and part.ends_on:
+        return f"{part.starts_on} to {part.ends_on}"
+    if part.starts_on:
+        return f"from {part.starts_on}"
+    return f"to {part.ends_on}" if part.ends_on else "always"

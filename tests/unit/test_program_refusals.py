@@ -1,0 +1,257 @@
+"""What a program file must not say, and the words in which it is refused."""
+
+import pytest
+
+from loyalty.programs import files
+from tests.unit.program_file import GROCER
+
+
+def refusal(text: str) -> list[str]:
+    with pytest.raises(files.ProgramFileInvalid) as caught:
+        files.read(text)
+    return caught.value.messages
+
+
+def refusal_with(old: str, new: str) -> str:
+    assert old in GROCER
+    [message] = refusal(GROCER.replace(old, new, 1))
+    return message
+
+
+class TestRefusals:
+    def test_of_the_brief(self) -> None:
+        assert (
+            refusal_with("when: {category: [PRODUCE]}", "when: {weekday: [sat]}")
+            == "line 19, earning_rules[1].when.weekday: is not supported yet; take it out"
+        )
+
+    @pytest.mark.parametrize(
+        ("old", "new", "place"),
+        [
+            ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
+            ("trigger: member.enrolled}", "limit: {times: 1, per: week}}", "earning_rules[3]."),
+            ("{category: [PRODUCE]}", "{product: [x]}", "earning_rules[1].when."),
+            ("{category: [PRODUCE]}", "{hour: [8]}", "earning_rules[1].when."),
+            ("{category: [PRODUCE]}", "{segment: [vip]}", "earning_rules[1].when."),
+            ('{amount_off: "5.00"}', "{code_from_pool: cinema}", "rewards[0].gives."),
+            ('{amount_off: "5.00"}', "{percent_off: 10}", "rewards[0].gives."),
+            ("stores: [", "campaigns: []\nstores: [", "campaigns"),
+        ],
+    )
+    def test_what_is_not_supported_yet_is_named(self, old: str, new: str, place: str) -> None:
+        messages = refusal(GROCER.replace(old, new, 1))
+
+        assert [place in text and "is not supported yet" in text for text in messages] == [True]
+
+    def test_a_trigger_that_is_not_supported_yet(self) -> None:
+        message = refusal_with("trigger: member.enrolled", "trigger: member.birthday")
+
+        assert message.endswith('trigger: "member.birthday" is not supported yet; take it out')
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            (
+                "rounding: down",
+                "rouding: down",
+                'line 7, points.rouding: is not a key of points; did you mean "rounding"?',
+            ),
+            (
+                "{category: [PRODUCE]}",
+                "{categories: [PRODUCE]}",
+                "line 19, earning_rules[1].when.categories: is not a key of earning_rules.when; "
+                'did you mean "category"?',
+            ),
+            (
+                "rounding: down",
+                "rounding: sideways",
+                'line 7, points.rounding: must be "down", "nearest" or "up", not "sideways"',
+            ),
+            ("basis: net", "basis: gross", 'line 8, points.basis: must be "net", not "gross"'),
+            (
+                'per: "1.00"',
+                "per: 1.50",
+                'line 18, earning_rules[0].per: must be in quotes, such as "1.50"; '
+                "without quotes it is not exact",
+            ),
+            (
+                'per: "1.00"',
+                'per: "1.005"',
+                "line 18, earning_rules[0].per: 1.005 has more than the 2 decimals of the currency",
+            ),
+            ('per: "1.00"', 'per: "0"', "line 18, earning_rules[0].per: must be more than 0"),
+            ('per: "1.00"', 'per: "-1"', "line 18, earning_rules[0].per: must not be negative"),
+            (
+                'per: "1.00"',
+                'per: "1e3"',
+                'line 18, earning_rules[0].per: "1e3" is not an amount; write it as "1.00"',
+            ),
+            (
+                'points: 1, per: "1.00"',
+                "points: 1",
+                "line 18, earning_rules[0]: needs both points and per: 1 point per amount",
+            ),
+            (
+                'points: 1, per: "1.00"',
+                'points: 1.5, per: "1.00"',
+                "line 18, earning_rules[0].points: must be a whole number",
+            ),
+            (
+                'points: 1, per: "1.00"',
+                'points: true, per: "1.00"',
+                "line 18, earning_rules[0].points: must be a whole number",
+            ),
+            (
+                'points: 1, per: "1.00"',
+                'points: "1", per: "1.00"',
+                "line 18, earning_rules[0].points: must be a whole number, without quotes",
+            ),
+            (
+                'points: 1, per: "1.00"',
+                'points: 1000000001, per: "1.00"',
+                "line 18, earning_rules[0].points: must be at most 1000000000",
+            ),
+            (
+                "bonus: 50",
+                'bonus: 50, multiply: "2"',
+                "line 20, earning_rules[2]: needs either points and per, or multiply, or bonus",
+            ),
+            (
+                "bonus: 100",
+                'multiply: "2"',
+                "line 21, earning_rules[3]: the trigger member.enrolled goes with a bonus, "
+                "and without when",
+            ),
+            (
+                "from: 2017-03-01",
+                "from: 2017-03-01, to: 2017-02-28",
+                "line 20, earning_rules[2]: ends on 2017-02-28, before it starts on 2017-03-01",
+            ),
+            (
+                "from: 2017-03-01",
+                "from: tomorrow",
+                "line 20, earning_rules[2].from: must be a date such as 2017-03-01",
+            ),
+            (
+                'multiply: "2"',
+                'multiply: "0.5"',
+                'line 19, earning_rules[1].multiply: must be from "1" to "1000"',
+            ),
+            (
+                'multiply: "2"',
+                'multiply: "1"',
+                'line 19, earning_rules[1]: multiply must be more than "1": '
+                "it adds to the base points",
+            ),
+            (
+                'earn_multiplier: "1.25"',
+                'earn_multiplier: "0.9"',
+                'line 27, tiers.levels[1].earn_multiplier: must be from "1" to "1000"',
+            ),
+            (
+                'from: "0"',
+                'from: "1"',
+                'line 26, tiers.levels[0].from: the first level must be from "0": '
+                "every member has one",
+            ),
+            (
+                '"1000.00"',
+                '"250.00"',
+                "line 28, tiers.levels[2].from: must be more than the level before; levels rise",
+            ),
+            (
+                "code: mug",
+                "code: five-off",
+                'line 33, rewards[1].code: "five-off" is used twice; each code once',
+            ),
+            (
+                "[silver, gold]",
+                "[silver, golde]",
+                'line 39, rewards[1].tiers[1]: "golde" is not a tier level of this program; '
+                'did you mean "gold"?',
+            ),
+            (
+                "{category: [PRODUCE]}",
+                '{store: ["310"]}',
+                'line 19, earning_rules[1].when.store[0]: "310" is not a store of this program; '
+                'did you mean "309"?',
+            ),
+            (
+                'code: "309"',
+                "code: 309",
+                'line 16, stores[0].code: must be text; write it in quotes: "309"',
+            ),
+            (
+                "America/New_York",
+                "America/NewYork",
+                'line 3, timezone: "America/NewYork" is not a time zone; '
+                'did you mean "America/New_York"?',
+            ),
+            ("USD", "usd", 'line 4, currency: "usd" is not a currency of ISO 4217, such as USD'),
+            (
+                "window: {rolling_months: 12}",
+                "window: {months: 12}",
+                "line 24, tiers.window: must be {rolling_months: 1 to 120}, calendar_year or "
+                "membership_year",
+            ),
+            (
+                "{months: 12, until: end_of_month}",
+                '{dates: ["02-30"]}',
+                "line 13, points.expiry.dates[0]: must be a month and a day in quotes, "
+                'such as "03-31"',
+            ),
+            (
+                "{months: 12, until: end_of_month}",
+                '{months: 1, dates: ["03-31"]}',
+                'line 13, points.expiry: needs either months or dates, or is "none"',
+            ),
+            (
+                "maturity_days: 0",
+                "maturity_days: 336",
+                "line 5, points: points would expire before they can be used: see maturity_days",
+            ),
+            ("cost: 500", "cost: 0", "line 32, rewards[0].cost: must be at least 1"),
+            (
+                '{amount_off: "5.00"}',
+                "{}",
+                "line 32, rewards[0].gives: needs either amount_off or product",
+            ),
+            ("name: Mug", 'name: ""', "line 34, rewards[1].name: must not be empty"),
+            (
+                "name: Mug",
+                'name: "a\\nb"',
+                "line 34, rewards[1].name: must be one line of text, without spaces around it",
+            ),
+            (
+                "code: mug",
+                "code: big mug",
+                "line 33, rewards[1].code: must begin with a letter or digit and have only "
+                "letters, digits, '.', '_' and '-'",
+            ),
+        ],
+    )
+    def test_names_the_line_the_key_and_what_to_do(self, old: str, new: str, message: str) -> None:
+        assert refusal_with(old, new) == message
+
+    def test_everything_is_said_at_once_in_the_order_of_the_file(self) -> None:
+        text = GROCER.replace("rounding: down", "rounding: x").replace("cost: 500", "cost: 0")
+
+        assert [message[:7] for message in refusal(text)] == ["line 7,", "line 32"]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "line 1: a program begins with 'program: CODE'"),
+            ("- x", "line 1: a program begins with 'program: CODE'"),
+            ("a: 1\na: 2", 'line 2: found duplicate key "a" with value "2" (original value: "1")'),
+            ("program: [", "line 1: expected the node content, but found '<stream end>'"),
+        ],
+    )
+    def test_what_is_no_program_at_all(self, text: str, message: str) -> None:
+        assert refusal(text) == [message]
+
+    def test_a_file_that_multiplies_itself(self) -> None:
+        layers = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
+        layers += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 8)]
+
+        assert refusal("\n".join(layers)) == ["line 1: too much is nested or repeated"]
