@@ -1,0 +1,59 @@
+"""`make bench`: measure all of it, side by side, and print one table."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from benchmarks import earning, machine
+from benchmarks.rounds import Plan, Row, table
+from benchmarks.stage import Stage
+
+Measure = Callable[[Stage, Plan], list[Row]]
+
+MEASURES: dict[str, Measure] = {
+    "earn": earning.earn,
+    "redeem": earning.redeem,
+}
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="within 90 seconds, and less certain")
+    parser.add_argument("--only", action="append", choices=MEASURES, help="may be given again")
+    parser.add_argument("--rounds", type=int, help="rounds of each side; 5, quick 2")
+    parser.add_argument("--seconds", type=float, help="of each round; 4, quick 2")
+    parser.add_argument("--big", type=int, help="postings in the big ledger; 1,000,000")
+    asked = parser.parse_args()
+    plan = Plan(
+        rounds=asked.rounds or (2 if asked.quick else 5),
+        seconds=asked.seconds or (2 if asked.quick else 4),
+        big=asked.big or (50_000 if asked.quick else 1_000_000),
+        small=10_000,
+        history=1_000 if asked.quick else 10_000,
+    )
+    _run(asked.only or list(MEASURES), plan)
+
+
+def _run(names: list[str], plan: Plan) -> None:
+    started = time.monotonic()
+    rows: list[Row] = []
+    with Stage() as stage:
+        about = machine.described(stage.postgres_version)
+        print(about)
+        if os.getloadavg()[0] > 0.5 * machine.cores():
+            print("This machine is busy with other things: look at the ratios only.")
+        for name in names:
+            print(f"\n{name}: {(MEASURES[name].__doc__ or '').strip()}", flush=True)
+            rows += MEASURES[name](stage, plan)
+    minutes = (time.monotonic() - started) / 60
+    print(
+        f"\n{table(rows)}\n\n{about}\n{plan.rounds} rounds of {plan.seconds:g} s; {minutes:.1f} minutes"
+    )
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

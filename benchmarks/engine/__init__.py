@@ -1,0 +1,1 @@
+"""The engine as it is served: its own settings, its own gunicorn."""

@@ -1,0 +1,192 @@
+"""One round of load on one site, what it cost, and how rounds become a ratio."""
+
+import json
+import secrets
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks import machine, tills
+from benchmarks.stage import ROOT, Site, Stage
+
+CONNECTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long a run takes."""
+
+    rounds: int
+    seconds: float
+    big: int
+    small: int
+    history: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one round showed.
+
+    Attributes:
+        server, postgres, client: Milliseconds of CPU for each request.
+        strangers: Share of all cores' time that went to others.
+        mean, p50, p99: Milliseconds until the answer.
+    """
+
+    rate: float
+    server: float
+    postgres: float
+    client: float
+    strangers: float
+    mean: float
+    p50: float
+    p99: float
+
+    @property
+    def cpu(self) -> float:
+        """Milliseconds of CPU of the server and PostgreSQL for each request."""
+        return self.server + self.postgres
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rate:7.0f}/s  CPU {self.server:5.2f} + {self.postgres:4.2f} ms"
+            f"  p50 {self.p50:6.1f}  p99 {self.p99:6.1f} ms"
+            f"  (tills {self.client:.2f} ms; strangers {self.strangers:.0%})"
+        )
+
+
+def play(
+    stage: Stage,
+    site: Site,
+    kind: str,
+    *,
+    seconds: float,
+    members: Sequence[int] = range(tills.MEMBERS),
+    connections: int = CONNECTIONS,
+    most: int = 10**9,
+) -> Sample:
+    """Let tills send requests for some seconds, or `most` of them, and measure."""
+    job = {
+        "kind": kind,
+        "port": site.port,
+        "token": site.token,
+        "members": list(members),
+        "prefix": secrets.token_hex(6),
+        "connections": connections,
+        "seconds": seconds,
+        "most": most,
+    }
+    before = machine.cpu_seconds(site.pid), machine.cpu_seconds(stage.postgres_pid)
+    busy = machine.busy_seconds()
+    seen = _tills(site, job)
+    busy = machine.busy_seconds() - busy
+    server = machine.cpu_seconds(site.pid) - before[0]
+    postgres = machine.cpu_seconds(stage.postgres_pid) - before[1]
+    times = sorted(seen["times"])
+    strangers = busy - server - postgres - seen["cpu"]
+    share = 1000 / len(times)
+    return Sample(
+        rate=len(times) / seen["seconds"],
+        server=server * share,
+        postgres=postgres * share,
+        client=seen["cpu"] * share,
+        strangers=max(0.0, strangers / seen["seconds"] / machine.cores()),
+        mean=statistics.fmean(times) * 1000,
+        p50=times[len(times) // 2] * 1000,
+        p99=times[len(times) * 99 // 100] * 1000,
+    )
+
+
+def _tills(site: Site, job: dict[str, object]) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.client"],
+        input=json.dumps(job),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        log = (site.folder / f"{site.name}.log").read_text()[-2000:]
+        raise SystemExit(f"{site.name}: {done.stderr[-2000:]}\n{log}")
+    seen: dict[str, object] = json.loads(done.stdout)
+    return seen
+
+
+Side = Callable[[], Sample]
+
+
+def interleave(rounds: int, sides: dict[str, Side]) -> dict[str, list[Sample]]:
+    """Play all sides in turn, A B A B, so that a noisy minute is shared by all."""
+    found: dict[str, list[Sample]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            sample = side()
+            found[name].append(sample)
+            print(f"    {name:<12} {sample}", flush=True)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        low, high: What the lowest and the highest round showed.
+        target: As in ">= 3" or "<= 1.2"; empty where there is none.
+    """
+
+    what: str
+    value: float
+    low: float
+    high: float
+    target: str = ""
+    unit: str = "×"
+
+    @property
+    def verdict(self) -> str:
+        """Tell whether the target is reached by the median."""
+        if not self.target:
+            return ""
+        sign, _, bound = self.target.partition(" ")
+        limit = float(bound.replace(",", ""))
+        return (
+            "reached"
+            if (self.value >= limit if sign == ">=" else self.value <= limit)
+            else "MISSED"
+        )
+
+
+def ratio(
+    what: str,
+    above: Sequence[Sample],
+    below: Sequence[Sample],
+    of: Callable[[Sample], float],
+    target: str = "",
+) -> Row:
+    """Compare two sides round by round."""
+    pairs = [of(a) / of(b) for a, b in zip(above, below, strict=True)]
+    return Row(what, statistics.median(pairs), min(pairs), max(pairs), target)
+
+
+def absolute(what: str, values: Sequence[float], target: str = "", unit: str = "") -> Row:
+    """Show a number that is not a ratio."""
+    return Row(what, statistics.median(values), min(values), max(values), target, unit)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Write the table of all rows."""
+    lines = [f"{'what':<58} {'median':>10} {'lowest':>9} {'highest':>9}  {'target':<11} verdict"]
+    for row in rows:
+        lines.append(
+            f"{row.what:<58} {_number(row.value, row.unit):>10} {_number(row.low):>9}"
+            f" {_number(row.high):>9}  {row.target:<11} {row.verdict}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _number(value: float, unit: str = "") -> str:
+    text = f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+    return f"{text} {unit}".strip()
