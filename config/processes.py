@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 _PROC = Path("/proc")
+CAN_SEE_FOLDERS = (_PROC / "self" / "cwd").exists()  # elsewhere, what was left is not found
 
 
 def started_at(pid: int) -> str:
     """Return what tells a process from a later one with the same id; empty if there is none."""
     try:
-        if _PROC.joinpath("self").exists():
+        if CAN_SEE_FOLDERS:
             fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
             return "" if fields[0] == "Z" else fields[19]
         answer = subprocess.run(
@@ -35,13 +36,23 @@ def alive(pid: int, started: str) -> bool:
     return bool(started) and started_at(pid) == started
 
 
+def in_session(leader: int, started: str) -> list[int]:
+    """Return a process that leads a session, and its children; also the children it has left.
+
+    The kernel gives a number to nobody else while a session still bears it.
+    """
+    if alive(leader, started) or not started_at(leader):
+        return [pid for pid in _all_processes() if _session_of(pid) == leader]
+    return []
+
+
 def working_in(folder: Path) -> list[int]:
     """Return the processes whose working folder this is: a server's, and its children's."""
     found = []
-    for entry in _PROC.glob("[0-9]*"):
+    for pid in _all_processes():
         with contextlib.suppress(OSError):
-            if os.path.realpath(entry / "cwd") == str(folder) and started_at(int(entry.name)):
-                found.append(int(entry.name))
+            if os.readlink(_PROC / str(pid) / "cwd") == str(folder) and started_at(pid):
+                found.append(pid)
     return found
 
 
@@ -58,13 +69,15 @@ def end(pids: Iterable[int], first: signal.Signals, patience: float) -> bool:
     return False
 
 
-def end_groups(leaders: Iterable[int], patience: float) -> None:
-    """End processes that lead a session of their own, together with their children."""
-    leaders = list(leaders)
-    end(leaders, signal.SIGTERM, patience)
-    for pid in leaders:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+def _all_processes() -> list[int]:
+    return [int(entry.name) for entry in _PROC.glob("[0-9]*")]
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def _all_gone(known: list[tuple[int, str]]) -> bool:

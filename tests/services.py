@@ -9,8 +9,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from config.embedded import PostgresServer, Server, ValkeyServer, free_port
+from config.embedded import PostgresServer, Server, ValkeyServer
 from config.home import StartError
+from config.ports import free_port
 
 _PASSWORD = "tests-only"
 

@@ -43,10 +43,11 @@ import psycopg
 from psycopg import sql
 
 from config import processes
-from config.embedded import PostgresServer, ValkeyServer, free_port
+from config.embedded import PostgresServer, ValkeyServer
 from config.environment import BASE_DIR
 from config.isolation import popen_arguments
 from config.launcher import beat_command, worker_command
+from config.ports import free_port
 
 
 class Process:
