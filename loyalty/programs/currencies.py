@@ -6,7 +6,7 @@ Pure: no Django, no clock, no database.
 from decimal import Decimal, InvalidOperation
 
 # Source: ISO 4217:2015, list one (maintained by SIX), without precious metals, bond units, test
-# codes and the special drawing right: what a shop can take money in.
+# codes, the special drawing right and most fund codes: what a shop can take money in.
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _TWO_DECIMALS = """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD

@@ -64,6 +64,26 @@ def earn(
     return calculate_points(program=published, purchase=purchase, level=level)
 
 
+def test_the_example_of_the_program_file() -> None:
+    """docs/program_file.md, How an order's points come about."""
+    produce = Conditions(category=frozenset({"PRODUCE"}))
+    published = program(
+        BASE,
+        EarningRule("double-produce", "multiplier", multiply=Fraction(2), when=produce),
+        EarningRule("plus-50", "bonus", bonus=50, when=Conditions(order_amount_min=2_000)),
+    )
+
+    award = earn(published, line(1_000), line(1_550, "PRODUCE"), line(-400, ""), level="silver")
+
+    assert (award.points, award.base_points, award.line_points) == (89, 21, (30, 59, 0))
+    assert [(entry["rule"], entry["points"], entry["because"]) for entry in award.explanation] == [
+        ("base", 21, "1 point per 1.00 USD of 21.50 USD"),
+        ("double-produce", 13, "13 base points in PRODUCE count 2 times"),
+        ("plus-50", 50, "50 points for an order from 20.00 USD"),
+        ("tier:silver", 5, "21 base points count 1.25 times at Silver"),
+    ]
+
+
 class TestBaseRules:
     def test_the_example_of_the_documentation(self) -> None:
         produce = EarningRule(
