@@ -70,7 +70,8 @@ def judge(
         failures: In a row at this connection, without this one.
         failing_hours: Since the first of them.
         breaker_failures: So many in a row mean that the destination as a whole is down.
-        disable_hours: A destination that is down for longer is switched off.
+        disable_hours: A destination that is down for longer is switched off; not before
+            MAX_ATTEMPTS failures in a row, since it may be us who were away.
         luck: From 0 to 1, for jitter.
     """
     match outcome:
@@ -87,7 +88,7 @@ def judge(
     was_down = failures >= breaker_failures
     failures += 1
     reason = ""
-    if failing_hours >= disable_hours:
+    if failing_hours >= disable_hours and failures >= MAX_ATTEMPTS:
         reason = f"It failed for {failing_hours:.0f} hours. The last time: {outcome.error}"
     exhausted = attempts >= MAX_ATTEMPTS and not was_down
     asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0

@@ -36,7 +36,8 @@ def list_health(connections: Sequence[Connection]) -> dict[int, Health]:
     """Tell how these connections are doing, in four queries for all of them."""
     ids = [connection.pk for connection in connections]
     head = events.last_position()
-    relays = {relay.pk: relay for relay in Relay.objects.filter(pk__in=ids)}
+    relays = {pk: Relay(connection_id=pk) for pk in ids}
+    relays |= {relay.pk: relay for relay in Relay.objects.filter(pk__in=ids)}
     pending, dead = (_count(ids, state) for state in ("pending", "dead"))
     return {
         connection.pk: Health(

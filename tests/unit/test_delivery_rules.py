@@ -96,6 +96,10 @@ def test_five_days_of_failures_disable() -> None:
     assert reason == "It failed for 121 hours. The last time: Time-out."
 
 
+def test_two_failures_a_week_apart_do_not_disable() -> None:
+    assert not decide(Retryable(), failures=1, failing_hours=168.0).disable_reason
+
+
 @pytest.mark.parametrize(
     ("types", "type_", "wanted"),
     [

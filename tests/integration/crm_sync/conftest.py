@@ -1,0 +1,28 @@
+"""Tests of delivery work with committed rows, as relay and workers do."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.crm_sync.outbox import Outbox, committed_rows
+from tests.integration.crm_sync.receivers import Receiver
+
+_django_db_helper = pytest.fixture(committed_rows)
+
+
+@pytest.fixture
+def outbox(db: None, settings: Any) -> Iterator[Outbox]:
+    """Return a program with an outbox; everything is committed, and taken away in the end."""
+    settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+    settings.CRM_TOTAL_SECONDS = 2.0
+    writer = Outbox()
+    yield writer
+    writer.remove()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Return a receiver of webhooks that takes everything."""
+    with Receiver() as running:
+        yield running

@@ -1,0 +1,190 @@
+"""Leases: one sender for each member and destination, and never too many for a destination."""
+
+import threading
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from django.db import connections, transaction
+
+from crm_sync.models import Delivery, Lane, Relay
+from crm_sync.services import deliver, lanes
+from crm_sync.services.deliver import serve_lane
+from crm_sync.services.fan_out import fan_out
+from crm_sync.services.lanes import Lease, claim_lanes
+from crm_sync.services.relay import claim_due_lanes, relay_events
+from loyalty.events.services import stamp_events
+from tests.integration.crm_sync.outbox import Outbox, pass_time
+from tests.integration.crm_sync.receivers import Receiver
+
+
+def in_thread(work: Callable[[], object]) -> threading.Thread:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_no_more_lanes_than_a_destination_may_have(outbox: Outbox) -> None:
+    """Scenario 10: a destination that hangs holds so many workers, and no more."""
+    destination = outbox.connect()
+    outbox.write_many(members=10, each=1)
+    relay_events()
+    first = claim_lanes(connection_id=destination.pk)
+    assert len(first) == 4
+    assert claim_lanes(connection_id=destination.pk) == []
+    lanes.give_back(first[0])
+    assert len(claim_lanes(connection_id=destination.pk)) == 1
+
+
+def test_claims_at_the_same_time_do_not_add_up(outbox: Outbox) -> None:
+    destination = outbox.connect()
+    outbox.write_many(members=40, each=1)
+    relay_events()
+    claimed: list[Lease] = []
+    threads = [
+        in_thread(lambda: claimed.extend(claim_lanes(connection_id=destination.pk)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == 4
+    assert len({lease.member_id for lease in claimed}) == 4
+
+
+def test_one_destination_does_not_use_up_the_share_of_another(outbox: Outbox) -> None:
+    one, two = outbox.connect(), outbox.connect()
+    outbox.write_many(members=10, each=1)
+    relay_events()
+    claimed = [lease.connection_id for lease in claim_due_lanes()]
+    assert (claimed.count(one.pk), claimed.count(two.pk)) == (4, 4)
+
+
+def test_a_lease_that_ran_out_goes_to_the_next(outbox: Outbox) -> None:
+    """Scenario 13: the worker died; its lane is found by nothing but the time."""
+    destination = outbox.connect()
+    outbox.write(uuid4())
+    relay_events()
+    (dead,) = claim_due_lanes()
+    assert claim_due_lanes() == []
+    pass_time(destination, "61 seconds")
+    (alive,) = claim_due_lanes()
+    assert alive.member_id == dead.member_id
+    assert alive.token != dead.token
+    assert lanes.renew(alive)
+    assert not lanes.renew(dead)
+
+
+def test_whoever_lost_the_lease_changes_nothing(outbox: Outbox, receiver: Receiver) -> None:
+    """Scenario 14: a slow worker wakes up, and another one has done its work."""
+    destination = outbox.connect(receiver.url)
+    outbox.write(uuid4())
+    relay_events()
+    (slow,) = claim_due_lanes()
+    pass_time(destination, "61 seconds")
+    (quick,) = claim_due_lanes()
+    serve_lane(slow)
+    assert receiver.calls == []
+    lanes.give_back(slow)
+    lanes.close(slow)
+    serve_lane(quick)
+    assert Delivery.objects.get(connection=destination).state == "delivered"
+    assert len(receiver.calls) == 1
+
+
+def test_a_lane_is_gone_when_all_is_sent(outbox: Outbox) -> None:
+    destination = outbox.connect()
+    outbox.write(uuid4())
+    relay_events()
+    for lease in claim_due_lanes():
+        serve_lane(lease)
+    assert not Lane.objects.filter(connection=destination).exists()
+
+
+def test_an_event_that_comes_while_the_lane_closes_is_not_forgotten(outbox: Outbox) -> None:
+    """The worker holds the lane's row and has seen nothing; the relay adds, and must wait."""
+    destination, member = outbox.connect(), uuid4()
+    outbox.write(member)
+    relay_events()
+    (lease,) = claim_due_lanes()
+    Delivery.objects.filter(connection=destination).update(
+        state="delivered", settled_at=Lane.objects.get(connection=destination).next_at
+    )
+    outbox.write(member)
+    stamp_events()
+    with transaction.atomic():
+        assert lanes._execute(lanes._LOCK_LANE, lease) == 1
+        thread = in_thread(lambda: fan_out(connection_id=destination.pk))
+        time.sleep(0.3)
+        assert thread.is_alive()
+        assert lanes._execute(lanes._CLOSE, lease) == 1
+    thread.join()
+    assert Lane.objects.get(connection=destination).lease_token is None
+    assert len(claim_due_lanes()) == 1
+
+
+def test_a_lane_that_got_something_new_stays_open(outbox: Outbox) -> None:
+    destination, member = outbox.connect(), uuid4()
+    outbox.write(member)
+    relay_events()
+    (lease,) = claim_due_lanes()
+    lanes.close(lease)
+    lane = Lane.objects.get(connection=destination)
+    assert lane.lease_token is None
+    assert len(claim_due_lanes()) == 1
+
+
+def test_a_delivery_without_a_lane_is_found(outbox: Outbox) -> None:
+    destination = outbox.connect()
+    outbox.write_many(members=3, each=2)
+    relay_events()
+    Lane.objects.filter(connection=destination).delete()
+    assert lanes.reopen_orphans() == 3
+    assert lanes.reopen_orphans() == 0
+    assert len(claim_due_lanes()) == 3
+
+
+def test_no_destination_is_called_in_a_transaction(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.connect(receiver.url)
+    outbox.write(uuid4())
+    relay_events()
+    (lease,) = claim_due_lanes()
+    with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"):
+        serve_lane(lease)
+    assert receiver.calls == []
+
+
+def test_a_long_lane_goes_to_the_back_of_the_queue(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = outbox.connect()
+    outbox.write_many(members=1, each=5)
+    relay_events()
+    monkeypatch.setattr(deliver, "DELIVERIES_AT_ONCE", 2)
+    (lease,) = claim_due_lanes()
+    serve_lane(lease)
+    assert Delivery.objects.filter(connection=destination, state="pending").count() == 3
+    (lease,) = claim_due_lanes()
+    serve_lane(lease)
+    (lease,) = claim_due_lanes()
+    serve_lane(lease)
+    assert not Lane.objects.filter(connection=destination).exists()
+
+
+def test_a_paused_connection_is_not_due(outbox: Outbox) -> None:
+    destination = outbox.connect()
+    outbox.write(uuid4())
+    relay_events()
+    lease = claim_due_lanes()[0]
+    lanes.give_back(lease)
+    Relay.objects.filter(connection=destination).update(
+        resume_at=Lane.objects.get(connection=destination).next_at.replace(year=2099)
+    )
+    assert lanes.list_due_connections() == []
+    assert claim_lanes(connection_id=destination.pk) == []
