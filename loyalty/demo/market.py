@@ -12,6 +12,8 @@ from loyalty.programs.models import Program
 FOLDER = Path(__file__).parent
 PROGRAM_FILE = FOLDER / "grocer.yaml"
 RECEIPTS_FILE = FOLDER / "receipts.csv.gz"
+# A household whose card the examples show.
+EXAMPLE_CARD = "2261"
 
 
 @dataclass(frozen=True, slots=True)
