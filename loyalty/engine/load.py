@@ -82,7 +82,7 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
                     AND 3 IN (p.source, p.destination)
                 GROUP BY p.lot_number
             ) AS u JOIN loyalty_lot AS l ON l.member_id = h.member_id AND l.number = u.lot_number
-            WHERE u.amount > 0)))
+            WHERE u.amount > 0)) ORDER BY h.expires_at, h.number)
      FROM loyalty_hold AS h
      JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
      WHERE h.member_id = s.member_id AND h.state = 'open' AND h.expires_at <= t.now)

@@ -32,7 +32,7 @@ from loyalty.engine.load import (
     tier_window,
 )
 from loyalty.engine.session import Session
-from loyalty.engine.tables import KEY_ANSWER, KEY_DROP, Rows, write_statement
+from loyalty.engine.tables import KEY_ANSWER, KEY_DROP, Rows, Table, write_statement
 from loyalty.engine.upkeep import settle_due
 from loyalty.errors import (
     DatabaseUnavailable,
@@ -166,7 +166,8 @@ class _Run:
         self.program = known_program(principal.program_id)
         self.connection = connect()
         self.answers: dict[str, tuple[bytes, Answer]] = {}
-        self.key_rows: Rows = Rows()
+        self.keys: dict[str, bytes] = {}
+        self.kept: dict[str, tuple[Table, dict[str, Any]]] = {}
 
     def go(self) -> list[Answer]:
         """Load, decide and write; leave no transaction open, whatever happens."""
@@ -189,7 +190,7 @@ class _Run:
 
     def load(self) -> Loaded:
         """Send the load pipeline and fetch what it found: one round trip."""
-        keys = self._keys()
+        keys = self.keys = self._keys()
         refs = member_refs(self.commands)
         claim, stored, lock, members = (cursor(self.connection) for _ in range(4))
         try:
@@ -272,6 +273,8 @@ class _Run:
             earlier = (request_hash, Answer(status or 500, (body or "").encode(), replayed=True))
         if earlier is not None:
             return self._replay(earlier, command)
+        if command.request_hash != self.keys[key]:
+            return self._replay((self.keys[key], Answer(500, b"")), command)
         answer, stored = self._decide(session, command)
         self._keep(key, answer, stored=stored)
         if stored:
@@ -286,18 +289,11 @@ class _Run:
         return earlier[1]
 
     def _keep(self, key: str, answer: Answer, *, stored: bool) -> None:
-        if not stored:
-            self.key_rows.put(KEY_DROP, {"client": self.principal.key_id, "key": key})
-            return
-        self.key_rows.put(
-            KEY_ANSWER,
-            {
-                "client": self.principal.key_id,
-                "key": key,
-                "status": answer.status,
-                "body": answer.body.decode(),
-            },
-        )
+        row: dict[str, Any] = {"client": self.principal.key_id, "key": key}
+        self.kept[key] = (KEY_DROP, row)
+        if stored:
+            row |= {"status": answer.status, "body": answer.body.decode()}
+            self.kept[key] = (KEY_ANSWER, row)
 
     def _decide(self, session: Session, command: Command) -> tuple[Answer, bool]:
         ref = command.kind.member(command.payload)
@@ -313,7 +309,9 @@ class _Run:
 
     def write(self, session: Session) -> None:
         """Write all rows in one statement and commit: the second round trip."""
-        rows = self.key_rows
+        rows = Rows()
+        for table, row in self.kept.values():
+            rows.put(table, row)
         for work in session.works.values():
             if work.touched:
                 rows.extend(work.flush())

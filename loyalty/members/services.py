@@ -125,6 +125,7 @@ def create_member(
         work.level = session.program.tiers.levels[0].code
         today = local_day(session.now, session.program.timezone)
         work.window_start = window_start(session.program.tiers, today=today, enrolled_on=today)
+    work.books.complete = True
     work.touched = True
     session.add_member(work, named)
     found = _put_new_member(work, named, profile or {}, attributes or {})
