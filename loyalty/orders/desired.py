@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loyalty.earning.rules import OrderLine
+from loyalty.earning.rules import Award, OrderLine
 from loyalty.engine.activity import count_activity, rise, tier_body
 from loyalty.engine.commands import Ask, Decision, Kind
 from loyalty.engine.session import MemberWork, Session
@@ -29,6 +29,7 @@ from loyalty.orders.rules import (
 from loyalty.orders.schemas import LineState, PutOrder
 from loyalty.orders.services import (
     award_for,
+    award_paid,
     check_order,
     content_hash,
     earn_member,
@@ -37,7 +38,6 @@ from loyalty.orders.services import (
     money,
     new_order,
     read_lines,
-    record_paid,
     remember_order,
     tell_recorded,
 )
@@ -63,7 +63,7 @@ def _decide_put(session: Session, decision: Decision) -> tuple[int, dict[str, An
     require(decision)
     if request.body.revision <= record.revision:
         return 200, order_body(work, record, points=0)
-    if order.currency != session.program.currency:
+    if order.currency != record.currency or order.occurred_at != record.occurred_at:
         check_order(session, order)
     return 200, _bring_to(work, record, request)
 
@@ -82,8 +82,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     record.state = order.state
     changed = False
     if order.state == "paid":
-        changed = record_paid(work, record, award)[1]
-        _apply_returned(work, record, order.lines)
+        changed = _award_new(work, record, award, order.lines)
     else:
         tell_recorded(work, record)
     put_order(work, record)
@@ -125,26 +124,27 @@ def _parts_wanted(work: MemberWork, record: OrderRecord, lines: list[LineState])
     return parts
 
 
-def _apply_returned(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> None:
-    """Take back what the desired state says came back of a fresh order."""
-    parts = _parts_wanted(work, record, lines)
-    spent = net_spend(record.lines)
-    for part in parts:
-        take_part(part)
-    points = sum(part.points for part in parts)
-    spend = net_spend(record.lines) - spent
-    record.net_amount += spend
-    gone = all_returned(record.lines)
-    claw_back(work, record, points, ref=record.ref, explanation={})
-    count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)
+def _award_new(work: MemberWork, record: OrderRecord, award: Award, lines: list[LineState]) -> bool:
+    """Award a fresh paid order without what has come back of it; return whether a tier rose."""
+    for line, points in zip(record.lines, award.line_points, strict=True):
+        line["points"] = points
+    _set_returned(work, record, lines)
+    record.net_amount = net_spend(record.lines)
+    _, points, orders = _worth(record)
+    return award_paid(work, record, award, points=points, orders=orders)[1]
 
 
 def _counts(record: OrderRecord) -> tuple[int, int, int]:
     """Give what the order counts for now: spend, points, orders."""
     if record.state != "paid":
         return 0, 0, 0
-    gone = all_returned(record.lines)
-    return net_spend(record.lines), record.points - record.clawed_back, 0 if gone else 1
+    return net_spend(record.lines), record.points - record.clawed_back, _worth(record)[2]
+
+
+def _worth(record: OrderRecord) -> tuple[int, int, int]:
+    """Give what the lines are worth without what came back: spend, points, orders."""
+    points = sum(line["points"] - line["clawed_back"] for line in record.lines)
+    return net_spend(record.lines), points, 0 if all_returned(record.lines) else 1
 
 
 def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[str, Any]:
@@ -156,7 +156,8 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     for line in order.lines:
         _check_returned(work.program, line)
     award = award_for(work, order, lines)
-    fresh = not same_lines(record.lines, lines) or record.state == "open"
+    never_paid = record.transaction_number is None
+    fresh = never_paid or not same_lines(record.lines, lines)
     kept = record.points - record.clawed_back
     if fresh:
         _replace_lines(record, lines, award.line_points)
@@ -166,9 +167,8 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     record.revision, record.state = request.body.revision, order.state
     record.content_hash = content_hash(order, lines)
     record.net_amount = net_spend(record.lines)
-    wanted = sum(line["points"] - line["clawed_back"] for line in record.lines)
-    change = (wanted if order.state == "paid" else 0) - kept
-    if change > 0:
+    change = (_worth(record)[1] if order.state == "paid" else 0) - kept
+    if change > 0 or (never_paid and order.state == "paid"):
         ledger.check_room(work.books, change)
         record.points += change
         give_award(work, record, award, points=change)

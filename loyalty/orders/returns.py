@@ -168,7 +168,8 @@ def _check_return(work: MemberWork, record: OrderRecord, request: ReturnRequest)
 def _take_back(
     work: MemberWork, record: OrderRecord, parts: list[Part], request: ReturnRequest
 ) -> dict[str, Any]:
-    points = sum(part.points for part in parts)
+    paid = record.state == "paid"
+    points = sum(part.points for part in parts) if paid else 0
     spent = net_spend(record.lines)
     for part in parts:
         take_part(part)
@@ -177,7 +178,8 @@ def _take_back(
     spend = net_spend(record.lines) - spent
     record.net_amount += spend
     gone = all_returned(record.lines)
-    count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)
+    if paid:
+        count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)
     work.event(
         "order.returned",
         {

@@ -165,6 +165,8 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
     if lot is not None:
         _tell_earned(work, record, award, number, points, lot)
         record.lots.append(_lot_json(lot))
+    if status == "expired":
+        _tell_expired(work, record, number, points)
     return status
 
 
@@ -211,6 +213,12 @@ def _tell_earned(
         rules=[entry["rule"] for entry in award.explanation],
         occurred_at=record.occurred_at,
     )
+
+
+def _tell_expired(work: MemberWork, record: OrderRecord, number: int, points: int) -> None:
+    """Tell that a late order's points had expired before they came in."""
+    data = {"points": points, "transaction": work.public_id("txn", number)}
+    work.event("points.expired", data, kind="earn", order=record.ref)
 
 
 def tell_recorded(work: MemberWork, record: OrderRecord) -> None:
@@ -318,12 +326,24 @@ def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, A
 
 def record_paid(work: MemberWork, record: OrderRecord, award: Award) -> tuple[str, bool]:
     """Write a new paid order with its award; return the points' status and whether a tier rose."""
-    record.points = award.points
     for line, points in zip(record.lines, award.line_points, strict=True):
         line["points"] = points
-    status = give_award(work, record, award, points=award.points)
+    return award_paid(work, record, award, points=award.points)
+
+
+def award_paid(
+    work: MemberWork, record: OrderRecord, award: Award, *, points: int, orders: int = 1
+) -> tuple[str, bool]:
+    """Give a new paid order's points and count it.
+
+    Args:
+        points: What its lines are worth, without those that have come back already.
+        orders: 0 where everything has come back already.
+    """
+    record.points = points
+    status = give_award(work, record, award, points=points)
     tell_recorded(work, record)
-    count_activity(work, day=record.day, spend=record.net_amount, points=award.points, orders=1)
+    count_activity(work, day=record.day, spend=record.net_amount, points=points, orders=orders)
     changed = rise(work, kind="earn", order=record.ref)
     put_order(work, record)
     return status, changed
