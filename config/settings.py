@@ -8,6 +8,7 @@ from typing import Any
 
 from celery.schedules import crontab
 
+from config import admin_site
 from config import environment as env
 from config import logs
 
@@ -44,6 +45,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "django.contrib.humanize",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -150,6 +152,7 @@ CELERY_TASK_TIME_LIMIT = TASK_TIME_LIMIT
 CELERY_TASK_SOFT_TIME_LIMIT = TASK_TIME_LIMIT * 0.9  # seconds; lets a job commit what it has
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING below is for all processes
+CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever: Redis may be away for hours
@@ -280,11 +283,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "Loyalty",
-    "SITE_HEADER": "Loyalty",
-    "SHOW_BACK_BUTTON": True,
-}
+UNFOLD = admin_site.UNFOLD  # how the admin looks: config/admin_site.py
 
 # --- Logs ---------------------------------------------------------------------------------------
 

@@ -1,14 +1,14 @@
 """The forms in which marketers edit a program: labels, plain help, and where problems show."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.forms.models import BaseInlineFormSet
 from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultiple,
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
@@ -23,10 +23,16 @@ from loyalty.programs.models import (
     TierLevel,
 )
 
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Any]
+    InlineFormSet = BaseInlineFormSet[Any, Any, Any]
+else:
+    ModelForm, InlineFormSet = forms.ModelForm, BaseInlineFormSet
+
 FIXED = " It stays as it is, because members' histories name it."
 
 
-class PartForm(forms.ModelForm[Any]):
+class PartForm(ModelForm):
     """A form of a part of a program.
 
     Attributes:
@@ -92,7 +98,7 @@ class InlineForm(PartForm):
     is_inline = True
 
 
-class InlineRows(BaseInlineFormSet[Any, Any, Any]):
+class InlineRows(InlineFormSet):
     """Rows that are checked against the program as the form above has it, saved or not."""
 
     def _construct_form(self, i: int, **kwargs: Any) -> Any:
@@ -122,7 +128,7 @@ class LevelsField(forms.MultipleChoiceField):
     """Tier levels to choose from, by their names."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(required=False, widget=UnfoldAdminCheckboxSelectMultiple(), **kwargs)
+        super().__init__(required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget(), **kwargs)
 
     def offer(self, levels: Iterable[TierLevel], chosen: Sequence[str]) -> None:
         """Offer these levels; one that was chosen and is gone stays visible, to be taken out."""

@@ -88,7 +88,6 @@ class ProgramAdmin(PublishingAdmin):
     inlines = (LevelsInline, PointsInline)
     list_display = ("name", "code", "currency", "timezone", "live", "published")
     search_fields = ("name", "code")
-    conditional_fields = {"rolling_months": "window == 'rolling'"}
     change_form_outer_before_template = "admin/loyalty/program/live.html"
     warn_unsaved_form = True
     fieldsets = (

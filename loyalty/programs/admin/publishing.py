@@ -75,7 +75,7 @@ class PublishingAdmin(ModelAdmin):
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> type[forms.ModelForm[Any]]:
+    ) -> "type[forms.ModelForm[Any]]":
         """Give the form what publishing refused a moment ago, so that it says so."""
         form = super().get_form(request, obj, change=change, **kwargs)
         inlines = {inline.model for inline in self.inlines}
@@ -145,9 +145,7 @@ class PublishingAdmin(ModelAdmin):
             said = PublishedVersion.objects.get(program=program, version=version).summary
             lines = said.splitlines()
             more = f" … and {len(lines) - 3} more" if len(lines) > 3 else ""
-            messages.info(
-                request, f"Published as version {version}: {'; '.join(lines[:3])}{more}."
-            )
+            messages.info(request, f"Published as version {version}: {'; '.join(lines[:3])}{more}.")
 
 
 def _refused(request: HttpRequest) -> Sequence[Located]:

@@ -1,0 +1,21 @@
+"""The admin: pages for marketers and support, one file per subject.
+
+It stands on top of all domains, because a member's page shows what every one of them knows.
+Programs have an admin of their own, which needs nothing above them.
+"""
+
+from django.contrib import admin
+
+from loyalty.admin import api_keys as api_keys
+from loyalty.admin import history as history
+from loyalty.admin import members as members
+from loyalty.admin import staff as staff
+from loyalty.programs import admin as programs
+
+__all__ = ["programs"]
+
+admin.site.site_title = "Loyalty"
+admin.site.site_header = "Loyalty"
+admin.site.index_title = "Overview"
+# Under a name of its own: the theme has an index, and stands before us.
+admin.site.index_template = "admin/loyalty/index.html"

@@ -1,0 +1,56 @@
+"""Who may do what in the admin, and as whom the engine sees them."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
+
+from loyalty.http.auth import Principal
+
+ADMIN_KEY = 0
+"""The client under which idempotency keys of the admin's forms are kept."""
+
+
+def principal_for(request: HttpRequest, program_id: int) -> Principal:
+    """Give the principal of a colleague at the admin; ledger transactions name them as actor."""
+    return Principal(
+        key_id=ADMIN_KEY,
+        program_id=program_id,
+        name=f"admin:{request.user.get_username()}"[:100],
+        scopes=frozenset(),
+        source="admin",
+    )
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Pages that only show: nobody adds, changes or deletes here, superusers neither.
+
+    The number of rows is never counted: a ledger has millions.
+    """
+
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    list_per_page = 50
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never: only commands write."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: only commands write."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: what happened stays."""
+        return False
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Read a member's id out of an address; None if it is not one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,81 @@
+"""Filters of the history pages; their choices are known, so no table is read for them."""
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter
+
+from loyalty.admin import words
+from loyalty.programs.models import Program
+
+
+class ProgramFilter(DropdownFilter):
+    """By program; these tables keep its id only."""
+
+    title = "program"
+    parameter_name = "program"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        """Offer all programs."""
+        return [(str(pk), name) for pk, name in Program.objects.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the chosen one's."""
+        value = self.value()
+        return queryset.filter(program_id=value) if value and value.isdigit() else queryset
+
+
+class KindFilter(DropdownFilter):
+    """By what a ledger transaction did."""
+
+    title = "what"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        """Offer all kinds, in words."""
+        return list(words.KINDS.items())
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the chosen one."""
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+EVENT_TYPES: Final = (
+    "member.enrolled",
+    "member.updated",
+    "points.pending",
+    "points.earned",
+    "points.matured",
+    "points.redeemed",
+    "points.held",
+    "points.released",
+    "points.clawed_back",
+    "points.reinstated",
+    "points.adjusted",
+    "points.expired",
+    "points.expiring",
+    "tier.upgraded",
+    "tier.downgraded",
+    "tier.renewed",
+    "tier.downgrade_warning",
+    "reward.issued",
+    "reward.first_redemption",
+    "reward.stock_low",
+    "order.recorded",
+    "order.returned",
+)
+
+
+class EventTypeFilter(DropdownFilter):
+    """By type of event."""
+
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        """Offer the types that the engine writes."""
+        return [(name, name) for name in EVENT_TYPES]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the chosen one."""
+        return queryset.filter(type=self.value()) if self.value() else queryset

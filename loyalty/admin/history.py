@@ -1,0 +1,238 @@
+"""What happened: ledger transactions, orders, redemptions and events, to look at only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
+from unfold.decorators import display
+
+from loyalty.admin import words
+from loyalty.admin.access import ReadOnlyAdmin, as_uuid
+from loyalty.admin.filters import EventTypeFilter, KindFilter, ProgramFilter
+from loyalty.events.models import OutboxEvent
+from loyalty.ledger.models import LedgerTransaction, Posting
+from loyalty.members.models import Member
+from loyalty.orders.models import Order
+from loyalty.programs.currencies import SCALES, format_amount
+from loyalty.programs.models import Program
+from loyalty.rewards.models import Redemption
+
+
+class HistoryAdmin(ReadOnlyAdmin):
+    """A list of what members did, newest first; searched by a member's id or a ref."""
+
+    ordering = ("-id",)
+    list_filter_submit = True
+    search_fields = ("id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        """Find by the member's id, which is indexed, and by what the kind of row is called."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        member = as_uuid(term)
+        if member is not None:
+            return queryset.filter(member_id=member), False
+        return self.find(queryset, term), False
+
+    def find(self, queryset: Any, term: str) -> Any:
+        """Find by something else than a member."""
+        return queryset.none()
+
+    @display(description="Member")
+    def member(self, row: Any) -> Any:
+        """Link to the member."""
+        return member_link(row.member_id)
+
+
+def member_link(member_id: Any, name: str = "") -> Any:
+    """Make a link to a member's page."""
+    page = reverse("admin:loyalty_member_change", args=[member_id])
+    return format_html(
+        '<a class="ly-link" href="{}">{}</a>', page, name or f"…{member_id.hex[-8:]}"
+    )
+
+
+@admin.register(LedgerTransaction)
+class LedgerAdmin(HistoryAdmin):
+    """Every change of points, with its postings and its reason."""
+
+    list_display = ("recorded_at", "what", "effect", "member", "source_ref", "actor", "reason")
+    list_filter = (ProgramFilter, KindFilter, ("recorded_at", RangeDateFilter))
+    search_help_text = "A member's id, or an order or redemption ref of a member's page."
+
+    @display(description="What")
+    def what(self, row: LedgerTransaction) -> str:
+        """Say it in words."""
+        return words.kind_in_words(row.kind)
+
+    @display(description="Points")
+    def effect(self, row: LedgerTransaction) -> str:
+        """Show the effect on what the member can spend."""
+        return words.signed(row.points)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one ledger transaction: what moved, and why."""
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        postings = Posting.objects.filter(
+            member_id=row.member_id, transaction_number=row.number
+        ).order_by("seq")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{words.kind_in_words(row.kind)}: {words.signed(row.points)} points",
+            "opts": self.opts,
+            "original": row,
+            "row": row,
+            "kind": words.kind_in_words(row.kind),
+            "points": words.signed(row.points),
+            "member": Member.objects.filter(pk=row.member_id).first(),
+            "program": Program.objects.filter(pk=row.program_id).first(),
+            "order": _order_of(row),
+            "source": words.SOURCES.get(row.source, row.source),
+            "why": words.explanation(row.explanation),
+            "postings": [
+                words.posting_in_words(
+                    amount=posting.amount,
+                    lot=posting.lot_number,
+                    source=posting.source,
+                    destination=posting.destination,
+                )
+                for posting in postings
+            ],
+        }
+        return TemplateResponse(request, "admin/loyalty/ledger/transaction.html", context)
+
+
+def _order_of(row: LedgerTransaction) -> Order | None:
+    if row.order_number is None:
+        return None
+    return Order.objects.filter(member_id=row.member_id, number=row.order_number).first()
+
+
+@admin.register(Order)
+class OrderAdmin(HistoryAdmin):
+    """Purchases as they are now."""
+
+    list_display = (
+        "ref",
+        "occurred_at",
+        "store",
+        "amount",
+        "points",
+        "clawed_back",
+        "status",
+        "member",
+    )
+    list_filter = (
+        ProgramFilter,
+        ("state", ChoicesCheckboxFilter),
+        ("recorded_at", RangeDateFilter),
+    )
+    search_help_text = "A member's id."
+
+    @display(description="Net amount")
+    def amount(self, order: Order) -> str:
+        """Show the amount with its currency."""
+        return money(order.net_amount, order.currency)
+
+    @display(
+        description="State", label={"paid": "success", "open": "warning", "cancelled": "danger"}
+    )
+    def status(self, order: Order) -> str:
+        """Show the state in its colour."""
+        return order.state
+
+    def find(self, queryset: Any, term: str) -> Any:
+        """Find by the claim, which is indexed by program and ref."""
+        return queryset.filter(ref=term)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show an order with its lines."""
+        order = self.get_object(request, object_id)
+        if order is None or not self.has_view_permission(request, order):
+            raise Http404
+        lines = [
+            {**line, "money": money(int(line.get("amount", 0)), order.currency)}
+            for line in order.lines
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Order {order.ref}",
+            "opts": self.opts,
+            "original": order,
+            "order": order,
+            "amount": money(order.net_amount, order.currency),
+            "lines": lines,
+            "member": Member.objects.filter(pk=order.member_id).first(),
+        }
+        return TemplateResponse(request, "admin/loyalty/order/page.html", context)
+
+
+@admin.register(Redemption)
+class RedemptionAdmin(HistoryAdmin):
+    """What members used their points for."""
+
+    list_display = ("created_at", "what", "points", "status", "store", "order_ref", "member")
+    list_filter = (
+        ProgramFilter,
+        ("state", ChoicesCheckboxFilter),
+        ("created_at", RangeDateFilter),
+    )
+    search_help_text = "A member's id, or the code of a reward."
+
+    @display(description="For")
+    def what(self, redemption: Redemption) -> str:
+        """Name the reward."""
+        return redemption.reward or "paid with points"
+
+    @display(description="State", label=words.REDEMPTION_COLOURS)
+    def status(self, redemption: Redemption) -> str:
+        """Show the state in its colour."""
+        return redemption.state
+
+    def find(self, queryset: Any, term: str) -> Any:
+        """Find by the reward."""
+        return queryset.filter(reward=term)
+
+
+@admin.register(OutboxEvent)
+class EventAdmin(HistoryAdmin):
+    """The outbox: every effect once, as readers of the feed see it."""
+
+    # Descending positions begin with none at all: events that the relay has not seen yet.
+    ordering = ("-position",)
+    list_display = ("recorded_at", "type", "member", "told", "sequence", "position")
+    list_display_links = None
+    list_filter = (ProgramFilter, EventTypeFilter)
+    search_help_text = "A member's id."
+
+    @display(description="Says")
+    def told(self, event: OutboxEvent) -> str:
+        """Show what the event carries, in a line."""
+        return Truncator(words.fact(event.data)).chars(120)
+
+
+def money(minor: int, currency: str) -> str:
+    """Write an amount with its currency."""
+    return f"{format_amount(minor, SCALES.get(currency, 2))} {currency}"

@@ -1,0 +1,261 @@
+"""What support may do for a member: adjust points, freeze, edit the profile.
+
+Each runs the engine's own command, with its checks, its events and its place in the ledger. The
+form carries a key of its own, so that a double click is one command.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import orjson
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from pydantic import BaseModel, ValidationError
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from loyalty.admin.access import principal_for
+from loyalty.admin.member_page import title_of
+from loyalty.engine.commands import Answer, Command, Kind
+from loyalty.engine.run import run
+from loyalty.errors import LoyaltyError
+from loyalty.http.fields import MAX_POINTS
+from loyalty.members.identifiers import MemberRef
+from loyalty.members.models import Member
+from loyalty.members.schemas import AdjustRequest, UpdateMember, UpdateRequest
+from loyalty.members.services import ADJUST, UPDATE
+
+MAY_ADJUST: Final = "loyalty.add_ledgertransaction"
+"""The permission to change points by hand: it adds a ledger transaction."""
+
+MAY_CHANGE: Final = "loyalty.change_member"
+
+Payload = tuple[Kind, Any]
+
+
+class ActionForm(forms.Form):
+    """A form that runs one command, once."""
+
+    token = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
+
+    title: str
+    intro: str
+    button: str
+    done: str
+
+    def command(self, member: Member) -> Payload:
+        """Give what the engine is to do."""
+        raise NotImplementedError
+
+
+class AdjustForm(ActionForm):
+    """Give or take points."""
+
+    title = "Adjust points"
+    intro = "The member sees the change and its reason in their statement."
+    button = "Adjust"
+    done = "The points are adjusted."
+
+    way = forms.ChoiceField(
+        label="What to do",
+        choices=[("give", "Give points"), ("take", "Take points")],
+        initial="give",
+        widget=UnfoldAdminRadioSelectWidget(),
+    )
+    points = forms.IntegerField(
+        label="How many", min_value=1, max_value=MAX_POINTS, widget=UnfoldAdminIntegerFieldWidget()
+    )
+    reason = forms.CharField(
+        label="Reason",
+        max_length=500,
+        help_text="Kept for ever, with your name.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+
+    def command(self, member: Member) -> Payload:
+        """Give the adjustment."""
+        points = self.cleaned_data["points"]
+        return ADJUST, AdjustRequest(
+            member=_ref(member),
+            points=points if self.cleaned_data["way"] == "give" else -points,
+            reason=self.cleaned_data["reason"],
+        )
+
+
+class FreezeForm(ActionForm):
+    """Stop redemptions."""
+
+    title = "Freeze this member?"
+    intro = "A frozen member goes on earning and cannot redeem, until you unfreeze them."
+    button = "Freeze"
+    done = "The member is frozen: they earn, and cannot redeem."
+
+    def command(self, member: Member) -> Payload:
+        """Give the change of status."""
+        return UPDATE, UpdateMember(_ref(member), UpdateRequest(status="frozen"))
+
+
+class UnfreezeForm(ActionForm):
+    """Allow redemptions again."""
+
+    title = "Unfreeze this member?"
+    intro = "They can redeem again at once."
+    button = "Unfreeze"
+    done = "The member can redeem again."
+
+    def command(self, member: Member) -> Payload:
+        """Give the change of status."""
+        return UPDATE, UpdateMember(_ref(member), UpdateRequest(status="active"))
+
+
+class ProfileForm(ActionForm):
+    """Change personal data."""
+
+    title = "Edit profile"
+    intro = "Identifiers are changed through the API; points are adjusted on a page of their own."
+    button = "Save"
+    done = "The profile is saved."
+
+    first_name = forms.CharField(
+        max_length=100, required=False, widget=UnfoldAdminTextInputWidget()
+    )
+    last_name = forms.CharField(max_length=100, required=False, widget=UnfoldAdminTextInputWidget())
+    birth_date = forms.DateField(
+        required=False,
+        help_text="As 1984-02-29.",
+        widget=UnfoldAdminTextInputWidget({"type": "date"}),
+    )
+    language = forms.CharField(
+        max_length=10,
+        required=False,
+        help_text="A code such as en or pt-BR.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+    attributes = forms.JSONField(
+        required=False,
+        help_text='What else is known, as JSON: {"shoe_size": 42}. Write null to remove one.',
+        widget=UnfoldAdminTextareaWidget({"rows": 4}),
+    )
+
+    def clean_attributes(self) -> dict[str, Any]:
+        """Take nothing as no change."""
+        given = self.cleaned_data["attributes"]
+        if given is not None and not isinstance(given, dict):
+            raise forms.ValidationError('Write names and values in braces: {"shoe_size": 42}.')
+        return given or {}
+
+    def command(self, member: Member) -> Payload:
+        """Give the change; a field that was emptied is cleared."""
+        data = self.cleaned_data
+        born = data["birth_date"]
+        profile = {
+            "first_name": data["first_name"],
+            "last_name": data["last_name"],
+            "birth_date": born.isoformat() if born else None,
+            "language": data["language"] or None,
+        }
+        body = orjson.dumps({"profile": profile, "attributes": data["attributes"]})
+        return UPDATE, UpdateMember(_ref(member), UpdateRequest.model_validate_json(body))
+
+
+def _ref(member: Member) -> MemberRef:
+    return MemberRef("id", str(member.pk))
+
+
+def _initial(form: type[ActionForm], member: Member) -> dict[str, Any]:
+    initial: dict[str, Any] = {"token": uuid4().hex}
+    if form is ProfileForm:
+        for name in ("first_name", "last_name", "birth_date", "language", "attributes"):
+            initial[name] = getattr(member, name)
+    return initial
+
+
+def _act(
+    request: HttpRequest,
+    member_id: UUID,
+    page: "ModelAdmin[Member]",
+    *,
+    form_class: type[ActionForm],
+    permission: str,
+) -> HttpResponse:
+    if not request.user.has_perm(permission):
+        raise PermissionDenied
+    members = Member.objects.select_related("program", "state")
+    member = get_object_or_404(members, pk=member_id)
+    form = form_class(request.POST or None, initial=_initial(form_class, member))
+    back = reverse("admin:loyalty_member_change", args=[member.pk])
+    if request.method == "POST" and form.is_valid() and _run(request, member, form):
+        return HttpResponseRedirect(back)
+    context = {
+        **page.admin_site.each_context(request),
+        "title": form.title,
+        "subtitle": title_of(member),
+        "opts": page.opts,
+        "original": member,
+        "form": form,
+        "back": back,
+    }
+    return TemplateResponse(request, "admin/loyalty/member/action.html", context)
+
+
+def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
+    """Run the form's command; say in the form what was refused, else what was done."""
+    try:
+        kind, payload = form.command(member)
+        answer = _answer(request, member, kind, payload, form.cleaned_data["token"])
+    except ValidationError as wrong:
+        for error in wrong.errors(include_url=False):
+            name = str(error["loc"][-1]) if error["loc"] else ""
+            form.add_error(name if name in form.fields else None, error["msg"])
+        return False
+    except LoyaltyError as error:
+        form.add_error(None, error.detail)
+        return False
+    if answer.status >= 400:
+        form.add_error(None, orjson.loads(answer.body)["detail"])
+        # The refusal is kept under its key; another try is another command.
+        form.data = form.data.copy()
+        form.data["token"] = uuid4().hex
+        return False
+    messages.success(request, "This was already done." if answer.replayed else form.done)
+    return True
+
+
+def _answer(request: HttpRequest, member: Member, kind: Kind, payload: Any, token: str) -> Answer:
+    told = payload.body if isinstance(payload, UpdateMember) else payload
+    content = told.model_dump_json() if isinstance(told, BaseModel) else repr(told)
+    command = Command(
+        kind,
+        payload,
+        key=f"admin-{token}",
+        request_hash=hashlib.sha256(f"{kind.name} {member.pk} {content}".encode()).digest(),
+        request_id=f"admin-{token[:12]}",
+    )
+    return run([command], principal=principal_for(request, member.program_id))[0]
+
+
+def _view(form_class: type[ActionForm], permission: str) -> Callable[..., HttpResponse]:
+    def view(request: HttpRequest, member_id: UUID, page: "ModelAdmin[Member]") -> HttpResponse:
+        return _act(request, member_id, page, form_class=form_class, permission=permission)
+
+    return view
+
+
+VIEWS: Final = {
+    "adjust": _view(AdjustForm, MAY_ADJUST),
+    "freeze": _view(FreezeForm, MAY_CHANGE),
+    "unfreeze": _view(UnfreezeForm, MAY_CHANGE),
+    "profile": _view(ProfileForm, MAY_CHANGE),
+}

@@ -1,0 +1,240 @@
+"""What a member's page shows: read through the engine, so that what is due counts as done."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from loyalty.admin import words
+from loyalty.engine.activity import tier_body
+from loyalty.engine.commands import Ask, MemberRef
+from loyalty.engine.look import look
+from loyalty.engine.session import MemberWork, Session
+from loyalty.events.models import OutboxEvent
+from loyalty.http.auth import Principal
+from loyalty.http.fields import MAX_INT64
+from loyalty.members.models import Member
+from loyalty.members.rows import expiring_of
+from loyalty.members.statements import ledger_of, lots_of
+from loyalty.orders.models import Order
+from loyalty.programs.currencies import format_amount
+from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.rules import worth
+from loyalty.rewards.selectors import list_rewards_for, redemptions_of
+from loyalty.rewards.selectors import shown as redemption_shown
+from loyalty.tiers.models import TierChange
+
+ROWS: Final = 25
+"""Of a list on one page; older ones are a click away."""
+
+SHOWN: Final = {
+    "statement": "Statement",
+    "lots": "Points by expiry",
+    "orders": "Orders",
+    "redemptions": "Redemptions",
+    "rewards": "Rewards",
+    "tiers": "Tier history",
+    "events": "Events",
+}
+
+Row = tuple[Any, ...]
+
+
+def title_of(member: Member) -> str:
+    """Name a member as well as is known: by name, else by the first identifier."""
+    name = f"{member.first_name} {member.last_name}".strip()
+    if name:
+        return name
+    first = next(iter(member.identifiers.all()), None)
+    return f"{first.type.capitalize()} {first.value}" if first else f"Member …{member.id.hex[-8:]}"
+
+
+def member_context(
+    principal: Principal, member: Member, *, shown: str, before: int | None
+) -> dict[str, Any]:
+    """Read everything of the page, and the rows of the one list that is shown.
+
+    Args:
+        shown: Which list, a key of `SHOWN`.
+        before: Only rows with a smaller number; None begins with the newest.
+    """
+    ref: MemberRef = ("id", str(member.id))
+    list_of = _ENGINE_LISTS.get(shown)
+    limit = MAX_INT64 if before is None else before
+    questions = [expiring_of(ref)]
+    if list_of is not None:
+        questions.append(list_of[0](ref, before=limit, most=ROWS + 1))
+    session, work = look(principal, ref, questions)
+    if list_of is not None:
+        found = session.found(questions[1])
+        rows = [list_of[1](work, row) for row in found[:ROWS]]
+        older = found[ROWS - 1][1] if len(found) > ROWS else None
+    elif shown == "rewards":
+        rows, older = list_rewards_for(principal, ref), None
+    else:
+        rows, older = _TABLE_LISTS[shown](work, limit)
+    return {
+        "member": member,
+        "work": work,
+        "program": work.program,
+        "identifiers": member.identifiers.all(),
+        "balance": _balance(work),
+        "expiring": _expiring(session, questions[0]),
+        "tier": _tier(work),
+        "tabs": SHOWN,
+        "shown": shown,
+        "rows": rows,
+        "older": older,
+        "newest": before is None,
+    }
+
+
+def _balance(work: MemberWork) -> dict[str, Any]:
+    wallet, program = work.books.wallet, work.program
+    value = worth(program, wallet.available)
+    return {
+        "available": wallet.available,
+        "pending": wallet.pending,
+        "held": wallet.held,
+        "debt": wallet.debt,
+        "lifetime": wallet.lifetime_earned,
+        "worth": f"{format_amount(value, program.currency_scale)} {program.currency}",
+    }
+
+
+def _expiring(session: Session, question: Ask) -> list[dict[str, Any]]:
+    return [{"points": row[0], "at": row[1]} for row in session.found(question)[:3]]
+
+
+def _tier(work: MemberWork) -> dict[str, Any] | None:
+    body = tier_body(work)
+    if body is None or work.program.tiers is None:
+        return None
+    unit = _unit(work.program)
+    present = work.program.levels.get(body["code"])
+    following, stay = body["next"], body["to_stay"]
+    tier = {
+        "name": body["name"],
+        "since": work.level_since,
+        "metric": f"{body['metric']} {unit}",
+        "grace_until": work.grace_until,
+        "stay": f"{stay['missing']} {unit}" if stay and float(stay["missing"]) else "",
+        "is_safe": stay is not None and not float(stay["missing"]),
+        "percent": 100,
+    }
+    if following:
+        target = work.program.levels[following["code"]]
+        floor = present.threshold if present and work.metric >= present.threshold else 0
+        span = max(1, target.threshold - floor)
+        tier["next"] = target.name
+        tier["missing"] = f"{following['missing']} {unit}"
+        tier["percent"] = max(2, min(100, 100 * (work.metric - floor) // span))
+    return tier
+
+
+def _unit(program: PublishedProgram) -> str:
+    assert program.tiers is not None
+    units = {"spend": program.currency, "points": program.points.name, "orders": "orders"}
+    return units[program.tiers.qualify_by]
+
+
+def _statement_row(work: MemberWork, row: Row) -> dict[str, Any]:
+    member_id, number, kind, points, source, source_ref, actor, reason, store = row[:9]
+    occurred_at, recorded_at, why, after, postings = row[11:16]
+    return {
+        "number": number,
+        "kind": words.kind_in_words(kind),
+        "points": words.signed(points),
+        "gives": points > 0,
+        "takes": points < 0,
+        "after": after,
+        "source": words.SOURCES.get(source, source),
+        "ref": source_ref,
+        "store": store,
+        "actor": actor,
+        "reason": reason,
+        "occurred_at": occurred_at,
+        "recorded_at": recorded_at,
+        "late": _late(occurred_at, recorded_at),
+        "why": words.explanation(orjson.loads(why or "{}")),
+        "postings": [
+            words.posting_in_words(amount=amount, lot=lot, source=origin, destination=to)
+            for lot, origin, to, amount in orjson.loads(postings or "[]")
+        ],
+    }
+
+
+def _late(occurred_at: datetime, recorded_at: datetime) -> bool:
+    return (recorded_at - occurred_at).total_seconds() > 3600
+
+
+def _lot_row(work: MemberWork, row: Row) -> dict[str, Any]:
+    names = ("granted", "pending", "available", "held", "redeemed", "expired", "revoked")
+    lot: dict[str, Any] = dict(zip(names, row[2:9], strict=True))
+    settled, moved, active_at, expires_at, _, order = row[9:15]
+    used = {
+        "redeemed": lot["redeemed"],
+        "expired": lot["expired"],
+        "taken back": lot["revoked"],
+        "repaid a debt": settled,
+        "moved to another member": moved,
+    }
+    return {
+        **lot,
+        "number": row[1],
+        "active_at": active_at,
+        "expires_at": expires_at,
+        "order": order,
+        "is_pending": lot["pending"] > 0,
+        "used": ", ".join(f"{points:,} {what}" for what, points in used.items() if points),
+    }
+
+
+def _redemption_row(work: MemberWork, row: Row) -> dict[str, Any]:
+    body = redemption_shown(work, row[1:])
+    gives = body["gives"]
+    reward = work.program.rewards.get(body["reward"] or "")
+    return {
+        **body,
+        "created_at": datetime.fromisoformat(body["created_at"]),
+        "what": reward.name if reward else body["reward"] or "Paid with points",
+        "gives": f"{gives['amount_off']} {gives['currency']} off"
+        if "amount_off" in gives
+        else f"product {gives.get('product', '')}",
+        "colour": words.REDEMPTION_COLOURS.get(body["state"], "info"),
+    }
+
+
+_ENGINE_LISTS: Final[dict[str, tuple[Callable[..., Ask], Callable[[MemberWork, Row], Any]]]] = {
+    "statement": (ledger_of, _statement_row),
+    "lots": (lots_of, _lot_row),
+    "redemptions": (redemptions_of, _redemption_row),
+}
+
+
+def _page(rows: list[Any], number: str) -> tuple[list[Any], int | None]:
+    older = getattr(rows[ROWS - 1], number) if len(rows) > ROWS else None
+    return rows[:ROWS], older
+
+
+def _orders(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
+    found = Order.objects.filter(member_id=work.member_id, number__lt=before)
+    return _page(list(found.order_by("-number")[: ROWS + 1]), "number")
+
+
+def _tier_changes(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
+    found = TierChange.objects.filter(member_id=work.member_id, number__lt=before)
+    return _page(list(found.order_by("-number")[: ROWS + 1]), "number")
+
+
+def _events(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
+    found = OutboxEvent.objects.filter(member_id=work.member_id, sequence__lt=before)
+    return _page(list(found.order_by("-sequence")[: ROWS + 1]), "sequence")
+
+
+_TABLE_LISTS: Final[dict[str, Callable[[MemberWork, int], tuple[list[Any], int | None]]]] = {
+    "orders": _orders,
+    "tiers": _tier_changes,
+    "events": _events,
+}

@@ -1,0 +1,156 @@
+"""The list of members, and the ways to their pages and actions."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+from unfold.decorators import display
+
+from loyalty.admin import member_actions, words
+from loyalty.admin.access import ReadOnlyAdmin, as_uuid, principal_for
+from loyalty.admin.member_page import SHOWN, member_context, title_of
+from loyalty.errors import LoyaltyError
+from loyalty.ledger.models import Wallet
+from loyalty.members.identifiers import IDENTIFIER_TYPES, normalise
+from loyalty.members.models import Identifier, Member
+from loyalty.programs.models import Program
+from loyalty.tiers.models import MemberTier
+
+
+@admin.register(Member)
+class MemberAdmin(ReadOnlyAdmin):
+    """Find a member; everything about them is on their page."""
+
+    list_display = ("title", "named_by", "tier", "available", "status", "enrolled_at")
+    list_filter = ("program", ("state__status", ChoicesCheckboxFilter))
+    list_filter_submit = True
+    list_select_related = ("state", "program")
+    ordering = ("-enrolled_at",)
+    search_fields = ("id",)
+    search_help_text = "A card, email, phone or external id, exactly; or the beginning of a name."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
+        """Add balance, tier and identifiers to the rows of one page."""
+        wallet = Wallet.objects.filter(member_id=OuterRef("pk")).values("available")[:1]
+        level = MemberTier.objects.filter(member_id=OuterRef("pk")).values("level")[:1]
+        rows: QuerySet[Member] = super().get_queryset(request)
+        return rows.annotate(points=Subquery(wallet), level=Subquery(level)).prefetch_related(
+            "identifiers"
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Member], search_term: str
+    ) -> tuple[QuerySet[Member], bool]:
+        """Find by id or identifier, which are indexed; else by the beginning of a name."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        member = as_uuid(term)
+        if member is not None:
+            return queryset.filter(pk=member), False
+        named = _identified_by(term)
+        if named:
+            return queryset.filter(pk__in=named), False
+        for word in term.split()[:3]:
+            begins = Q(first_name__istartswith=word) | Q(last_name__istartswith=word)
+            queryset = queryset.filter(begins)
+        return queryset, False
+
+    @display(description="Member")
+    def title(self, member: Member) -> str:
+        """Name the member as well as is known."""
+        return title_of(member)
+
+    @display(description="Known by")
+    def named_by(self, member: Member) -> str:
+        """List the identifiers."""
+        found = [f"{item.type} {item.value}" for item in member.identifiers.all()]
+        return ", ".join(found[:2]) + (" …" if len(found) > 2 else "")
+
+    @display(description="Tier", empty_value="–")
+    def tier(self, member: Any) -> str | None:
+        """Show the level."""
+        level: str | None = member.level
+        return level
+
+    @display(description="Points")
+    def available(self, member: Any) -> str:
+        """Show what they can spend, as posted."""
+        return f"{member.points or 0:,}"
+
+    @display(description="Status", label=words.STATUS_COLOURS)
+    def status(self, member: Any) -> str:
+        """Show the status in its colour."""
+        status: str = member.state.status
+        return status
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the actions' pages. They stand outside of the admin's transaction: the engine
+        begins and commits its own."""
+        pages = [
+            path(
+                f"<uuid:member_id>/{name}/",
+                self.admin_site.admin_view(view),
+                {"page": self},
+                name=f"loyalty_member_{name}",
+            )
+            for name, view in member_actions.VIEWS.items()
+        ]
+        return [*pages, *super().get_urls()]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a member: balance, tier, and one part of the history at a time."""
+        member_id = as_uuid(object_id)
+        member = Member.objects.filter(pk=member_id).select_related("program", "state").first()
+        if member is None:
+            raise Http404("There is no such member.")
+        if not self.has_view_permission(request, member):
+            raise PermissionDenied
+        shown = request.GET.get("show", "")
+        before = request.GET.get("before", "")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title_of(member),
+            "opts": self.opts,
+            "original": member,
+            "status_colour": words.STATUS_COLOURS.get(member.state.status, "info"),
+            "may_change": request.user.has_perm("loyalty.change_member"),
+            "may_adjust": request.user.has_perm(member_actions.MAY_ADJUST),
+        }
+        try:
+            context |= member_context(
+                principal_for(request, member.program_id),
+                member,
+                shown=shown if shown in SHOWN else "statement",
+                before=int(before) if before.isdecimal() and len(before) < 19 else None,
+            )
+        except LoyaltyError as error:
+            context["failure"] = error.detail
+        return TemplateResponse(request, "admin/loyalty/member/page.html", context)
+
+
+def _identified_by(term: str) -> list[Any]:
+    """Look the text up as each kind of identifier, normalised as tills' requests are."""
+    wanted = Q()
+    for kind in IDENTIFIER_TYPES:
+        try:
+            wanted |= Q(type=kind, value=normalise(kind, term))  # type: ignore[arg-type]
+        except ValueError:
+            continue
+    if not wanted:
+        return []
+    # With the programs named, each alternative is one probe of the unique index.
+    programs = list(Program.objects.values_list("pk", flat=True))
+    found = Identifier.objects.filter(wanted, program_id__in=programs)
+    return list(found.values_list("member_id", flat=True)[:50])

@@ -1,0 +1,69 @@
+"""The sidebar: what belongs to the daily work, in its order; only what one may see."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+_GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Members": {
+        "loyalty.member": ("Members", "group"),
+        "loyalty.ledgertransaction": ("Points ledger", "receipt_long"),
+        "loyalty.order": ("Orders", "shopping_cart"),
+        "loyalty.redemption": ("Redemptions", "redeem"),
+    },
+    "Program": {
+        "loyalty.program": ("Points and tiers", "tune"),
+        "loyalty.earningrule": ("Earning rules", "add_circle"),
+        "loyalty.reward": ("Rewards", "card_giftcard"),
+        "loyalty.store": ("Stores", "storefront"),
+        "loyalty.publishedversion": ("Published versions", "history"),
+    },
+    "Connections": {
+        "loyalty.apikey": ("API keys", "key"),
+        "loyalty.outboxevent": ("Events", "bolt"),
+    },
+    "People": {
+        "auth.user": ("Users", "manage_accounts"),
+        "auth.group": ("Groups", "groups"),
+    },
+}
+
+# Apps above the engine, which it does not know: their pages are listed where they have some.
+_OTHERS: Final = {"crm_sync": "CRM sync"}
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """List the groups of the sidebar for whoever asks."""
+    index = {"title": "Overview", "icon": "space_dashboard", "link": reverse("admin:index")}
+    groups = [{"title": "", "items": [{**index, "active": request.path == index["link"]}]}]
+    for title, models in _GROUPS.items():
+        groups.append({"title": title, "items": list(_items(request, models))})
+    for app, title in _OTHERS.items():
+        groups.append({"title": title, "items": list(_items(request, _pages_of(app)))})
+    return [{**group, "separator": bool(group["title"])} for group in groups if group["items"]]
+
+
+def _pages_of(app: str) -> dict[str, tuple[str, str]]:
+    return {
+        model._meta.label_lower: (str(model._meta.verbose_name_plural).capitalize(), "sync")
+        for model in admin.site._registry
+        if model._meta.app_label == app
+    }
+
+
+def _items(request: HttpRequest, models: dict[str, tuple[str, str]]) -> Iterable[dict[str, Any]]:
+    pages = {model._meta.label_lower: page for model, page in admin.site._registry.items()}
+    for label, (title, icon) in models.items():
+        page = pages.get(label)
+        if page is None or not page.has_view_permission(request):
+            continue
+        link = reverse(f"admin:{label.replace('.', '_')}_changelist")
+        yield {
+            "title": title,
+            "icon": icon,
+            "link": link,
+            "active": request.path.startswith(link),
+        }
