@@ -107,7 +107,7 @@ def operation(
     refused |= set(WITH_KEY) if key else set()
     refused |= {ValidationFailed} if query else set()
     refused |= {CursorInvalid} if query is not None and _has_cursor(query) else set()
-    examples = [OpenApiExample("Example", value=example, request_only=True)] if example else None
+    examples = [OpenApiExample("Example", value=example, request_only=True)]
     decorate: Callable[[View], View] = extend_schema(
         operation_id=name,
         summary=summary,
@@ -115,7 +115,7 @@ def operation(
         tags=[tag],
         auth=SECURITY,
         request={"application/json": request} if request else None,
-        examples=examples,
+        examples=examples if example is not None else None,
         parameters=[*_path(path or {}), *_query(query), *_headers(key, answers)],
         responses={**_answers(answers), **_problems(refused)},
     )

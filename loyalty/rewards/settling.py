@@ -13,7 +13,9 @@ from loyalty.errors import (
     HoldNotOpen,
     RedemptionNotFound,
     ReversalExceedsOriginal,
+    StoreNotAllowed,
 )
+from loyalty.http.auth import Principal
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.rules import LotState, Use
@@ -50,14 +52,23 @@ def _loaded(
     if decision.work is None or not found:
         raise RedemptionNotFound()
     work = require(decision)
+    state = state_of(found[0])
+    _require_store(session.principal, state)
     uses = []
     for *lot, held, taken in session.found(lots_of_redemption(*args)):
-        state = LotState(*lot)
-        work.add_lots([state])
+        used = LotState(*lot)
+        work.add_lots([used])
         amount = taken if redeemed else held
         if amount:
-            uses.append(Use(state.number, amount))
-    return work, state_of(found[0]), uses
+            uses.append(Use(used.number, amount))
+    return work, state, uses
+
+
+def _require_store(principal: Principal, redemption: RedemptionState) -> None:
+    """Let a store's key settle what was redeemed there, or in no store at all."""
+    stores, store = principal.stores, redemption.store
+    if stores is not None and store and store not in stores:
+        raise StoreNotAllowed(f"This API key may not act for store {store}.")
 
 
 def _require_open(work: MemberWork, redemption: RedemptionState) -> None:
