@@ -1,8 +1,9 @@
 """What a command is: its kind, what it reads, and what it answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from loyalty.engine.session import MemberWork, Session
@@ -12,22 +13,49 @@ MemberRef = tuple[str, str]
 """How a command names its member: ("id", uuid), (identifier type, value), ("order", scope/ref)."""
 
 
+REF: Final = {"type": "text", "value": "text"}
+"""The columns of a question about a member: a MemberRef."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
     """A statement of the load, asked once for all commands of a run.
 
     Attributes:
         name: Names it in messages.
-        sql: Takes the program's id as $1 and one array per argument as $2, $3 …; its first two
-            columns are the number of the question (from 1) and the rest what was found.
-        types: SQL types of the arguments.
+        sql: Takes the program's id as $1; `{questions}` stands for r(COLUMNS…, ord), one row per
+            question. Its first column is r.ord and the rest what was found.
+        columns: SQL types by column of the question, in the order of an ask's arguments.
         rank: Reads run in this order; what many tills want (stock) is locked last.
     """
 
     name: str
     sql: str
-    types: tuple[str, ...]
+    columns: Mapping[str, str]
     rank: int = 5
+
+    def statement(self, *, single: bool) -> str:
+        """Give the SQL that takes one question as $2, $3 …, or an array of each column."""
+        return fill_questions(self.sql, tuple(self.columns.items()), single=single)
+
+
+@cache
+def fill_questions(sql: str, columns: tuple[tuple[str, str], ...], *, single: bool) -> str:
+    """Put the questions into a statement.
+
+    One question is a row of parameters and not an array of length 1, of which PostgreSQL does not
+    know the length: it would plan each earn anew, at twice the cost of running it, or keep a plan
+    that scans tables for the ten rows that it expects.
+    """
+    numbered = [(name, f"${number}::{type_}") for number, (name, type_) in enumerate(columns, 2)]
+    if single:
+        values = ", ".join(f"{value} AS {name}" for name, value in numbered)
+        questions = f"(SELECT {values}, 1 AS ord) AS r"
+    else:
+        arrays = ", ".join(f"{value}[]" for _, value in numbered)
+        names = ", ".join(name for name, _ in numbered)
+        questions = f"unnest({arrays}) WITH ORDINALITY AS r({names}, ord)"
+    return sql.replace("{questions}", questions)
 
 
 @dataclass(frozen=True, slots=True)

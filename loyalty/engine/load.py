@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from loyalty.engine.commands import Ask, Command, MemberRef, Read
+from loyalty.engine.commands import REF, Ask, Command, MemberRef, Read, fill_questions
 from loyalty.engine.session import MemberWork, OpenHold, Session
 from loyalty.http.auth import Principal
 from loyalty.ledger.rules import LotState, Use, WalletState
@@ -32,20 +32,21 @@ MEMBER_OF = """(CASE r.type
         WHERE i.program_id = $1 AND i.type = r.type AND i.value = r.value)
     END)"""
 
+KEY = (("key", "text"), ("hash", "bytea"))
+
 CLAIM = """
 INSERT INTO loyalty_idempotencykey (client, key, request_hash, created_at)
-SELECT $1, r.key, r.hash, clock_timestamp()
-FROM unnest($2::text[], $3::bytea[]) AS r(key, hash) ORDER BY r.key
+SELECT $1, r.key, r.hash, clock_timestamp() FROM {questions} ORDER BY r.key
 ON CONFLICT DO NOTHING RETURNING key
 """
 
 STORED = """
-SELECT key, request_hash, status, body FROM loyalty_idempotencykey
-WHERE client = $1 AND key = ANY($2::text[])
+SELECT k.key, k.request_hash, k.status, k.body FROM {questions}
+JOIN loyalty_idempotencykey AS k ON k.client = $1 AND k.key = r.key
 """
 
 LOCK = f"""
-SELECT s.member_id FROM unnest($2::text[], $3::text[]) AS r(type, value)
+SELECT s.member_id FROM {{questions}}
 JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF}
 WHERE s.program_id = $1
 ORDER BY s.member_id FOR NO KEY UPDATE OF s
@@ -87,7 +88,7 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
      JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
      WHERE h.member_id = s.member_id AND h.state = 'open' AND h.expires_at <= t.now)
 FROM t
-LEFT JOIN unnest($2::text[], $3::text[]) AS r(type, value) ON true
+LEFT JOIN {{questions}} ON true
 LEFT JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
 LEFT JOIN loyalty_member AS m ON m.id = s.member_id
 LEFT JOIN loyalty_wallet AS w ON w.member_id = s.member_id AND w.currency = 1
@@ -109,20 +110,20 @@ LEFT JOIN LATERAL (
 
 LOTS_AT_FIRST = 100
 
-# A member's spendable lots in the order in which they pay; $4 limits how many are read.
+# A member's spendable lots in the order in which they pay; `most` limits how many are read.
 SPENDABLE = Read(
     "spendable lots",
     f"""
 SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
     l.order_number
-FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(type, value, most, ord)
+FROM {{questions}}
 CROSS JOIN LATERAL (
     SELECT * FROM loyalty_lot AS l
     WHERE l.member_id = {MEMBER_OF} AND l.available > 0
     ORDER BY l.expires_at, l.number LIMIT r.most
 ) AS l
 """,
-    ("text", "text", "int"),
+    {**REF, "most": "int"},
 )
 
 
@@ -169,11 +170,28 @@ def send_asks(
     """Queue one statement per read in the open pipeline."""
     sent = []
     for read, questions in asks.items():
-        columns = [list(column) for column in zip(*(ask.args for ask in questions), strict=True)]
+        single = len(questions) == 1
         one = cursor(connection)
-        one.execute(read.sql, [program_id, *columns])
+        one.execute(
+            read.statement(single=single),
+            [program_id, *parameters_of([ask.args for ask in questions])],
+        )
         sent.append((questions, one))
     return sent
+
+
+def about_members(sql: str, refs: Sequence[MemberRef]) -> tuple[str, list[Any]]:
+    """Give LOCK or MEMBERS for these members, with the parameters that say which."""
+    single = len(refs) == 1
+    statement = fill_questions(sql, tuple(REF.items()), single=single)
+    return statement, list(refs[0]) if single else [[r[0] for r in refs], [r[1] for r in refs]]
+
+
+def parameters_of(questions: Sequence[Sequence[Any]]) -> list[Any]:
+    """Give what a statement with `{questions}` takes: the one question, or arrays of columns."""
+    if len(questions) == 1:
+        return list(questions[0])
+    return [list(column) for column in zip(*questions, strict=True)]
 
 
 def gather(sent: Iterable[tuple[list[Ask], psycopg.RawCursor[Any]]]) -> dict[Ask, list[Any]]:

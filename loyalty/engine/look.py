@@ -10,6 +10,7 @@ from loyalty.engine.commands import Ask, MemberRef, Read
 from loyalty.engine.load import (
     MEMBERS,
     Loaded,
+    about_members,
     build_session,
     cursor,
     gather,
@@ -53,7 +54,8 @@ def _look_once(principal: Principal, ref: MemberRef, asks: Sequence[Ask]) -> Ses
     for ask in asks:
         by_read.setdefault(ask.read, []).append(ask)
     with connection.pipeline():
-        members.execute(MEMBERS, [program.id, [ref[0]], [ref[1]], *tier_window(program)])
+        sql, which = about_members(MEMBERS, [ref])
+        members.execute(sql, [program.id, *which, *tier_window(program)])
         sent = send_asks(connection, program.id, by_read)
     loaded = Loaded()
     loaded.members = members.fetchall()

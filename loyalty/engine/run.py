@@ -16,18 +16,28 @@ from django.db import connection as django_connection
 from django.db import utils as django_errors
 from psycopg import errors as pg
 
-from loyalty.engine.commands import Answer, Ask, Command, Decision, MemberRef
+from loyalty.engine.commands import (
+    Answer,
+    Ask,
+    Command,
+    Decision,
+    MemberRef,
+    fill_questions,
+)
 from loyalty.engine.load import (
     CLAIM,
+    KEY,
     LOCK,
     MEMBERS,
     STORED,
     Loaded,
+    about_members,
     build_session,
     collect_asks,
     cursor,
     gather,
     member_refs,
+    parameters_of,
     send_asks,
     tier_window,
 )
@@ -217,19 +227,20 @@ class _Run:
         return loaded
 
     def _claim(self, keys: dict[str, bytes], claim: Cursor, stored: Cursor) -> None:
-        owner = self.principal.key_id
-        claim.execute(CLAIM, [owner, list(keys), list(keys.values())])
-        stored.execute(STORED, [owner, list(keys)])
+        parameters = [self.principal.key_id, *parameters_of(list(keys.items()))]
+        for one, sql in ((claim, CLAIM), (stored, STORED)):
+            one.execute(fill_questions(sql, KEY, single=len(keys) == 1), parameters)
 
     def _lock_and_read(
         self, refs: Sequence[MemberRef], lock: Cursor, members: Cursor
     ) -> list[tuple[list[Ask], Cursor]]:
         """Queue the lock and, as later statements, everything that is read under it."""
         program = self.program
-        types, values = [ref[0] for ref in refs], [ref[1] for ref in refs]
         if refs:
-            lock.execute(LOCK, [program.id, types, values])
-        members.execute(MEMBERS, [program.id, types, values, *tier_window(program)])
+            sql, which = about_members(LOCK, refs)
+            lock.execute(sql, [program.id, *which])
+        sql, which = about_members(MEMBERS, refs)
+        members.execute(sql, [program.id, *which, *tier_window(program)])
         asks = collect_asks(self.commands, program, all_lots=self.all_lots)
         return send_asks(self.connection, program.id, asks)
 
@@ -319,8 +330,10 @@ class _Run:
         if self.preview or not any(table is not KEY_DROP for table, _ in tables):
             self.connection.execute("ROLLBACK")
             return
-        statement = write_statement(tuple(table for table, _ in tables))
-        parameters = [orjson.dumps(found).decode() for _, found in tables]
+        statement = write_statement(tuple((table, len(found) == 1) for table, found in tables))
+        parameters = [
+            orjson.dumps(found[0] if len(found) == 1 else found).decode() for _, found in tables
+        ]
         with self.connection.pipeline():
             cursor(self.connection).execute(statement, parameters)
             self.connection.execute("COMMIT")

@@ -33,10 +33,15 @@ class Table:
     add: tuple[str, ...] = ()
     order_by: str = ""
 
-    def statement(self, parameter: int) -> str:
-        """Give the SQL of this table with its rows in parameter number `parameter`."""
+    def statement(self, parameter: int, *, single: bool) -> str:
+        """Give the SQL of this table with its rows in parameter number `parameter`.
+
+        A single row is an object, not an array: PostgreSQL then knows that it is one, and finds
+        the row to update by its key. It takes an array for 100 rows and scans a small table.
+        """
         types = ", ".join(f"{column} {type_}" for column, type_ in self.columns.items())
-        rows = f"json_to_recordset(${parameter}::json) AS r({types})"
+        function = "json_to_record" if single else "json_to_recordset"
+        rows = f"{function}(${parameter}::json) AS r({types})"
         if self.update:
             return self.update.replace("{rows}", rows)
         names = ", ".join(self.columns)
@@ -45,9 +50,16 @@ class Table:
 
 
 @lru_cache(maxsize=256)
-def write_statement(tables: tuple[Table, ...]) -> str:
-    """Compose the one statement that writes rows of these tables (parameters in their order)."""
-    parts = [f"w{n} AS ({table.statement(n)})" for n, table in enumerate(tables, 1)]
+def write_statement(tables: tuple[tuple[Table, bool], ...]) -> str:
+    """Compose the one statement that writes rows of these tables (parameters in their order).
+
+    Args:
+        tables: Each with whether it gets a single row.
+    """
+    parts = [
+        f"w{number} AS ({table.statement(number, single=single)})"
+        for number, (table, single) in enumerate(tables, 1)
+    ]
     return "WITH " + ",\n".join(parts) + "\nSELECT 1"
 
 

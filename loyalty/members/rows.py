@@ -1,6 +1,6 @@
 """What commands write and read of members: their profile and their identifiers."""
 
-from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
 from loyalty.engine.tables import Table
 
@@ -59,15 +59,18 @@ IDENTIFIER_REMOVED = Table(
     ),
 )
 
+# OFFSET 0 keeps a plan that was made for a small table from reading it whole when it is large.
 IDENTIFIER_OWNER = Read(
     "owner of an identifier",
     """
 SELECT r.ord, i.member_id
-FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
-JOIN loyalty_identifier AS i
-    ON i.program_id = $1 AND i.type = r.type AND i.value = r.value
+FROM {questions}
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_identifier AS i
+    WHERE i.program_id = $1 AND i.type = r.type AND i.value = r.value OFFSET 0
+) AS i
 """,
-    ("text", "text"),
+    REF,
 )
 
 PROFILE = Read(
@@ -77,23 +80,23 @@ SELECT r.ord, m.first_name, m.last_name, m.birth_date, m.language, m.attributes,
     (SELECT json_agg(json_build_object('id', i.number, 'type', i.type, 'value', i.value)
         ORDER BY i.number)
      FROM loyalty_identifier AS i WHERE i.member_id = m.id)
-FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
+FROM {{questions}}
 JOIN loyalty_member AS m ON m.id = {MEMBER_OF}
 WHERE m.program_id = $1
 """,
-    ("text", "text"),
+    REF,
 )
 
 EXPIRING = Read(
     "expiring points",
     f"""
 SELECT r.ord, sum(l.available)::bigint, l.expires_at
-FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
+FROM {{questions}}
 JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF}
 WHERE l.available > 0 AND l.expires_at > clock_timestamp()
 GROUP BY r.ord, l.expires_at ORDER BY r.ord, l.expires_at LIMIT 12
 """,
-    ("text", "text"),
+    REF,
 )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import orjson
 
-from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
 from loyalty.http.ids import encode_id
 from loyalty.ledger.buckets import Bucket
@@ -27,8 +27,7 @@ SELECT r.ord, t.member_id, t.number, t.kind, t.points, t.source, t.source_ref, t
         ORDER BY p.seq)::text
      FROM loyalty_posting AS p
      WHERE p.member_id = t.member_id AND p.transaction_number = t.number)
-FROM unnest($2::text[], $3::text[], $4::bigint[], $5::int[]) WITH ORDINALITY
-    AS r(type, value, before, most, ord)
+FROM {{questions}}
 CROSS JOIN LATERAL (
     SELECT * FROM loyalty_ledgertransaction AS t
     WHERE t.member_id = {MEMBER_OF} AND t.number < r.before
@@ -36,7 +35,7 @@ CROSS JOIN LATERAL (
 ) AS t
 ORDER BY r.ord, t.number DESC
 """,
-    ("text", "text", "bigint", "int"),
+    {**REF, "before": "bigint", "most": "int"},
 )
 
 # What is due is shown as due, even before a command or the nightly job has posted it.
@@ -51,8 +50,7 @@ SELECT r.ord, l.member_id, l.number, l.granted,
     l.expired + CASE WHEN l.expires_at <= n.now
         THEN l.available + CASE WHEN l.active_at > n.now THEN 0 ELSE l.pending END ELSE 0 END,
     l.revoked, l.settled, l.moved, l.active_at, l.expires_at, l.origin, o.ref
-FROM unnest($2::text[], $3::text[], $4::bigint[], $5::int[]) WITH ORDINALITY
-    AS r(type, value, before, most, ord)
+FROM {{questions}}
 CROSS JOIN (SELECT clock_timestamp() AS now) AS n
 CROSS JOIN LATERAL (
     SELECT * FROM loyalty_lot AS l
@@ -62,7 +60,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN loyalty_order AS o ON o.member_id = l.member_id AND o.number = l.order_number
 ORDER BY r.ord, l.number DESC
 """,
-    ("text", "text", "bigint", "int"),
+    {**REF, "before": "bigint", "most": "int"},
 )
 
 # Sums of postings, never a stored figure, so that the past cannot be changed. What was due at that
@@ -72,8 +70,7 @@ BALANCE_AT: Final = Read(
     f"""
 WITH r AS (
     SELECT r.ord, r.at, {MEMBER_OF} AS member_id
-    FROM unnest($2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY
-        AS r(type, value, at, ord)
+    FROM {{questions}}
 ), by_lot AS (
     SELECT r.ord, r.at, p.lot_number, l.active_at, l.expires_at, max(p.seq) AS seq,
         sum(CASE 0 WHEN p.source THEN p.amount ELSE 0 END) AS issued,
@@ -104,7 +101,7 @@ SELECT ord, sum(available)::bigint, sum(pending)::bigint, sum(held)::bigint, sum
            GROUP BY x.expires_at ORDER BY x.expires_at LIMIT 12) AS e)
 FROM due GROUP BY ord
 """,
-    ("text", "text", "timestamptz"),
+    {**REF, "at": "timestamptz"},
 )
 
 

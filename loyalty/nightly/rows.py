@@ -1,6 +1,6 @@
 """Which members a night has work with; read without locks, decided again under the lock."""
 
-from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
 
 DUE_HOLDS = """
@@ -39,24 +39,23 @@ ACTIVITY_DAYS = Read(
     "activity days",
     f"""
 SELECT r.ord, d.day, d.spend, d.points, d.orders
-FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(type, value, ord)
+FROM {{questions}}
 JOIN loyalty_activityday AS d ON d.member_id = {MEMBER_OF}
 WHERE d.day > current_date - 1100
 """,
-    ("text", "text"),
+    REF,
 )
 
 LOTS_EXPIRING = Read(
     "lots that expire soon",
     f"""
 SELECT r.ord, sum(l.available)::bigint
-FROM unnest($2::text[], $3::text[], $4::timestamptz[])
-    WITH ORDINALITY AS r(type, value, expires_at, ord)
+FROM {{questions}}
 JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF}
 WHERE l.available > 0 AND l.expires_at = r.expires_at AND l.expires_at > clock_timestamp()
 GROUP BY r.ord
 """,
-    ("text", "text", "timestamptz"),
+    {**REF, "expires_at": "timestamptz"},
 )
 
 

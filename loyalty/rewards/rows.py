@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
 from loyalty.engine.tables import Table
 
@@ -54,12 +54,12 @@ REDEMPTION_OF = Read(
     "redemption",
     f"""
 SELECT r.ord, {COLUMNS}, h.expires_at
-FROM unnest($2::uuid[], $3::bigint[]) WITH ORDINALITY AS r(member_id, number, ord)
+FROM {{questions}}
 JOIN loyalty_redemption AS d
     ON d.member_id = r.member_id AND d.number = r.number AND d.program_id = $1
 LEFT JOIN loyalty_hold AS h ON h.member_id = d.member_id AND h.number = d.number
 """,
-    ("uuid", "bigint"),
+    {"member_id": "uuid", "number": "bigint"},
 )
 
 # What is still held (bucket 3) and what is redeemed (4) by a redemption, lot by lot.
@@ -68,7 +68,7 @@ REDEMPTION_LOTS = Read(
     """
 SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
     l.order_number, u.held, u.redeemed
-FROM unnest($2::uuid[], $3::bigint[]) WITH ORDINALITY AS r(member_id, number, ord)
+FROM {questions}
 CROSS JOIN LATERAL (
     SELECT p.lot_number,
         sum(CASE 3 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
@@ -81,7 +81,7 @@ CROSS JOIN LATERAL (
 ) AS u
 JOIN loyalty_lot AS l ON l.member_id = r.member_id AND l.number = u.lot_number
 """,
-    ("uuid", "bigint"),
+    {"member_id": "uuid", "number": "bigint"},
 )
 
 REWARD_USE = Read(
@@ -93,35 +93,37 @@ SELECT r.ord,
         AND (r.per = 'ever' OR d.created_at >=
             date_trunc(r.per, clock_timestamp() AT TIME ZONE p.timezone) AT TIME ZONE p.timezone)),
     NOT EXISTS (SELECT FROM loyalty_redemption AS d WHERE d.member_id = x.member_id)
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
-    AS r(type, value, reward, per, ord)
+FROM {{questions}}
 JOIN loyalty_program AS p ON p.id = $1
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id) AS x
 """,
-    ("text", "text", "text", "text"),
+    {**REF, "reward": "text", "per": "text"},
 )
 
+# OFFSET 0: as with an order's ref.
 REDEMPTION_BY_REF = Read(
     "redemption by the till's ref",
     f"""
 SELECT r.ord, c.member_id, c.content_hash, {COLUMNS}
-FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r(store, ref, ord)
-JOIN loyalty_redemptionclaim AS c ON c.program_id = $1 AND c.store = r.store AND c.ref = r.ref
+FROM {{questions}}
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_redemptionclaim AS c
+    WHERE c.program_id = $1 AND c.store = r.store AND c.ref = r.ref OFFSET 0
+) AS c
 JOIN loyalty_redemption AS d ON d.member_id = c.member_id AND d.number = c.number
 """,
-    ("text", "text"),
+    {"store": "text", "ref": "text"},
 )
 
 # The row that many tills want: locked after everything else.
 STOCK_LEFT = Read(
     "stock",
     """
-SELECT array_position($2::text[], s.reward::text), s.remaining
-FROM loyalty_rewardstock AS s
-WHERE s.program_id = $1 AND s.reward = ANY ($2::text[])
-ORDER BY s.reward FOR NO KEY UPDATE
+SELECT r.ord, s.remaining
+FROM {questions} JOIN loyalty_rewardstock AS s ON s.program_id = $1 AND s.reward = r.reward
+ORDER BY s.reward FOR NO KEY UPDATE OF s
 """,
-    ("text",),
+    {"reward": "text"},
     rank=9,
 )
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
-from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
 from loyalty.engine.look import look
 from loyalty.engine.run import known_program
@@ -21,18 +21,17 @@ NOT_ACTIVE: Final = Reason("member_not_active", "The member is frozen or closed.
 STOCK_SEEN: Final = Read(
     "stock as it is",
     """
-SELECT array_position($2::text[], s.reward::text), s.remaining
-FROM loyalty_rewardstock AS s WHERE s.program_id = $1 AND s.reward = ANY ($2::text[])
+SELECT r.ord, s.remaining
+FROM {questions} JOIN loyalty_rewardstock AS s ON s.program_id = $1 AND s.reward = r.reward
 """,
-    ("text",),
+    {"reward": "text"},
 )
 
 REDEMPTIONS: Final = Read(
     "redemptions",
     f"""
 SELECT r.ord, d.member_id, {COLUMNS}
-FROM unnest($2::text[], $3::text[], $4::bigint[], $5::int[]) WITH ORDINALITY
-    AS r(type, value, before, most, ord)
+FROM {{questions}}
 CROSS JOIN LATERAL (
     SELECT * FROM loyalty_redemption AS d
     WHERE d.member_id = {MEMBER_OF} AND d.number < r.before
@@ -40,7 +39,7 @@ CROSS JOIN LATERAL (
 ) AS d
 ORDER BY r.ord, d.number DESC
 """,
-    ("text", "text", "bigint", "int"),
+    {**REF, "before": "bigint", "most": "int"},
 )
 
 
