@@ -43,6 +43,15 @@ def redeliver(*, delivery_ids: Collection[int]) -> int:
     return count
 
 
+def redeliver_dead(*, connection_id: int) -> int:
+    """Let all dead deliveries of a connection be pending again; return how many they were."""
+    dead = Delivery.objects.filter(connection_id=connection_id, state=Delivery.State.DEAD)
+    count = 0
+    while ids := list(dead.order_by("position").values_list("pk", flat=True)[:EVENTS_AT_ONCE]):
+        count += redeliver(delivery_ids=ids)
+    return count
+
+
 def replay(*, connection_id: int, after_position: int, up_to_position: int) -> int:
     """Send a connection again all wanted events in (after_position, up_to_position].
 

@@ -6,8 +6,11 @@ read up to a position has read everything up to it.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
+
+from django.db.models import Max, Min
 
 from loyalty.events.models import FeedHead, OutboxEvent
 
@@ -57,6 +60,17 @@ def list_member_events(*, member_id: UUID, sequences: Iterable[int]) -> dict[int
     """Give a member's events by sequence; those that were deleted are missing."""
     rows = OutboxEvent.objects.filter(member_id=member_id, sequence__in=list(sequences))
     return {row.sequence: row for row in rows}
+
+
+def positions_between(since: datetime, until: datetime) -> tuple[int, int] | None:
+    """Give the first and last position of what was recorded in [since, until); None if nothing was.
+
+    Others may lie between them: what commits late has an early time and a late position. Reads the
+    whole table: for people, not for requests.
+    """
+    rows = OutboxEvent.objects.filter(recorded_at__gte=since, recorded_at__lt=until)
+    found = rows.aggregate(first=Min("position"), last=Max("position"))
+    return None if found["first"] is None else (found["first"], found["last"])
 
 
 def last_position() -> int:
