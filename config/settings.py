@@ -8,9 +8,8 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from config import admin_site
+from config import admin_site, logs
 from config import environment as env
-from config import logs
 
 BASE_DIR = env.BASE_DIR
 LOYALTY_HOME = env.loyalty_home()  # folder of what `make run` keeps; default .local
@@ -275,6 +274,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"  # programs have zones of their own
 USE_TZ = True
+FORMAT_MODULE_PATH = "config.formats"
 STATIC_URL = "static/"
 STATIC_ROOT = env.text("STATIC_ROOT", "") or None  # folder; only where collectstatic is run
 WHITENOISE_USE_FINDERS = True  # serves from the packages: nothing has to be collected

@@ -1,5 +1,6 @@
 """Who may do what in the admin, and as whom the engine sees them."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from loyalty.http.auth import Principal
+from loyalty.members.models import Member
 
 ADMIN_KEY = 0
 """The client under which idempotency keys of the admin's forms are kept."""
@@ -54,3 +56,18 @@ def as_uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def title_of(member: Member) -> str:
+    """Name a member as well as is known: by name, else by the first identifier."""
+    name = f"{member.first_name} {member.last_name}".strip()
+    if name:
+        return name
+    first = next(iter(member.identifiers.all()), None)
+    return f"{first.type.capitalize()} {first.value}" if first else f"Member …{member.id.hex[-8:]}"
+
+
+def names_of(member_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Name some members, in two queries."""
+    found = Member.objects.filter(pk__in=set(member_ids)).prefetch_related("identifiers")
+    return {member.pk: title_of(member) for member in found}

@@ -8,6 +8,7 @@ from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
+from loyalty.admin.access import names_of
 from loyalty.errors import LoyaltyError
 from loyalty.events.models import OutboxEvent
 from loyalty.programs.currencies import format_amount
@@ -73,8 +74,12 @@ def _overview(row: Program) -> dict[str, Any]:
     }
 
 
-def _events(program_id: int) -> list[OutboxEvent]:
-    return list(OutboxEvent.objects.filter(program_id=program_id).order_by("-position", "-id")[:8])
+def _events(program_id: int) -> list[dict[str, Any]]:
+    """List the newest, with the names of their members: two queries."""
+    # Descending positions begin with none: events that the relay has not seen yet.
+    found = list(OutboxEvent.objects.filter(program_id=program_id).order_by("-position", "-id")[:8])
+    names = names_of(event.member_id for event in found)
+    return [{"event": event, "name": names[event.member_id]} for event in found]
 
 
 def _sums(program: PublishedProgram) -> dict[str, Any]:
@@ -123,17 +128,17 @@ def _totals(by_day: dict[date, tuple[int, ...]]) -> dict[str, int]:
 def _chart(by_day: dict[date, tuple[int, ...]], today: date) -> dict[str, Any]:
     """Draw bars: earned upwards, redeemed and expired downwards, on one scale."""
     days = [today - timedelta(days=ago) for ago in range(DAYS - 1, -1, -1)]
-    found = [(day, *by_day.get(day, (0, 0, 0))) for day in days]
-    up = max((row[1] for row in found), default=0)
-    down = max((max(0, row[2]) + row[3] for row in found), default=0)
+    found = [by_day.get(day, (0, 0, 0)) for day in days]
+    up = max(row[0] for row in found)
+    down = max(max(0, row[1]) + row[2] for row in found)
     scale = _CHART_HEIGHT / max(1, up + down)
     axis = up * scale
-    bars = [_bar(index, row, axis, scale) for index, row in enumerate(found)]
+    bars = [_bar(days[n], n, row, axis, scale) for n, row in enumerate(found)]
     return {"bars": bars, "axis": round(axis, 1), "first": days[0], "last": days[-1], "up": up}
 
 
-def _bar(index: int, row: tuple[date, int, int, int], axis: float, scale: float) -> dict[str, Any]:
-    day, earned, redeemed, expired = row
+def _bar(day: date, index: int, row: tuple[int, ...], axis: float, scale: float) -> dict[str, Any]:
+    earned, redeemed, expired = row
     used = max(0, redeemed) * scale
     return {
         "x": index * 10 + 1,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -17,7 +18,7 @@ from loyalty.admin.filters import EventTypeFilter, KindFilter, ProgramFilter
 from loyalty.events.models import OutboxEvent
 from loyalty.ledger.models import LedgerTransaction, Posting
 from loyalty.members.models import Member
-from loyalty.orders.models import Order
+from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import Program
 from loyalty.rewards.models import Redemption
@@ -64,14 +65,19 @@ def member_link(member_id: Any, name: str = "") -> Any:
 class LedgerAdmin(HistoryAdmin):
     """Every change of points, with its postings and its reason."""
 
-    list_display = ("recorded_at", "what", "effect", "member", "source_ref", "actor", "reason")
+    list_display = ("recorded_at", "what", "effect", "member", "for_what", "actor", "reason")
     list_filter = (ProgramFilter, KindFilter, ("recorded_at", RangeDateFilter))
-    search_help_text = "A member's id, or an order or redemption ref of a member's page."
+    search_help_text = "A member's id"
 
     @display(description="What")
     def what(self, row: LedgerTransaction) -> str:
         """Say it in words."""
         return words.kind_in_words(row.kind)
+
+    @display(description="Order or ref")
+    def for_what(self, row: LedgerTransaction) -> str:
+        """Show what it belongs to, in the caller's words."""
+        return row.source_ref
 
     @display(description="Points")
     def effect(self, row: LedgerTransaction) -> str:
@@ -143,7 +149,7 @@ class OrderAdmin(HistoryAdmin):
         ("state", ChoicesCheckboxFilter),
         ("recorded_at", RangeDateFilter),
     )
-    search_help_text = "A member's id."
+    search_help_text = "A member's id, or an order's ref"
 
     @display(description="Net amount")
     def amount(self, order: Order) -> str:
@@ -158,8 +164,13 @@ class OrderAdmin(HistoryAdmin):
         return order.state
 
     def find(self, queryset: Any, term: str) -> Any:
-        """Find by the claim, which is indexed by program and ref."""
-        return queryset.filter(ref=term)
+        """Find by the claims of a ref, which are indexed; the orders are not."""
+        programs = list(Program.objects.values_list("pk", flat=True))
+        claims = OrderClaim.objects.filter(program_id__in=programs, ref=term)
+        wanted = Q()
+        for member_id, number in claims.values_list("member_id", "number")[:20]:
+            wanted |= Q(member_id=member_id, number=number)
+        return queryset.filter(wanted) if wanted else queryset.none()
 
     def change_view(
         self,
@@ -193,13 +204,13 @@ class OrderAdmin(HistoryAdmin):
 class RedemptionAdmin(HistoryAdmin):
     """What members used their points for."""
 
-    list_display = ("created_at", "what", "points", "status", "store", "order_ref", "member")
+    list_display = ("created_at", "what", "points", "member", "store", "order_ref", "status")
     list_filter = (
         ProgramFilter,
         ("state", ChoicesCheckboxFilter),
         ("created_at", RangeDateFilter),
     )
-    search_help_text = "A member's id, or the code of a reward."
+    search_help_text = "A member's id, or a reward's code"
 
     @display(description="For")
     def what(self, redemption: Redemption) -> str:
@@ -225,7 +236,7 @@ class EventAdmin(HistoryAdmin):
     list_display = ("recorded_at", "type", "member", "told", "sequence", "position")
     list_display_links = None
     list_filter = (ProgramFilter, EventTypeFilter)
-    search_help_text = "A member's id."
+    search_help_text = "A member's id"
 
     @display(description="Says")
     def told(self, event: OutboxEvent) -> str:

@@ -26,8 +26,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from loyalty.admin.access import principal_for
-from loyalty.admin.member_page import title_of
+from loyalty.admin.access import principal_for, title_of
 from loyalty.engine.commands import Answer, Command, Kind
 from loyalty.engine.run import run
 from loyalty.errors import LoyaltyError
@@ -226,8 +225,7 @@ def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
     if answer.status >= 400:
         form.add_error(None, orjson.loads(answer.body)["detail"])
         # The refusal is kept under its key; another try is another command.
-        form.data = form.data.copy()
-        form.data["token"] = uuid4().hex
+        form.data = {**request.POST.dict(), "token": uuid4().hex}
         return False
     messages.success(request, "This was already done." if answer.replayed else form.done)
     return True

@@ -41,15 +41,6 @@ SHOWN: Final = {
 Row = tuple[Any, ...]
 
 
-def title_of(member: Member) -> str:
-    """Name a member as well as is known: by name, else by the first identifier."""
-    name = f"{member.first_name} {member.last_name}".strip()
-    if name:
-        return name
-    first = next(iter(member.identifiers.all()), None)
-    return f"{first.type.capitalize()} {first.value}" if first else f"Member …{member.id.hex[-8:]}"
-
-
 def member_context(
     principal: Principal, member: Member, *, shown: str, before: int | None
 ) -> dict[str, Any]:
@@ -140,7 +131,7 @@ def _unit(program: PublishedProgram) -> str:
 
 
 def _statement_row(work: MemberWork, row: Row) -> dict[str, Any]:
-    member_id, number, kind, points, source, source_ref, actor, reason, store = row[:9]
+    number, kind, points, source, source_ref, actor, reason, store = row[1:9]
     occurred_at, recorded_at, why, after, postings = row[11:16]
     return {
         "number": number,

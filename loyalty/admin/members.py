@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -12,13 +13,13 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
 from loyalty.admin import member_actions, words
-from loyalty.admin.access import ReadOnlyAdmin, as_uuid, principal_for
-from loyalty.admin.member_page import SHOWN, member_context, title_of
+from loyalty.admin.access import ReadOnlyAdmin, as_uuid, principal_for, title_of
+from loyalty.admin.member_page import SHOWN, member_context
 from loyalty.errors import LoyaltyError
 from loyalty.ledger.models import Wallet
 from loyalty.members.identifiers import IDENTIFIER_TYPES, normalise
 from loyalty.members.models import Identifier, Member
-from loyalty.programs.models import Program
+from loyalty.programs.models import Program, TierLevel
 from loyalty.tiers.models import MemberTier
 
 
@@ -32,16 +33,17 @@ class MemberAdmin(ReadOnlyAdmin):
     list_select_related = ("state", "program")
     ordering = ("-enrolled_at",)
     search_fields = ("id",)
-    search_help_text = "A card, email, phone or external id, exactly; or the beginning of a name."
+    search_help_text = "Card, email, phone, external id, or name"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         """Add balance, tier and identifiers to the rows of one page."""
         wallet = Wallet.objects.filter(member_id=OuterRef("pk")).values("available")[:1]
         level = MemberTier.objects.filter(member_id=OuterRef("pk")).values("level")[:1]
+        ground = TierLevel.objects.filter(program=OuterRef("program")).order_by("threshold")
+        present = Coalesce(Subquery(level), Subquery(ground.values("code")[:1]))
         rows: QuerySet[Member] = super().get_queryset(request)
-        return rows.annotate(points=Subquery(wallet), level=Subquery(level)).prefetch_related(
-            "identifiers"
-        )
+        named = rows.annotate(points=Subquery(wallet), level=present)
+        return named.prefetch_related("identifiers")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Member], search_term: str
@@ -112,7 +114,8 @@ class MemberAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show a member: balance, tier, and one part of the history at a time."""
         member_id = as_uuid(object_id)
-        member = Member.objects.filter(pk=member_id).select_related("program", "state").first()
+        members = Member.objects.select_related("program", "state")
+        member = members.filter(pk=member_id).first() if member_id else None
         if member is None:
             raise Http404("There is no such member.")
         if not self.has_view_permission(request, member):

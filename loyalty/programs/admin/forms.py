@@ -46,6 +46,14 @@ class PartForm(ModelForm):
         self.problems = [*self.problems, *problems]
         if self.instance.pk:
             self._fix("code", "program")
+        if "program" in self.fields:
+            self._without_shortcuts()
+
+    def _without_shortcuts(self) -> None:
+        """Leave out the theme's menu for adding and changing programs from here."""
+        widget: Any = self.fields["program"].widget
+        for name in ("can_add_related", "can_change_related", "can_view_related"):
+            setattr(widget, name, False)
 
     def _fix(self, *names: str) -> None:
         for name in names:
@@ -196,6 +204,8 @@ class PointsForm(InlineForm):
             "lapsed_grace_days": "Days that they can still be used",
         }
         help_texts = {
+            "rounding": "Once for each rule and purchase.",
+            "expiry_until": "How long points live on after these months.",
             "value_points": "When members pay with points.",
             "value_amount": "This amount, in the program's currency.",
             "expiry_months": "For expiry some months after the purchase.",
@@ -270,7 +280,9 @@ class RuleForm(PartForm):
             "position": "Place in the list",
         }
         help_texts = {
-            "points": "",
+            "name": "What colleagues call it.",
+            "points": "For the amount of the purchase.",
+            "steps": "Rounded once, as the program says.",
             "per": "In the program's currency, such as 1.00.",
             "bonus": "A fixed number, whatever the amount.",
         }
@@ -320,6 +332,7 @@ class RewardForm(PartForm):
             "stock": "In all, with those already taken; what is left changes by the difference. "
             "Empty: no limit.",
             "per_member_times": "So often; empty: no limit.",
+            "per_member_per": "By the program's calendar.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

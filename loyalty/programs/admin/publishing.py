@@ -120,13 +120,14 @@ class PublishingAdmin(ModelAdmin):
     ) -> HttpResponse:
         """Explain why a part cannot be taken out, where others need it."""
         try:
-            return super().delete_view(request, object_id, extra_context)
+            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
         except NotPublishable as refused:
             for problem in refused.problems:
                 messages.error(request, str(problem))
             opts = self.model._meta
             change = f"{self.admin_site.name}:{opts.app_label}_{opts.model_name}_change"
             return HttpResponseRedirect(reverse(change, args=[object_id]))
+        return answer
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Leave out deleting many at once, which would publish nothing."""
