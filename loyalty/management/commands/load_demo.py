@@ -99,5 +99,5 @@ def _log_events(program: Program, file: Path) -> str | None:
         create_connection(
             program_id=program.pk, name=CONNECTION, adapter="console", config={"path": file.name}
         )
-    file.touch()
+    file.touch(mode=0o600)
     return str(file)
