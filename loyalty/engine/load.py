@@ -15,7 +15,7 @@ import psycopg
 from loyalty.engine.commands import REF, Ask, Command, MemberRef, Read, fill_questions
 from loyalty.engine.session import MemberWork, OpenHold, Session
 from loyalty.http.auth import Principal
-from loyalty.ledger.rules import LotState, Use, WalletState
+from loyalty.ledger.rules import NEVER, LotState, Use, WalletState
 from loyalty.programs.rules import PublishedProgram
 
 # How a reference becomes a member, in any statement with $1 the program and r(type, value).
@@ -306,6 +306,8 @@ def _take_spendable(session: Session, ask: Ask, rows: list[tuple[Any, ...]]) -> 
         return
     work.add_lots([LotState(*row) for row in rows])
     work.books.complete = work.books.complete or len(rows) < most
+    if rows:
+        work.books.read_to = (rows[-1][2] or NEVER, rows[-1][0])
 
 
 def member_refs(commands: Sequence[Command]) -> list[MemberRef]:

@@ -96,11 +96,14 @@ class Books:
     Attributes:
         lots: By number. Not all lots of the wallet need to be here, only those that the
             operation may touch; `complete` tells whether all spendable ones are.
+        read_to: Where they are not: the end and the number of the last one read in the order in
+            which lots pay.
     """
 
     wallet: WalletState
     lots: dict[int, LotState] = field(default_factory=dict)
     complete: bool = False
+    read_to: tuple[datetime, int] = (datetime.min.replace(tzinfo=UTC), 0)
     new_lots: list[LotState] = field(default_factory=list)
     postings: list[PostingRow] = field(default_factory=list)
 
@@ -180,7 +183,7 @@ def choose_lots(books: Books, *, points: int, now: datetime) -> list[Use]:
     uses: list[Use] = []
     missing = points
     for lot in books.spendable(now):
-        if missing == 0:
+        if missing == 0 or not (books.complete or _pays_at(lot) <= books.read_to):
             break
         use = Use(lot.number, min(lot.available, missing))
         missing -= use.amount
@@ -190,11 +193,15 @@ def choose_lots(books: Books, *, points: int, now: datetime) -> list[Use]:
     if not books.complete and books.wallet.available >= points:
         raise LotsMissing
     raise InsufficientPoints(
-        f"{points} points are needed and {points - missing} are available.",
+        f"{points} points are needed and {books.wallet.available} are available.",
         needed=points,
-        available=points - missing,
-        missing=missing,
+        available=books.wallet.available,
+        missing=points - books.wallet.available,
     )
+
+
+def _pays_at(lot: LotState) -> tuple[datetime, int]:
+    return (lot.expires_at or NEVER, lot.number)
 
 
 def spend(
