@@ -1,0 +1,97 @@
+"""The contract is a valid OpenAPI 3.1 document that says what really happens."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import get_resolver
+from openapi_spec_validator import validate
+
+from loyalty import urls
+from loyalty.errors import all_errors
+from loyalty.http.contract import contract_bytes
+from loyalty.http.views import Endpoint
+from tests.integration.http.caller import CALLS, KEYED
+
+DOCUMENT: dict[str, Any] = json.loads(contract_bytes())
+OPERATIONS = {
+    operation["operationId"]: operation
+    for path in DOCUMENT["paths"].values()
+    for operation in path.values()
+}
+ROOT = Path(__file__).parents[2]
+
+
+def test_it_is_valid() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1")
+    validate(DOCUMENT)
+
+
+def test_it_has_every_address_of_the_api_and_the_tests_know_each() -> None:
+    served = {
+        "/" + str(pattern.pattern).replace("<str:", "{").replace(">", "}")
+        for pattern in urls.urlpatterns
+        if issubclass(getattr(pattern.callback, "view_class", object), Endpoint)
+    }
+    assert served == set(DOCUMENT["paths"])
+    assert set(OPERATIONS) == set(CALLS)
+    assert get_resolver()
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_each_refusal_has_codes_that_exist_with_their_status(name: str) -> None:
+    status_of = {error.code: str(error.status) for error in all_errors()}
+    for status, answer in OPERATIONS[name]["responses"].items():
+        problem = answer["content"].get("application/problem+json")
+        if problem is not None:
+            codes = problem["schema"]["allOf"][1]["properties"]["code"]["enum"]
+            assert {status_of[code] for code in codes} == {status}
+            assert set(problem["examples"]) == set(codes)
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_each_call_says_that_it_needs_a_key_and_can_fail(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert operation["security"] == [{"apiKey": []}]
+    assert {"401", "403", "500", "503"} <= set(operation["responses"])
+    assert "Retry-After" in operation["responses"]["503"]["headers"]
+    assert operation["summary"] and operation["tags"]
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_the_idempotency_key_is_required_where_it_is(name: str) -> None:
+    headers = {
+        parameter["name"]: parameter["required"]
+        for parameter in OPERATIONS[name].get("parameters", [])
+        if parameter["in"] == "header"
+    }
+    assert headers == ({"Idempotency-Key": True} if name in KEYED else {})
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_each_body_is_closed_and_has_an_example(name: str) -> None:
+    body = OPERATIONS[name].get("requestBody")
+    if body is None:
+        return
+    content = body["content"]["application/json"]
+    model = content["schema"]["$ref"].rpartition("/")[2]
+    assert DOCUMENT["components"]["schemas"][model]["additionalProperties"] is False
+    assert content["examples"]["Example"]["value"] is not None
+
+
+def test_every_example_of_a_problem_is_one() -> None:
+    for code, example in DOCUMENT["components"]["examples"].items():
+        assert example["value"]["code"] == code
+        assert example["value"]["type"] == f"/docs/errors#{code}"
+
+
+def test_it_names_no_other_host() -> None:
+    assert b"http://" not in contract_bytes()
+    assert b"https://" not in contract_bytes()
+
+
+def test_each_code_has_its_section_in_the_documentation_and_no_other_has() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    headings = [line[3:].strip("`") for line in page.splitlines() if line.startswith("## `")]
+    assert sorted(headings) == sorted(error.code for error in all_errors())

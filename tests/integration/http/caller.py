@@ -1,0 +1,202 @@
+"""Call the API as a client does, and hold every answer against the contract."""
+
+import json
+import secrets
+from typing import Any
+
+from django.http import HttpResponse
+from django.test import Client
+
+from loyalty.http.auth import create_api_key
+from loyalty.members import services as members
+from loyalty.members.identifiers import MemberRef
+from loyalty.members.schemas import AddIdentifier, IdentifierInput
+from tests.contract.checker import check
+from tests.factories import STORE, Till, database_time, line, unique
+
+EVERYTHING = ("earn", "redeem", "members:read", "members:write", "adjust", "config", "events")
+
+
+class Caller:
+    """A client of one program with one API key."""
+
+    def __init__(self, program_id: int, scopes: tuple[str, ...] = EVERYTHING, **more: Any) -> None:
+        self.row, self.key = create_api_key(
+            program_id=program_id, scopes=scopes, name="tests", **more
+        )
+        self.client = Client()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = "",
+        **headers: str,
+    ) -> HttpResponse:
+        """Send a request; `key` is its Idempotency-Key, made up unless told, None for none."""
+        sent = {"Authorization": f"Bearer {self.key}", **headers}
+        if key is not None and method in ("POST", "PUT"):
+            sent["Idempotency-Key"] = key or secrets.token_hex(8)
+        raw = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
+        response = self.client.generic(
+            method,
+            path,
+            raw,
+            content_type=sent.pop("Content-Type", "application/json"),
+            headers={name: value for name, value in sent.items() if value},
+        )
+        if response.status_code != 405:
+            check(
+                method,
+                path,
+                response.status_code,
+                response.headers["Content-Type"],
+                response.content,
+            )
+        assert response.headers["X-Request-Id"]
+        return response
+
+    def post(self, path: str, body: Any = None, **more: Any) -> HttpResponse:
+        """POST, with an Idempotency-Key unless told otherwise."""
+        return self.call("POST", path, body, **more)
+
+    def get(self, path: str, **more: Any) -> HttpResponse:
+        """GET."""
+        return self.call("GET", path, **more)
+
+
+def code_of(response: HttpResponse) -> tuple[int, str]:
+    """Return an error's status and code."""
+    return response.status_code, json.loads(response.content).get("code", "")
+
+
+def order_body(**changes: Any) -> dict[str, Any]:
+    """Describe an order of one line of 10.00."""
+    return {
+        "ref": unique("o"),
+        "store": STORE,
+        "channel": "pos",
+        "occurred_at": database_time().isoformat(),
+        "currency": "USD",
+        "lines": [line("1", "10.00", category="GROCERY", brand="Private")],
+        **changes,
+    }
+
+
+class Shop:
+    """A program with a member who has points, an order and a hold, to be called about."""
+
+    def __init__(self, till: Till) -> None:
+        self.till = till
+        self.program_id = till.program.pk
+        self.card = till.member(balance=1000)
+        self.member = till.ids[self.card]
+        self.ref = unique("o")
+        till.earn(self.card, self.ref, "10.00")
+        self.other_card = self.new_card()
+        self.hold = self.new_hold()
+
+    def new_hold(self) -> str:
+        """Hold 50 points; return the redemption's id."""
+        held: str = self.till.redeem(self.card, reward="five-off", capture=False).id
+        return held
+
+    def new_card(self) -> int:
+        """Give the member another card; return its id."""
+        named = IdentifierInput(type="card", value=unique("c"))
+        payload = AddIdentifier(MemberRef("card", self.card), named)
+        reply = self.till.send(self.till.command(members.ADD_IDENTIFIER, payload, named))[0]
+        number: int = reply.identifiers[-1]["id"]
+        return number
+
+    def calls(self) -> dict[str, tuple[str, str, Any]]:
+        """List every call of the API with a body that works once: method, path, body."""
+        member, card = f"/v1/members/{self.member}", f"card:{self.card}"
+        redemption = f"/v1/redemptions/{self.hold}"
+        now = database_time().isoformat()
+        state = {k: v for k, v in order_body().items() if k != "ref"}
+        named = {"type": "card", "value": unique("c")}
+        returned = {
+            "ref": unique("r"),
+            "occurred_at": now,
+            "lines": [{"line": "1", "quantity": "1"}],
+        }
+        adjust = {"member": card, "points": 5, "reason": "goodwill"}
+        return {
+            "enrol": ("POST", "/v1/members", {"identifiers": [named]}),
+            "get_member": ("GET", member, None),
+            "update_member": ("PATCH", member, {"profile": {"first_name": "Ada"}}),
+            "lookup_member": ("POST", "/v1/members/lookup", {"type": "card", "value": self.card}),
+            "add_identifier": ("POST", f"{member}/identifiers", named),
+            "remove_identifier": ("DELETE", f"{member}/identifiers/{self.other_card}", None),
+            "earn": ("POST", "/v1/earn", {"member": card, "order": order_body()}),
+            "preview_earn": ("POST", "/v1/earn/preview", {"member": card, "order": order_body()}),
+            "put_order": (
+                "PUT",
+                f"/v1/orders/{unique('o')}",
+                {"member": card, "revision": 1, "order": state},
+            ),
+            "return_order": ("POST", f"/v1/orders/{self.ref}/returns?store={STORE}", returned),
+            "redeem": ("POST", "/v1/redeem", {"member": card, "reward": "five-off"}),
+            "get_redemption": ("GET", redemption, None),
+            "capture": ("POST", f"{redemption}/capture", {}),
+            "void": ("POST", f"{redemption}/void", {}),
+            "reverse": ("POST", f"{redemption}/reverse", {"reason": "changed their mind"}),
+            "get_balance": ("GET", f"{member}/balance", None),
+            "list_ledger": ("GET", f"{member}/ledger", None),
+            "list_lots": ("GET", f"{member}/lots", None),
+            "list_rewards": ("GET", f"{member}/rewards", None),
+            "list_redemptions": ("GET", f"{member}/redemptions", None),
+            "adjust": ("POST", "/v1/adjustments", adjust),
+            "batch": (
+                "POST",
+                "/v1/batch",
+                {"commands": [{"idempotency_key": unique("k"), "adjust": adjust}]},
+            ),
+            "list_events": ("GET", "/v1/events", None),
+        }
+
+
+CALLS = (
+    "enrol",
+    "get_member",
+    "update_member",
+    "lookup_member",
+    "add_identifier",
+    "remove_identifier",
+    "earn",
+    "preview_earn",
+    "put_order",
+    "return_order",
+    "redeem",
+    "get_redemption",
+    "capture",
+    "void",
+    "reverse",
+    "get_balance",
+    "list_ledger",
+    "list_lots",
+    "list_rewards",
+    "list_redemptions",
+    "adjust",
+    "batch",
+    "list_events",
+)
+# Those that run one command under an Idempotency-Key.
+KEYED = (
+    "enrol",
+    "add_identifier",
+    "earn",
+    "put_order",
+    "return_order",
+    "redeem",
+    "capture",
+    "void",
+    "reverse",
+    "adjust",
+)
+WITH_BODY = (*KEYED, "update_member", "lookup_member", "preview_earn", "batch")

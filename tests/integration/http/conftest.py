@@ -1,0 +1,42 @@
+"""Calls over HTTP in this process; what they do is committed, as in production."""
+
+from typing import Any
+
+import pytest
+
+from tests.factories import Till, clock, committed, open_till
+from tests.integration.http.caller import Caller, Shop
+
+__all__ = ["clock", "committed"]
+
+
+@pytest.fixture
+def till() -> Till:
+    """Return a till of a program of the test's own."""
+    return open_till()
+
+
+@pytest.fixture
+def shop(till: Till) -> Shop:
+    """Return a program with a member, an order and a hold."""
+    return Shop(till)
+
+
+@pytest.fixture(scope="module")
+def still_shop(django_db_setup: None, django_db_blocker: Any) -> Shop:
+    """Return one shop for all tests of a file that only try what is refused."""
+    with django_db_blocker.unblock():
+        return Shop(open_till())
+
+
+@pytest.fixture(scope="module")
+def still_api(still_shop: Shop, django_db_blocker: Any) -> Caller:
+    """Return a client that may do everything in that shop's program."""
+    with django_db_blocker.unblock():
+        return Caller(still_shop.program_id)
+
+
+@pytest.fixture
+def api(till: Till) -> Caller:
+    """Return a client that may do everything in the till's program."""
+    return Caller(till.program.pk)
