@@ -380,11 +380,15 @@ def clock() -> Iterator[Clock]:
     connection.close()
 
 
+def make_database() -> None:
+    """Make the database where pytest-django did not: it does only for its mark, which rolls back."""
+    if not connection.settings_dict["NAME"].startswith("test_"):
+        setup_databases(verbosity=0, interactive=False, aliases={"default"})
+
+
 @pytest.fixture(autouse=True)
 def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Let tests commit: a command begins and commits its own transaction."""
     with django_db_blocker.unblock():
-        if not connection.settings_dict["NAME"].startswith("test_"):
-            # pytest-django makes a database only where some test has its mark, which rolls back.
-            setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        make_database()
         yield

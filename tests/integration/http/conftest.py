@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.factories import Till, clock, committed, open_till
+from tests.factories import Till, clock, committed, make_database, open_till
 from tests.integration.http.caller import Caller, Shop
 
 __all__ = ["clock", "committed"]
@@ -26,6 +26,7 @@ def shop(till: Till) -> Shop:
 def still_shop(django_db_setup: None, django_db_blocker: Any) -> Shop:
     """Return one shop for all tests of a file that only try what is refused."""
     with django_db_blocker.unblock():
+        make_database()
         return Shop(open_till())
 
 
