@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -100,9 +101,23 @@ class Run:
         return nobody and not any(processes.working_in(folder) for folder in folders)
 
 
+@pytest.fixture(scope="module")
+def used_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home that was started, and stopped in an orderly way, once."""
+    first = Run(tmp_path_factory.mktemp("used") / "home").start()
+    assert first.ready, first.output()
+    first.process.terminate()
+    assert first.wait() == 0, first.output()
+    return first.home
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """Return a launcher that is not started yet; whatever is left of it ends with the test."""
+def run(tmp_path: Path, used_home: Path) -> Iterator[Run]:
+    """Return a launcher that is not started yet; whatever is left of it ends with the test.
+
+    Its home is a copy, so that not each test makes a cluster and runs all migrations.
+    """
+    shutil.copytree(used_home, tmp_path / "home")
     one = Run(tmp_path / "home")
     yield one
     end(one)
@@ -201,10 +216,10 @@ def test_dead_web_worker_and_beat_are_started_again(run: Run):
 
 
 def test_two_homes_run_side_by_side_and_one_home_only_once(run: Run, tmp_path: Path):
-    run.start()
     # A path that is too long for a socket.
     deep = tmp_path / ("a" * 60) / ("b" * 60)
-    deep.parent.mkdir()
+    shutil.copytree(run.home, deep)
+    run.start()
     second, third = Run(deep), Run(run.home)
     third.log = tmp_path / "third.log"
     try:
