@@ -381,7 +381,7 @@ def clock() -> Iterator[Clock]:
 
 
 def make_database() -> None:
-    """Make the database where pytest-django did not: it does only for its mark, which rolls back."""
+    """Make the database where pytest-django did not: it wants its mark, which rolls back."""
     if not connection.settings_dict["NAME"].startswith("test_"):
         setup_databases(verbosity=0, interactive=False, aliases={"default"})
 
