@@ -1,0 +1,120 @@
+"""Real Celery workers on the test's database, with a Valkey of their own that may be emptied."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+from celery import Celery
+from django.db import connection
+from kombu.exceptions import OperationalError
+
+from config.embedded import ValkeyServer
+from config.environment import BASE_DIR
+from config.isolation import popen_arguments
+
+# A killed worker's lane is served again after LEASE seconds; no call lasts longer than CALL.
+LEASE, CALL = 4.0, 2.5
+
+
+class Worker:
+    """One process that serves deliveries with threads."""
+
+    def __init__(self, name: str, env: dict[str, str], log: Path) -> None:
+        self.name = name
+        self._env = env
+        self._log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [
+            *(sys.executable, "-m", "celery", "-q", "-A", "config", "worker"),
+            *("--pool", "threads", "--concurrency", "8", "--loglevel", "WARNING"),
+            *("--without-gossip", "--without-mingle", "--hostname", f"{self.name}@%h"),
+        ]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                env=self._env,
+                cwd=BASE_DIR,
+                stdout=log,
+                stderr=log,
+                **popen_arguments(when_parent_dies=signal.SIGKILL),
+            )
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+
+class Workers:
+    """Workers, their Valkey, and a clock that rings for relay and sweep as beat does."""
+
+    def __init__(self, folder: Path, count: int = 2, **settings: str) -> None:
+        self.valkey = ValkeyServer(folder / "valkey", "tests-only")
+        self.valkey.start()
+        self._log = folder / "workers.log"
+        self._env = {
+            **os.environ,
+            "DATABASE_URL": _url_of_test_database(),
+            "REDIS_URL": self.valkey.url(),
+            "LOYALTY_HOME": str(folder),
+            "CRM_ALLOW_PRIVATE_ADDRESSES": "on",
+            "CRM_LEASE_SECONDS": str(LEASE),
+            "CRM_TOTAL_SECONDS": str(CALL),
+            "CRM_CONNECT_SECONDS": "1",
+            **settings,
+        }
+        self._app = Celery("clock", broker=self.valkey.url())
+        self._app.conf.task_publish_retry = False
+        self._stopped = threading.Event()
+        self._clock = threading.Thread(target=self._tick)
+        self.all = [Worker(f"w{n}", self._env, self._log) for n in range(count)]
+
+    def __enter__(self) -> Self:
+        for worker in self.all:
+            worker.start()
+        self._clock.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._clock.join()
+        for worker in self.all:
+            worker.kill()
+        self._app.close()
+        self.valkey.stop()
+
+    def empty_valkey(self) -> None:
+        """FLUSHALL: every message that waits is gone."""
+        with self._app.connection_for_write() as broker:
+            broker.channel().client.flushall()
+
+    def output(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def _tick(self) -> None:
+        number = 0
+        while not self._stopped.wait(0.25):
+            number += 1
+            try:
+                self._app.send_task("crm_sync.relay", expires=5)
+                if number % 4 == 0:
+                    self._app.send_task("crm_sync.sweep", expires=5)
+            except (OperationalError, OSError):
+                continue
+
+
+def _url_of_test_database() -> str:
+    url = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}"))
