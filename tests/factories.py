@@ -253,9 +253,9 @@ class Till:
 
     def __getattr__(self, name: str) -> Any:
         """Say one thing and give its reply: `earn` sends what `earning` makes, and so on."""
-        if name not in _SAYS:
+        if name not in SAYS:
             raise AttributeError(name)
-        make = getattr(self, _SAYS[name])
+        make = getattr(self, SAYS[name])
         return lambda *args, **more: self.send(make(*args, **more))[0]
 
     def member(self, balance: int = 0, **given: Any) -> str:
@@ -272,7 +272,7 @@ class Till:
         apply_document(self.document, actor="tests")
 
 
-_SAYS = {
+SAYS = {
     "enrol": "enrolling",
     "earn": "earning",
     "put": "putting",

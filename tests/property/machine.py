@@ -14,8 +14,9 @@ from loyalty.engine.commands import Command
 from loyalty.engine.load import spendable_lots
 from loyalty.ledger.audit import audit
 from loyalty.nightly import services as nightly
-from tests.factories import Clock, Reply, Till, line, open_till, rows
-from tests.property.differences import SEEN, difference, seen
+from tests.factories import SAYS as _SAYS
+from tests.factories import Clock, Reply, Till, line, open_till, program_document, rows
+from tests.property.differences import difference, seen
 from tests.property.model import Policy
 from tests.property.shop import Shop
 
@@ -70,7 +71,9 @@ class Machine:
         return start + timedelta(seconds=self.random.randrange(365 * 86400))
 
     def open(self) -> Till:
+        tiers = program_document()["tiers"]
         return open_till(
+            tiers={**tiers, "downgrade": "never"},
             points={
                 "expiry": {"months": self.policy.months},
                 "clawback": self.policy.clawback,
@@ -149,7 +152,7 @@ class Machine:
             replies = self.till.send(*commands)
         except Exception as error:
             raise self.deviation(f"the engine raised {error!r}") from error
-        self.shop.batch = {}
+        self.shop.begin()
         touched: dict[str, bool] = {}
         for one, reply in zip(said, replies, strict=True):
             self.compare_reply(one, reply)
@@ -158,7 +161,7 @@ class Machine:
                 changed = reply.status < 400 and not reply.replayed
                 touched[card] = touched.get(card, False) or changed
         self.operations += len(said)
-        self.check(list(touched), refused=[card for card, changed in touched.items() if not changed])
+        self.check(list(touched), refused=[card for card in touched if not touched[card]])
 
     def compare_reply(self, one: tuple[str, str, dict[str, Any]], reply: Reply) -> None:
         key, name, arguments = one
@@ -168,7 +171,9 @@ class Machine:
         self.log.append(f"    -> {name} {got}")
         same_code = got[1] == code or (code == "not_found" and got[1].endswith("not_found"))
         if got[0] != status or not same_code or got[2] != replayed:
-            raise self.deviation(f"{name}: the reference says {(status, code, replayed)}, not {got}")
+            paper = (status, code, replayed)
+            bill = self.shop.bills.get(arguments.get("order") or arguments.get("ref", ""))
+            raise self.deviation(f"{name}: the reference says {paper}, not {got}; {bill}")
         if name == "redeem" and status == 201 and not replayed:
             self.redemptions[arguments["take"]] = reply.id
 
@@ -210,7 +215,7 @@ class Machine:
         if chance < 0.6:
             return now - timedelta(seconds=self.random.randint(0, 3600))
         if chance < 0.95:
-            return now - timedelta(days=self.random.randint(0, 59), seconds=self.random.randint(0, 9))
+            return now - timedelta(days=self.random.randint(0, 59), seconds=7)
         return now + timedelta(minutes=self.random.choice([-90_000, 2, 3, 10]))
 
     def some_lines(self) -> list[tuple[int, int, bool]]:
@@ -321,36 +326,29 @@ class Machine:
 
     def command(self, key: str, name: str, said: dict[str, Any]) -> Command:
         """Write what is said as the engine's command."""
-        till, key = self.till, f"{self.till.program.code}-{key}"
-        if name in ("earn", "put"):
-            lines = [_line(i, facts) for i, facts in enumerate(said["lines"])]
-        if name == "earn":
-            return till.earning(said["card"], said["ref"], lines=lines, at=said["at"], key=key)
-        if name == "put":
-            for one, units in zip(lines, said["back"], strict=True):
-                if units:
-                    one["returned"] = {"quantity": str(units)}
-            return till.putting(
-                said["card"], said["ref"], said["revision"], lines,
-                state=said["state"], at=said["at"], key=key,
-            )  # fmt: skip
-        if name == "take_back":
-            units = {str(i): str(n) for i, n in said["units"].items()}
-            return till.returning(said["order"], said["ref"], units, at=said["at"], key=key)
-        if name == "redeem":
-            what = {"reward": said["reward"]} if said["reward"] else {"points": said["points"]}
-            ref = {"ref": said["ref"]} if said["ref"] else {}
-            return till.redeeming(said["card"], capture=said["capture"], key=key, **what, **ref)
-        if name in ("capture", "reverse"):
-            make = till.capturing if name == "capture" else till.reversing
-            return make(self.redemptions[said["take"]], said["points"], key=key)
-        if name == "void":
-            return till.voiding(self.redemptions[said["take"]], key=key)
-        if name == "adjust":
-            return till.adjusting(said["card"], said["points"], ends=said["ends"], key=key)
-        if name == "freeze":
-            return till.freezing(said["card"], said["status"], key=key)
-        return till.enrolling(said["card"], key=key)
+        key, said = f"{self.till.program.code}-{key}", dict(said)
+        if "lines" in said:
+            said["lines"] = [_line(i, facts) for i, facts in enumerate(said["lines"])]
+        if "take" in said and name != "redeem":
+            said["redemption"] = self.redemptions[said.pop("take")]
+        write = getattr(self, f"write_{name}", getattr(self.till, _SAYS[name]))
+        return write(**said, key=key)
+
+    def write_put(self, lines: list[Any], back: list[int], **said: Any) -> Command:
+        for one, units in zip(lines, back, strict=True):
+            if units:
+                one["returned"] = {"quantity": str(units)}
+        return self.till.putting(lines=lines, **said)
+
+    def write_take_back(self, units: dict[int, int], **said: Any) -> Command:
+        lines = {str(i): str(n) for i, n in units.items()}
+        return self.till.returning(lines=lines, **said)
+
+    def write_redeem(
+        self, card: str, take: str, reward: str | None, points: int, ref: str, **said: Any
+    ) -> Command:
+        what = {"reward": reward} if reward else {"points": points}
+        return self.till.redeeming(card, **what, **({"ref": ref} if ref else {}), **said)
 
     # Comparing
 
@@ -395,6 +393,3 @@ def _line(i: int, facts: tuple[int, int, bool]) -> dict[str, Any]:
     price, quantity, produce = facts
     more = {"category": "PRODUCE"} if produce else {}
     return line(str(i), f"{price * quantity}.00", str(quantity), **more)
-
-
-__all__ = ["SEEN", "Deviation", "Machine"]

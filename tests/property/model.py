@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 BUCKETS = (
     "granted", "pending", "available", "held", "redeemed", "expired", "revoked", "settled", "moved"
 )  # fmt: skip
+NEW_YORK = ZoneInfo("America/New_York")
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -31,7 +32,7 @@ class Policy:
     grace_days: int = 14
     hold_minutes: int = 30
     late_days: int = 60
-    zone: ZoneInfo = ZoneInfo("America/New_York")
+    zone: ZoneInfo = NEW_YORK
     silver: int = 250
     rewards: dict[str, int] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
@@ -175,10 +176,10 @@ class Member:
     # Time
 
     def is_due(self, now: datetime) -> bool:
-        return any(t.state == "held" and t.ends <= now for t in self.takes.values()) or any(
-            (lot.at["pending"] and lot.starts <= now) or (lot.at["available"] and not lot.alive(now))
-            for lot in self.lots
-        )
+        if any(take.state == "held" and take.ends <= now for take in self.takes.values()):
+            return True
+        ready = any(lot.at["pending"] and lot.starts <= now for lot in self.lots)
+        return ready or any(lot.at["available"] and not lot.alive(now) for lot in self.lots)
 
     def catch_up(self, now: datetime) -> None:
         """Lapse, mature and expire what is due."""

@@ -32,17 +32,17 @@ class Shop:
         self.refs: dict[str, tuple[Any, str]] = {}
         self.keys: dict[str, tuple[Any, tuple[int, str]]] = {}
         self.batch: dict[str, Any] = {}
+        self.late: list[str] = []
         self.number = 0
         self.now = datetime.min
 
     def perform(self, key: str, name: str, said: dict[str, Any]) -> tuple[int, str, bool]:
         """Do one command; return its status, its code if it is refused, and if it is a replay."""
         known = self.keys.get(key)
-        if self.batch.setdefault(key, (name, said)) != (name, said):
+        first = known[0] if known else self.batch.setdefault(key, (name, said))
+        if first != (name, said):
             return 422, "idempotency_key_reused", False
         if known is not None:
-            if known[0] != (name, said):
-                return 422, "idempotency_key_reused", False
             return *known[1], True
         answer = self.decide(name, said)
         if answer[1] not in NOT_KEPT:
@@ -52,7 +52,7 @@ class Shop:
     def decide(self, name: str, said: dict[str, Any]) -> tuple[int, str]:
         card = said.get("card") or self.owner(said)
         before = self.members.get(card or "")
-        stock = dict(self.stock)
+        late = list(self.late)
         if before is not None and before.is_due(self.now):
             self.members[card] = before.copy()
             self.catch_up(self.members[card])
@@ -60,7 +60,7 @@ class Shop:
             return getattr(self, name)(**said), ""
         except No as no:
             if before is not None:
-                self.members[card], self.stock = before, stock
+                self.members[card], self.late = before, late
             code = str(no)
             return STATUS.get(code, 409), code
 
@@ -72,13 +72,20 @@ class Shop:
 
     def catch_up(self, member: Member) -> None:
         for take in member.takes.values():
-            if take.state == "held" and take.ends <= self.now:
-                self.put_back(take)
+            if take.state == "held" and take.ends <= self.now and take.reward in self.stock:
+                self.late.append(take.reward)
         member.catch_up(self.now)
+
+    def begin(self) -> None:
+        """A new run begins: what lapsed in the last one is back in the stock."""
+        self.batch = {}
+        while self.late:
+            self.stock[self.late.pop()] += 1
 
     def night(self) -> None:
         for member in self.members.values():
             self.catch_up(member)
+        self.begin()
 
     def member(self, card: str) -> Member:
         if card not in self.members:
@@ -169,6 +176,17 @@ class Shop:
             if known != (units, at):
                 raise No("return_conflict")
             return 200
+        self.check_return(bill, units, at)
+        member = self.members[bill.member]
+        member.count(bill, -1)
+        for i, n in units.items():
+            bill.lines[i].returned += n
+        bill.returns[ref] = (units, at)
+        member.set_worth(order, bill, bill.worth if bill.state == "paid" else 0, self.now)
+        member.count(bill, 1)
+        return 201
+
+    def check_return(self, bill: Bill, units: dict[int, int], at: datetime) -> None:
         if bill.state == "cancelled":
             raise No("order_cancelled")
         if at > self.now + timedelta(minutes=5):
@@ -178,14 +196,6 @@ class Shop:
                 raise No("line_unknown")
             if bill.lines[i].returned + n > bill.lines[i].quantity:
                 raise No("reversal_exceeds_original")
-        member = self.members[bill.member]
-        member.count(bill, -1)
-        for i, n in units.items():
-            bill.lines[i].returned += n
-        bill.returns[ref] = (units, at)
-        member.set_worth(order, bill, bill.worth if bill.state == "paid" else 0, self.now)
-        member.count(bill, 1)
-        return 201
 
     def redeem(
         self, card: str, take: str, reward: str | None, points: int, capture: bool, ref: str
