@@ -30,8 +30,6 @@ from config.supervisor import Child, Stopping, Supervisor
 
 Result = TypeVar("Result")
 _DEMO_FIELDS = ("api_key", "admin_user", "admin_password", "webhook_log")
-# While the command is not there, the engine starts with nothing in it.
-_DEMO_COMMAND = Path("loyalty/management/commands/load_demo.py")
 
 
 class Launcher:
@@ -189,17 +187,14 @@ class Launcher:
         def ready() -> bool:
             nonlocal answer
             code, answer = _get(f"{self.base_url}/readyz")
-            return code in {200, 404}
+            return code == 200
 
         if not self.supervisor.wait_for(ready, 90):
             raise StartError(f"The web processes are not ready after 90 s: {answer}")
 
     def _load_demo(self) -> dict[str, Any]:
         command = [sys.executable, "manage.py", "load_demo", "--base-url", self.base_url]
-        if not _DEMO_COMMAND.exists():
-            self.say("  there is no demo yet")
-            return {}
-        child = self._child("demo", command)
+        child = self._child("demo", [*command, "--webhook-url", self._start_receiver()])
         child.stderr_is_ours = child.hides_json = True
         if self.supervisor.run(child):
             self.say("The demo could not be loaded (the lines above say why); all else is up")
@@ -210,6 +205,18 @@ class Launcher:
             self.say("load_demo did not end with its result as JSON; all else is up")
             return {}
         return demo
+
+    def _start_receiver(self) -> str:
+        """Start the demo's receiver of webhooks and return its address.
+
+        The demo delivers to this machine itself, which production refuses to.
+        """
+        port = free_port(self.home.state().get("receiver_port", 0))
+        self.home.remember(receiver_port=port)
+        log = str(self.home.path / "webhook_log.jsonl")
+        command = [sys.executable, "manage.py", "webhook_receiver", "--port", str(port)]
+        self.supervisor.start(self._child("webhook", [*command, "--log", log]))
+        return f"http://127.0.0.1:{port}/"
 
     def _introduce(self, demo: dict[str, Any], seconds: float) -> None:
         """Say how to get in, and keep it in a file."""
@@ -244,6 +251,8 @@ class Launcher:
     def _environment(self) -> dict[str, str]:
         """Return what children need to know; what the user has set stays as it is."""
         plain = {"HTTPS": "off", "LOG_FORMAT": "colour" if sys.stdout.isatty() else "plain"}
+        if self.with_demo:
+            plain["CRM_ALLOW_PRIVATE_ADDRESSES"] = "on"
         chosen = {"HOST": self.host, "PORT": str(self.port), "LOYALTY_HOME": str(self.home.path)}
         return {
             **plain,
@@ -319,18 +328,20 @@ def _introduction(base_url: str, demo: dict[str, Any], file: Path) -> Iterator[s
     yield f"  API key   {demo['api_key']}"
     yield f"  all this  {file}"
     yield "An earn, as a till sends it (run it twice: a retry never awards twice):"
+    now = datetime.now(UTC)
+    ref = f"demo-{now:%Y%m%d%H%M%S}"
     order = {
         "member": demo.get("member", "card:2261"),
         "order": {
-            "ref": "demo-1",
+            "ref": ref,
             "channel": "pos",
-            "occurred_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "occurred_at": now.isoformat(timespec="seconds"),
             "currency": demo.get("currency", "USD"),
             "lines": [{"line": "1", "sku": "940996", "quantity": "1", "amount": "12.86"}],
         },
     }
     yield f"  curl {base_url}/v1/earn -H 'Authorization: Bearer {demo['api_key']}' \\"
-    yield "    -H 'Content-Type: application/json' -H 'Idempotency-Key: demo-1' \\"
+    yield f"    -H 'Content-Type: application/json' -H 'Idempotency-Key: {ref}' \\"
     yield f"    -d '{json.dumps(order)}'"
 
 

@@ -18,7 +18,7 @@ from loyalty.programs.models import Program
 from loyalty.programs.services import apply_document
 
 RECEIPTS = 2000
-CONNECTION = "Demo: events to a file"
+CONNECTION = "Demo: signed webhook on this machine"
 WEBHOOK_LOG = "webhook_log.jsonl"
 
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     """Load the demo; a second run finds everything there and changes nothing."""
 
     help = (
-        "Publish the demo's program, make an API key, an admin and a file that receives all "
+        "Publish the demo's program, make an API key, an admin and a webhook that gets all "
         "events, and replay receipts. Ends with a line of JSON that says how to get in."
     )
 
@@ -36,6 +36,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--receipts", type=int, default=RECEIPTS, metavar="N", help=f"of {RECEIPTS}; 0 is none"
         )
+        parser.add_argument(
+            "--webhook-url",
+            metavar="URL",
+            help="of a `manage.py webhook_receiver` that writes webhook_log.jsonl",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Bring the demo about, step by step."""
@@ -43,7 +48,7 @@ class Command(BaseCommand):
         program = _program()
         access = keep_access(program, home / "demo_access.json")
         self._replay(program, options["base_url"], options["receipts"], access.api_key)
-        webhook_log = _log_events(program, home / WEBHOOK_LOG)
+        webhook_log = _send_events(program, options["webhook_url"], home / WEBHOOK_LOG)
         self.stdout.write(
             json.dumps(
                 {
@@ -84,20 +89,23 @@ def _program() -> Program:
     return program or apply_document(document, actor="load_demo")
 
 
-def _log_events(program: Program, file: Path) -> str | None:
-    """Let CRM sync write every new event to a file, where CRM sync is installed.
+def _send_events(program: Program, url: str | None, log: Path) -> str | None:
+    """Let CRM sync send every new event to the receiver that writes this file.
 
     After the receipts, whose thousands of events would keep a small machine busy for a minute.
     By name and not by import: the engine does not know who reads its events; only its demo, which
     sets up a whole installation, does.
     """
-    if not apps.is_installed("crm_sync"):
+    if url is None or not apps.is_installed("crm_sync"):
         return None
     connections = apps.get_model("crm_sync", "Connection")._default_manager
-    if not connections.filter(program=program, name=CONNECTION).exists():
+    known = connections.filter(program=program, name=CONNECTION).first()
+    if known is None:
         create_connection = import_string("crm_sync.services.connections.create_connection")
         create_connection(
-            program_id=program.pk, name=CONNECTION, adapter="console", config={"path": file.name}
+            program_id=program.pk, name=CONNECTION, adapter="webhook", config={"url": url}
         )
-    file.touch(mode=0o600)
-    return str(file)
+    elif known.config.get("url") != url:
+        connections.filter(pk=known.pk).update(config={**known.config, "url": url})
+    log.touch(mode=0o600)
+    return str(log)
