@@ -93,5 +93,5 @@ def test_it_names_no_other_host() -> None:
 
 def test_each_code_has_its_section_in_the_documentation_and_no_other_has() -> None:
     page = (ROOT / "docs" / "errors.md").read_text()
-    headings = [line[3:].strip("`") for line in page.splitlines() if line.startswith("## `")]
+    headings = [line[4:].strip("`") for line in page.splitlines() if line.startswith("### `")]
     assert sorted(headings) == sorted(error.code for error in all_errors())

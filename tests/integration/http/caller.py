@@ -69,6 +69,11 @@ class Caller:
         return self.call("GET", path, **more)
 
 
+def body_of(response: HttpResponse) -> Any:
+    """Return the parsed body."""
+    return json.loads(response.content)
+
+
 def code_of(response: HttpResponse) -> tuple[int, str]:
     """Return an error's status and code."""
     return response.status_code, json.loads(response.content).get("code", "")
