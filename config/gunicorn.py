@@ -10,6 +10,7 @@ bind = f"{env.text('HOST', '127.0.0.1')}:{env.integer('PORT', 8000, low=1, high=
 workers = env.integer("WEB_WORKERS", 2, low=1, high=256)
 threads = env.integer("WEB_THREADS", 8, low=1, high=256)
 worker_class = "gthread"
+preload_app = True  # imports once, and the workers share its memory
 timeout = env.integer("WEB_TIMEOUT", 30, low=1, high=3600)
 graceful_timeout = 8  # seconds for requests that are under way when we stop
 keepalive = 15  # seconds; tills and proxies keep their connections

@@ -167,10 +167,15 @@ class Launcher:
         self.say(f"  {server.name} listens on 127.0.0.1:{server.port}")
 
     def _migrate(self) -> None:
+        """Migrate, unless this very database has these very migrations: a restart is quick."""
+        wanted = self.postgres and self.home.fingerprint(self.postgres.folder)
+        if wanted and self.home.state().get("migrated") == wanted:
+            return
         command = [sys.executable, "manage.py", "migrate", "--noinput"]
         child = self._child("migrate", command)
         if self.supervisor.run(child):
             raise StartError("The database could not be prepared: the lines above say why.")
+        self.home.remember(migrated=wanted)
 
     def _start_processes(self) -> None:
         python = sys.executable

@@ -1,12 +1,11 @@
 """The public API at the root, the admin, and what operations ask for."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django_prometheus import exports
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("loyalty.urls")),
     path("admin/", admin.site.urls),
     path("metrics", exports.ExportToDjangoView, name="metrics"),
 ]
@@ -14,6 +13,3 @@ urlpatterns: list[URLPattern | URLResolver] = [
 handler400 = "loyalty.http.failures.bad_request"
 handler404 = "loyalty.http.failures.not_found"
 handler500 = "loyalty.http.failures.server_error"
-
-if find_spec("loyalty.urls"):
-    urlpatterns.insert(0, path("", include("loyalty.urls")))

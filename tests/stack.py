@@ -129,9 +129,9 @@ class WebNode(Process):
             raise RuntimeError(f"{self.name} has ended:\n{self.output()[-3000:]}")
 
     def answers(self) -> bool:
-        """Tell whether it is ready; while there is no /readyz, whether it answers at all."""
+        """Tell whether it is ready."""
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code in {200, 404}
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 
