@@ -49,6 +49,20 @@ class Home:
         """Return the file that tells how to get into the demo."""
         return self.path / "demo.json"
 
+    def fingerprint(self, database: Path) -> str:
+        """Name a database folder together with all migrations that belong into it.
+
+        Ours are the files in this checkout; those of other packages follow from the locked
+        requirements.
+        """
+        root = Path(__file__).parent.parent
+        files = sorted(root.glob("*/migrations/*.py")) + [root / "requirements" / "base.txt"]
+        found = hashlib.sha256()
+        for file in files:
+            found.update(f"{file.name}\n".encode() + file.read_bytes())
+        made_at = (database / "PG_VERSION").stat().st_mtime_ns
+        return f"{made_at}-{found.hexdigest()}"
+
     def lock(self) -> None:
         """Take the folder for this process; the kernel lets it go when the process ends."""
         descriptor = os.open(self.path / "launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
