@@ -27,7 +27,7 @@ class LoyaltyError(Exception):
     title: ClassVar[str] = "Something went wrong on our side; try again with the same key."
     retry: ClassVar[Retry] = "same_key"
     stored: ClassVar[bool] = False
-    headers: ClassVar[dict[str, str]] = {}
+    headers: dict[str, str] = {}
 
     def __init__(
         self, detail: str = "", *, errors: list[dict[str, str]] | None = None, **facts: Any

@@ -34,7 +34,7 @@ _ALPHABET: Final = string.digits + string.ascii_letters
 _KEY = re.compile(r"(lyk_[0-9A-Za-z]{12})_[0-9A-Za-z]{43}\Z")
 
 _FIND_KEY = """
-SELECT id, program_id, name, secret_hash, scopes, stores FROM loyalty_apikey
+SELECT id, program_id, name, secret_hash, scopes, stores, rate_limit FROM loyalty_apikey
 WHERE prefix = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 
@@ -46,6 +46,7 @@ class Principal:
     Attributes:
         stores: Codes of the stores it may act for; None means all of them.
         source: Where its ledger transactions say they came from.
+        rate_limit: Requests per minute; None, as for most, is no limit.
     """
 
     key_id: int
@@ -54,6 +55,7 @@ class Principal:
     scopes: frozenset[str]
     stores: frozenset[str] | None = None
     source: str = "api"
+    rate_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,14 @@ def _load(prefix: str) -> _Known | None:
     if not rows:
         _known.pop(prefix, None)
         return None
-    key_id, program_id, name, secret_hash, scopes, stores = rows[0]
+    key_id, program_id, name, secret_hash, scopes, stores, rate_limit = rows[0]
     principal = Principal(
-        key_id, program_id, name, frozenset(scopes), frozenset(stores) if stores else None
+        key_id=key_id,
+        program_id=program_id,
+        name=name,
+        scopes=frozenset(scopes),
+        stores=frozenset(stores) if stores else None,
+        rate_limit=rate_limit,
     )
     known = _Known(principal, bytes(secret_hash), asked_at + CACHE_SECONDS)
     with _known_lock:
@@ -150,6 +157,7 @@ def create_api_key(
     name: str,
     stores: Sequence[str] = (),
     expires_at: datetime | None = None,
+    rate_limit: int | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key; return its row, and the key itself, which cannot be shown again.
 
@@ -169,6 +177,7 @@ def create_api_key(
         scopes=sorted(set(scopes), key=list(SCOPES).index),
         stores=sorted(set(stores)),
         expires_at=expires_at,
+        rate_limit=rate_limit,
     )
     return row, plain
 

@@ -21,6 +21,9 @@ class ApiKey(models.Model):
         blank=True,
         help_text="Codes of the stores it may act for; empty means all of them.",
     )
+    rate_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests per minute; empty means no limit."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -25,6 +25,7 @@ from loyalty.errors import (
     MalformedJson,
     Overloaded,
     PayloadTooLarge,
+    RateLimited,
     RequestInProgress,
     ScopeMissing,
     Unauthenticated,
@@ -39,7 +40,14 @@ Errors = Sequence[type[LoyaltyError]]
 SECURITY: Final[Any] = [{"apiKey": []}]
 REFERENCES: Final = "#/components/schemas/{model}"
 
-ALWAYS: Final[Errors] = (Unauthenticated, ScopeMissing, Internal, Overloaded, DatabaseUnavailable)
+ALWAYS: Final[Errors] = (
+    Unauthenticated,
+    ScopeMissing,
+    RateLimited,
+    Internal,
+    Overloaded,
+    DatabaseUnavailable,
+)
 WITH_BODY: Final[Errors] = (
     MalformedJson,
     LengthRequired,
@@ -200,7 +208,7 @@ def _headers(key: bool, answers: Mapping[int, Any]) -> list[OpenApiParameter]:
         "Retry-After",
         {"type": "integer"},
         OpenApiParameter.HEADER,
-        response=[409, 503],
+        response=[409, 429, 503],
         description="Seconds to wait, where waiting helps.",
     )
     if not key:

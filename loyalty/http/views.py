@@ -31,6 +31,7 @@ from loyalty.errors import (
     ValidationFailed,
 )
 from loyalty.http.auth import Principal, authenticate, require_scope
+from loyalty.http.limits import spend_one
 from loyalty.http.problems import PROBLEM_JSON, from_validation, problem_bytes
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ class Endpoint(APIView):
         try:
             handler = self._handler(request)
             self.principal = authenticate(request.META.get("HTTP_AUTHORIZATION"))
+            if self.principal.rate_limit is not None:
+                spend_one(self.principal.key_id, self.principal.rate_limit)
             method = "GET" if request.method == "HEAD" else request.method or ""
             require_scope(self.principal, self.scopes[method])
             response = handler(request, *args, **kwargs)

@@ -371,6 +371,7 @@ class Migration(migrations.Migration):
                 ('secret_hash', models.BinaryField(max_length=32)),
                 ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=30), size=None)),
                 ('stores', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=50), blank=True, default=list, help_text='Codes of the stores it may act for; empty means all of them.', size=None)),
+                ('rate_limit', models.PositiveIntegerField(blank=True, help_text='Requests per minute; empty means no limit.', null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('revoked_at', models.DateTimeField(blank=True, editable=False, null=True)),

@@ -30,6 +30,7 @@ class Command(BaseCommand):
             metavar="CODE",
             help="bind the key to this store; may be given several times",
         )
+        parser.add_argument("--rate-limit", type=int, metavar="N", help="requests per minute")
         parser.add_argument("--name", default="", help="who uses it; stands in the ledger")
         parser.add_argument("--json", action="store_true", help='print {"key": …, "id": …}')
 
@@ -44,6 +45,7 @@ class Command(BaseCommand):
                 scopes=scopes,
                 name=options["name"] or "command line",
                 stores=options["store"],
+                rate_limit=options["rate_limit"],
             )
         except ValueError as error:
             raise CommandError(str(error)) from None
