@@ -79,6 +79,10 @@ class Lane(models.Model):
 
     Whoever holds the lease may send; a new lease has a new token, and nothing is completed under
     an old one.
+
+    Attributes:
+        additions: How often deliveries were added. A worker closes the lane only if nobody added
+            any since it looked.
     """
 
     pk = models.CompositePrimaryKey("connection_id", "member_id")
@@ -87,6 +91,7 @@ class Lane(models.Model):
     )
     member_id = models.UUIDField()
     next_at = models.DateTimeField()
+    additions = models.IntegerField(default=1)
     lease_until = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)
 

@@ -42,16 +42,13 @@ def sweep() -> None:
 def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
     """Serve one lane, and then others of the same connection, for a turn."""
     ends = time.monotonic() + TURN_SECONDS
-    lease = Lease(connection_id, UUID(member_id), UUID(token))
-    while True:
+    lease = lanes.resume(connection_id=connection_id, member_id=UUID(member_id), token=UUID(token))
+    while lease is not None:
         serve_lane(lease)
         if time.monotonic() >= ends:
             ring(lanes.claim_lanes(connection_id=connection_id))
             return
-        claimed = lanes.claim_lanes(connection_id=connection_id, limit=1)
-        if not claimed:
-            return
-        lease = claimed[0]
+        lease = next(iter(lanes.claim_lanes(connection_id=connection_id, limit=1)), None)
 
 
 @shared_task(name="crm_sync.prune", acks_late=False)

@@ -28,6 +28,33 @@ DELIVERIES_AT_ONCE = 100  # of one lane; then it goes to the back of the queue
 _DELETED = Permanent(error="The event is older than events are kept, and was deleted.")
 log = structlog.get_logger(__name__)
 
+# One statement, so it is all or nothing, and only under our own lease: the lane goes on or waits,
+# the delivery gets its state, and the attempt is kept in any case.
+_SETTLE = """
+WITH ours AS (
+    UPDATE crm_sync_lane SET
+        lease_until = CASE WHEN %(waits)s THEN NULL
+            ELSE clock_timestamp() + make_interval(secs => %(lease_seconds)s) END,
+        lease_token = CASE WHEN %(waits)s THEN NULL ELSE lease_token END,
+        next_at = CASE WHEN %(waits)s
+            THEN clock_timestamp() + make_interval(secs => %(wait_seconds)s) ELSE next_at END
+    WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+    RETURNING connection_id
+), logged AS (
+    INSERT INTO crm_sync_attempt (delivery_id, at, duration_ms, status_code, outcome,
+                                  correlation_id, answer, error)
+    SELECT %(delivery)s, %(at)s, %(duration_ms)s, %(status_code)s,
+        CASE WHEN EXISTS (SELECT FROM ours) THEN %(outcome)s ELSE 'fenced' END,
+        %(correlation)s, %(answer)s, %(error)s
+)
+UPDATE crm_sync_delivery AS delivery SET
+    state = %(state)s, attempts = delivery.attempts + 1, last_error = %(error)s,
+    settled_at = CASE WHEN %(state)s = 'pending' THEN NULL ELSE clock_timestamp() END
+FROM ours JOIN crm_sync_relay AS relay ON relay.connection_id = ours.connection_id
+WHERE delivery.id = %(delivery)s
+RETURNING relay.failures
+"""
+
 
 def serve_lane(lease: Lease) -> None:
     """Send the lane's deliveries in order, until none is left or one has to wait.
@@ -35,9 +62,6 @@ def serve_lane(lease: Lease) -> None:
     A lease that was lost meanwhile ends it, without a trace in the lane: whoever has it now goes
     on from what is written down, so a destination may see an event twice, never none.
     """
-    if not lanes.renew(lease):
-        log.info("lease was lost before its turn", connection=lease.connection_id)
-        return
     connection = Connection.objects.get(pk=lease.connection_id)
     if not connection.is_enabled:
         lanes.give_back(lease)
@@ -51,7 +75,10 @@ def serve_lane(lease: Lease) -> None:
     for first in range(0, len(deliveries), size):
         if not _send_batch(lease, connection, deliveries[first : first + size]):
             return
-    lanes.close(lease)
+    if len(deliveries) < DELIVERIES_AT_ONCE:
+        lanes.close(lease)
+    else:
+        lanes.give_back(lease)
 
 
 def _send_batch(lease: Lease, connection: Connection, batch: Sequence[Delivery]) -> bool:
@@ -101,46 +128,39 @@ def _settle(
     lease: Lease, delivery: Delivery, call: Outgoing, began: datetime, outcome: Outcome
 ) -> bool:
     """Write down what came of an attempt; True if the lane goes on with its next delivery."""
-    with transaction.atomic(durable=True):
-        relay = _lock_relay(lease.connection_id, outcome)
-        is_ours = lanes.renew(lease)
-        _log_attempt(delivery, call, began, outcome, is_fenced=not is_ours)
-        if not is_ours:
-            log.warning("lease was lost while sending", event_id=call.event_id)
-            return False
-        verdict = _judge(delivery, relay, outcome)
-        _note_health(relay, verdict)
-        _update(delivery, outcome, verdict)
-        if verdict.delivery is Next.WAIT:
-            lanes.give_back(lease, after_seconds=verdict.lane_seconds)
-        return verdict.delivery is not Next.WAIT
+    verdict = _judge(delivery, lease.connection_id, outcome)
+    waits = verdict.delivery is Next.WAIT
+    values = {
+        "connection": lease.connection_id,
+        "member": lease.member_id,
+        "token": lease.token,
+        "lease_seconds": settings.CRM_LEASE_SECONDS,
+        "waits": waits,
+        "wait_seconds": verdict.lane_seconds,
+        "delivery": delivery.pk,
+        "state": Delivery.State.PENDING if waits else verdict.delivery.value,
+        "at": began,
+        "duration_ms": outcome.duration_ms,
+        "status_code": outcome.status_code,
+        "outcome": Attempt.Outcome[type(outcome).__name__.upper()],
+        "correlation": call.correlation_id,
+        "answer": outcome.answer,
+        "error": outcome.error,
+    }
+    with database.cursor() as cursor:
+        cursor.execute(_SETTLE, values)
+        row = cursor.fetchone()
+    if row is None:
+        log.warning("lease was lost while sending", event_id=call.event_id)
+        return False
+    _note_health(lease.connection_id, row[0], verdict)
+    return not waits
 
 
-def _lock_relay(connection_id: int, outcome: Outcome) -> Relay | None:
-    """Lock the relay row if this outcome will change it: it comes before the lane's."""
-    relays = Relay.objects.select_for_update().filter(connection_id=connection_id)
-    if isinstance(outcome, Delivered | Permanent):
-        relays = relays.filter(failures__gt=0)
-    return relays.first()
-
-
-def _log_attempt(
-    delivery: Delivery, call: Outgoing, began: datetime, outcome: Outcome, *, is_fenced: bool
-) -> None:
-    kind = Attempt.Outcome.FENCED if is_fenced else Attempt.Outcome[type(outcome).__name__.upper()]
-    Attempt.objects.create(
-        delivery=delivery,
-        at=began,
-        duration_ms=outcome.duration_ms,
-        status_code=outcome.status_code,
-        outcome=kind,
-        correlation_id=call.correlation_id,
-        answer=outcome.answer,
-        error=outcome.error,
-    )
-
-
-def _judge(delivery: Delivery, relay: Relay | None, outcome: Outcome) -> Verdict:
+def _judge(delivery: Delivery, connection_id: int, outcome: Outcome) -> Verdict:
+    relay = None
+    if not isinstance(outcome, Delivered | Permanent):
+        relay = Relay.objects.get(pk=connection_id)
     since = relay.failing_since if relay else None
     failing = timezone.now() - since if since else timedelta()
     return rules.judge(
@@ -154,36 +174,36 @@ def _judge(delivery: Delivery, relay: Relay | None, outcome: Outcome) -> Verdict
     )
 
 
-def _update(delivery: Delivery, outcome: Outcome, verdict: Verdict) -> None:
-    delivery.attempts += 1
-    delivery.last_error = outcome.error
-    fields = ["attempts", "last_error"]
-    if verdict.delivery is not Next.WAIT:
-        delivery.state = Delivery.State(verdict.delivery.value)
-        delivery.settled_at = timezone.now()
-        fields += ["state", "settled_at"]
-    delivery.save(update_fields=fields)
-
-
-def _note_health(relay: Relay | None, verdict: Verdict) -> None:
-    if relay is None:
+def _note_health(connection_id: int, failures: int, verdict: Verdict) -> None:
+    """Keep the connection's relay row right; nothing is written where all goes well."""
+    if not verdict.failures and not failures:
         return
+    with transaction.atomic(durable=True):
+        relay = Relay.objects.select_for_update().get(pk=connection_id)
+        if verdict.failures:
+            _note_failure(relay, verdict)
+        else:
+            _note_success(relay)
+
+
+def _note_failure(relay: Relay, verdict: Verdict) -> None:
     row = Relay.objects.filter(pk=relay.pk)
-    if verdict.failures:
-        row.update(failures=verdict.failures, failing_since=Coalesce("failing_since", Now()))
-        if verdict.pause_seconds is not None:
-            until = Now() + timedelta(seconds=verdict.pause_seconds)
-            row.update(resume_at=Greatest(F("resume_at"), until))
-        if verdict.disable_reason:
-            _disable(relay, verdict.disable_reason)
-        return
+    row.update(
+        failures=max(relay.failures + 1, verdict.failures),  # several lanes may fail at once
+        failing_since=Coalesce("failing_since", Now()),
+    )
+    if verdict.pause_seconds is not None:
+        until = Now() + timedelta(seconds=verdict.pause_seconds)
+        row.update(resume_at=Greatest(F("resume_at"), until))
+    if verdict.disable_reason:
+        disable_connection(connection_id=relay.pk, reason=verdict.disable_reason)
+        log.error("connection disabled", connection=relay.pk, reason=verdict.disable_reason)
+
+
+def _note_success(relay: Relay) -> None:
+    row = Relay.objects.filter(pk=relay.pk)
     row.update(failures=0, failing_since=None)
     if relay.failures >= settings.CRM_BREAKER_FAILURES:
-        # It is back. What it asked for while it was busy still holds where it was not down.
+        # It is back. What it asked for while it was only busy still holds.
         row.update(resume_at=None)
         lanes.wake_lanes(connection_id=relay.pk)
-
-
-def _disable(relay: Relay, reason: str) -> None:
-    disable_connection(connection_id=relay.pk, reason=reason)
-    log.error("connection disabled", connection=relay.pk, reason=reason)

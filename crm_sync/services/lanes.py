@@ -41,7 +41,7 @@ UPDATE crm_sync_lane AS lane
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
     lease_token = gen_random_uuid()
 FROM due WHERE lane.connection_id = due.connection_id AND lane.member_id = due.member_id
-RETURNING lane.connection_id, lane.member_id, lane.lease_token
+RETURNING lane.connection_id, lane.member_id, lane.lease_token, lane.additions
 """
 
 _DUE_CONNECTIONS = """
@@ -59,38 +59,29 @@ WHERE destination.is_enabled
 ORDER BY destination.id
 """
 
-_RENEW = """
+_RESUME = """
 UPDATE crm_sync_lane SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+RETURNING connection_id, member_id, lease_token, additions
 """
 
 _GIVE_BACK = """
-UPDATE crm_sync_lane
-SET lease_until = NULL, lease_token = NULL,
-    next_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+UPDATE crm_sync_lane SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
 WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
-"""
-
-_LOCK_LANE = """
-SELECT FROM crm_sync_lane
-WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
-FOR UPDATE
 """
 
 _CLOSE = """
 DELETE FROM crm_sync_lane
-WHERE connection_id = %(connection)s AND member_id = %(member)s AND NOT EXISTS (
-    SELECT FROM crm_sync_delivery
-    WHERE connection_id = %(connection)s AND member_id = %(member)s AND state = 'pending')
+WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+  AND additions = %(additions)s
 """
 
-# DO UPDATE … WHERE false changes nothing and locks what is there: so it waits for a worker that is
-# about to close the lane, and opens it again. DO NOTHING would not wait, and lose the lane.
+# A lane that is there is counted up and not moved: if it waits after a failure, it goes on waiting.
 _OPEN = """
-INSERT INTO crm_sync_lane (connection_id, member_id, next_at)
-SELECT %(connection)s, member, clock_timestamp()
+INSERT INTO crm_sync_lane (connection_id, member_id, next_at, additions)
+SELECT %(connection)s, member, clock_timestamp(), 1
 FROM unnest(%(members)s::uuid[]) AS member ORDER BY member
-ON CONFLICT (connection_id, member_id) DO UPDATE SET next_at = crm_sync_lane.next_at WHERE false
+ON CONFLICT (connection_id, member_id) DO UPDATE SET additions = crm_sync_lane.additions + 1
 """
 
 _WAKE = """
@@ -109,11 +100,16 @@ LIMIT %(limit)s
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to send a lane's deliveries, as long as the lane still carries this token."""
+    """The right to send a lane's deliveries, as long as the lane still carries this token.
+
+    Attributes:
+        additions: How often deliveries had been added when the lease began.
+    """
 
     connection_id: int
     member_id: UUID
     token: UUID
+    additions: int
 
 
 def list_due_connections() -> list[int]:
@@ -146,28 +142,34 @@ def claim_lanes(*, connection_id: int, limit: int = 1_000_000) -> list[Lease]:
         return [Lease(*row) for row in cursor.fetchall()]
 
 
-def renew(lease: Lease) -> bool:
-    """Make the lease last a full term from now; False if somebody else has the lane meanwhile."""
-    return _execute(_RENEW, lease, settings.CRM_LEASE_SECONDS) == 1
+def resume(*, connection_id: int, member_id: UUID, token: UUID) -> Lease | None:
+    """Begin what a message asks for: a full term from now; None if somebody else has the lane."""
+    values = {"connection": connection_id, "member": member_id, "token": token}
+    with connection.cursor() as cursor:
+        cursor.execute(_RESUME, {**values, "seconds": settings.CRM_LEASE_SECONDS})
+        row = cursor.fetchone()
+    return Lease(*row) if row else None
 
 
-def give_back(lease: Lease, *, after_seconds: float = 0.0) -> None:
-    """End the lease; the lane is due after so many seconds. A lost lease is not given back."""
-    _execute(_GIVE_BACK, lease, after_seconds)
+def give_back(lease: Lease) -> None:
+    """End the lease and leave the lane due; a lease that was lost is not given back."""
+    _execute(_GIVE_BACK, lease)
 
 
 def close(lease: Lease) -> None:
-    """Remove the lane if nothing is left to send, else leave it due."""
-    with transaction.atomic(durable=True):
-        # The lock comes first: a delivery that is being added waits for it, or is seen below.
-        if _execute(_LOCK_LANE, lease) == 1 and _execute(_CLOSE, lease) == 0:
-            give_back(lease)
+    """Remove the lane, if all that was there when the lease began is sent, and nothing was added.
+
+    The relay counts additions in the row that this deletes: one of the two waits for the other, so
+    a delivery is either seen here, or its lane is opened anew.
+    """
+    if _execute(_CLOSE, lease) == 0:
+        give_back(lease)
 
 
 def open_lanes(*, connection_id: int, member_ids: Collection[UUID]) -> None:
-    """Make sure that these members have a lane; one that waits after a failure goes on waiting.
+    """Make sure that these members have a lane, and that nobody closes it without looking again.
 
-    The caller has locked the relay row, and inserted the deliveries in the same transaction.
+    The caller has locked the relay row, and added the deliveries in the same transaction.
     """
     if not member_ids:
         return
@@ -194,12 +196,12 @@ def reopen_orphans(*, limit: int = 1000) -> int:
         return len(orphans)
 
 
-def _execute(statement: str, lease: Lease, seconds: float = 0.0) -> int:
-    values: dict[str, Any] = {
+def _execute(statement: str, lease: Lease) -> int:
+    values = {
         "connection": lease.connection_id,
         "member": lease.member_id,
         "token": lease.token,
-        "seconds": seconds,
+        "additions": lease.additions,
     }
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

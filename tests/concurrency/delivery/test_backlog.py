@@ -56,11 +56,13 @@ def test_a_backlog_is_claimed_quickly_and_drained_steadily(
     figures["claim a probe"] = timed(claim, times=20)
     Relay.objects.filter(connection=destination).update(failures=0)
 
-    with Workers(tmp_path, count=2):
+    with Workers(tmp_path, count=2) as workers:
         receiver.wait_for(200, seconds=60)
-        begin, began = len(receiver.calls), time.monotonic()
+        begin, began, cpu = len(receiver.calls), time.monotonic(), workers.cpu_seconds()
         time.sleep(15)
-        rate = (len(receiver.calls) - begin) / (time.monotonic() - began)
+        count = len(receiver.calls) - begin
+        rate = count / (time.monotonic() - began)
+        figures["CPU of workers for a delivery"] = (workers.cpu_seconds() - cpu) / count * 1000
         pending = Delivery.objects.filter(connection=destination, state="pending").count()
     with capsys.disabled():
         print()

@@ -100,6 +100,15 @@ class Workers:
         with self._app.connection_for_write() as broker:
             broker.channel().client.flushall()
 
+    def cpu_seconds(self) -> float:
+        """Add up the processor time that the workers have used."""
+        ticks = 0
+        for worker in self.all:
+            assert worker.process is not None
+            fields = Path(f"/proc/{worker.process.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def output(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 

@@ -14,6 +14,7 @@ from crm_sync.services.deliver import serve_lane
 from crm_sync.services.fan_out import fan_out
 from crm_sync.services.lanes import Lease, claim_lanes
 from crm_sync.services.relay import claim_due_lanes, relay_events
+from crm_sync.tasks import deliver_lane
 from loyalty.events.services import stamp_events
 from tests.integration.crm_sync.outbox import Outbox, pass_time
 from tests.integration.crm_sync.receivers import Receiver
@@ -29,6 +30,12 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=run)
     thread.start()
     return thread
+
+
+def resume(lease: Lease) -> Lease | None:
+    return lanes.resume(
+        connection_id=lease.connection_id, member_id=lease.member_id, token=lease.token
+    )
 
 
 def test_no_more_lanes_than_a_destination_may_have(outbox: Outbox) -> None:
@@ -77,8 +84,8 @@ def test_a_lease_that_ran_out_goes_to_the_next(outbox: Outbox) -> None:
     (alive,) = claim_due_lanes()
     assert alive.member_id == dead.member_id
     assert alive.token != dead.token
-    assert lanes.renew(alive)
-    assert not lanes.renew(dead)
+    assert resume(alive) == alive
+    assert resume(dead) is None
 
 
 def test_whoever_lost_the_lease_changes_nothing(outbox: Outbox, receiver: Receiver) -> None:
@@ -89,11 +96,11 @@ def test_whoever_lost_the_lease_changes_nothing(outbox: Outbox, receiver: Receiv
     (slow,) = claim_due_lanes()
     pass_time(destination, "61 seconds")
     (quick,) = claim_due_lanes()
-    serve_lane(slow)
+    deliver_lane(slow.connection_id, str(slow.member_id), str(slow.token))
     assert receiver.calls == []
     lanes.give_back(slow)
     lanes.close(slow)
-    serve_lane(quick)
+    deliver_lane(quick.connection_id, str(quick.member_id), str(quick.token))
     assert Delivery.objects.get(connection=destination).state == "delivered"
     assert len(receiver.calls) == 1
 
@@ -107,26 +114,39 @@ def test_a_lane_is_gone_when_all_is_sent(outbox: Outbox) -> None:
     assert not Lane.objects.filter(connection=destination).exists()
 
 
-def test_an_event_that_comes_while_the_lane_closes_is_not_forgotten(outbox: Outbox) -> None:
-    """The worker holds the lane's row and has seen nothing; the relay adds, and must wait."""
+def test_an_event_that_comes_while_the_lane_closes_opens_it_anew(outbox: Outbox) -> None:
+    """The worker has deleted the lane and not committed; the relay adds, and must wait."""
     destination, member = outbox.connect(), uuid4()
     outbox.write(member)
     relay_events()
     (lease,) = claim_due_lanes()
-    Delivery.objects.filter(connection=destination).update(
-        state="delivered", settled_at=Lane.objects.get(connection=destination).next_at
-    )
     outbox.write(member)
     stamp_events()
     with transaction.atomic():
-        assert lanes._execute(lanes._LOCK_LANE, lease) == 1
+        lanes.close(lease)
+        assert not Lane.objects.filter(connection=destination).exists()
         thread = in_thread(lambda: fan_out(connection_id=destination.pk))
         time.sleep(0.3)
         assert thread.is_alive()
-        assert lanes._execute(lanes._CLOSE, lease) == 1
     thread.join()
     assert Lane.objects.get(connection=destination).lease_token is None
     assert len(claim_due_lanes()) == 1
+
+
+def test_an_event_that_comes_before_the_lane_closes_keeps_it_open(outbox: Outbox) -> None:
+    """The relay has added and not committed; the worker closes, and must wait, and see it."""
+    destination, member = outbox.connect(), uuid4()
+    outbox.write(member)
+    relay_events()
+    (lease,) = claim_due_lanes()
+    with transaction.atomic():
+        lanes.open_lanes(connection_id=destination.pk, member_ids=[member])
+        thread = in_thread(lambda: lanes.close(lease))
+        time.sleep(0.3)
+        assert thread.is_alive()
+    thread.join()
+    lane = Lane.objects.get(connection=destination)
+    assert (lane.lease_token, lane.additions) == (None, 2)
 
 
 def test_a_lane_that_got_something_new_stays_open(outbox: Outbox) -> None:
@@ -134,6 +154,8 @@ def test_a_lane_that_got_something_new_stays_open(outbox: Outbox) -> None:
     outbox.write(member)
     relay_events()
     (lease,) = claim_due_lanes()
+    outbox.write(member)
+    relay_events()
     lanes.close(lease)
     lane = Lane.objects.get(connection=destination)
     assert lane.lease_token is None

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, connections, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from loyalty.events.models import FeedHead, OutboxEvent
@@ -58,47 +59,65 @@ def test_an_event_that_commits_late_is_not_missed(outbox: Outbox) -> None:
     assert second[0].position == (first[0].position or 0) + 1
 
 
+Seen = tuple[UUID, int, int]
+
+
+def write_at_random(outbox: Outbox, members: list[UUID], seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(25):
+        with transaction.atomic():
+            for member in dice.sample(members, dice.randint(1, len(members))):
+                outbox.write(member)
+            time.sleep(dice.random() * 0.01)
+
+
+def unread(outbox: Outbox, position: int) -> bool:
+    mine = OutboxEvent.objects.filter(program_id=outbox.program.pk)
+    return mine.filter(Q(position__isnull=True) | Q(position__gt=position)).exists()
+
+
+def follow(outbox: Outbox, position: int, written: threading.Event) -> list[Seen]:
+    """Read with a cursor until all is written and read."""
+    seen: list[Seen] = []
+    while True:
+        is_last = written.is_set()
+        events = read(outbox, position)
+        for event in events:
+            position = event.position or 0
+            seen.append((event.member_id, event.sequence, position))
+        if is_last and not events and not unread(outbox, position):
+            return seen
+
+
 def test_many_writers_and_readers_at_once(outbox: Outbox) -> None:
     """Writers commit in any order, stampers race: readers see all, once, in order per member."""
-    before = last_position()
-    writing = threading.Event()
+    before, written = last_position(), threading.Event()
     members = [uuid4() for _ in range(12)]
-    seen: list[list[tuple[UUID, int, int]]] = [[], [], []]
-
-    def write(mine: list[UUID], seed: int) -> None:
-        dice = random.Random(seed)
-        for _ in range(25):
-            with transaction.atomic():
-                for member in dice.sample(mine, dice.randint(1, len(mine))):
-                    outbox.write(member)
-                time.sleep(dice.random() * 0.01)
-
-    def follow(mine: list[tuple[UUID, int, int]]) -> None:
-        position = before
-        while True:
-            last_round = writing.is_set()
-            for event in read(outbox, position):
-                position = event.position or 0
-                mine.append((event.member_id, event.sequence, position))
-            if last_round and not stamp_events() and not read(outbox, position):
-                return
-
-    readers = [in_thread(lambda mine=mine: follow(mine)) for mine in seen]
-    writers = [in_thread(lambda n=n: write(members[n * 3 : n * 3 + 3], n)) for n in range(4)]
+    seen: list[list[Seen]] = []
+    readers = [in_thread(lambda: seen.append(follow(outbox, before, written))) for _ in range(3)]
+    writers = [
+        in_thread(lambda n=n: write_at_random(outbox, members[n * 3 : n * 3 + 3], n))
+        for n in range(4)
+    ]
     for thread in writers:
         thread.join()
-    writing.set()
+    written.set()
     for thread in readers:
         thread.join()
 
-    expected = sum(outbox.sequences.values())
+    expected = sorted(
+        (member, sequence)
+        for member in members
+        for sequence in range(1, outbox.sequences[member] + 1)
+    )
+    assert len(seen) == 3
     for mine in seen:
-        assert len(mine) == len({(member, sequence) for member, sequence, _ in mine}) == expected
+        assert sorted((member, sequence) for member, sequence, _ in mine) == expected
         for member in members:
             sequences = [sequence for who, sequence, _ in mine if who == member]
-            assert sequences == list(range(1, outbox.sequences[member] + 1))
-    positions = sorted(position for _, _, position in seen[0])
-    assert positions == list(range(before + 1, before + expected + 1))
+            assert sequences == sorted(sequences)
+        positions = [position for _, _, position in mine]
+        assert positions == list(range(before + 1, before + len(expected) + 1))
 
 
 def test_only_one_stamps_at_a_time_and_nobody_waits(outbox: Outbox) -> None:
