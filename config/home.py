@@ -56,7 +56,7 @@ class Home:
         requirements.
         """
         root = Path(__file__).parent.parent
-        files = sorted(root.glob("*/migrations/*.py")) + [root / "requirements" / "base.txt"]
+        files = [*sorted(root.glob("*/migrations/*.py")), root / "requirements" / "base.txt"]
         found = hashlib.sha256()
         for file in files:
             found.update(f"{file.name}\n".encode() + file.read_bytes())
