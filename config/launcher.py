@@ -94,7 +94,10 @@ class Launcher:
                 return 1
             if self.valkey and not self.valkey.running:
                 self.say("Valkey has died; starting it again (nothing is kept there only)")
+                port = self.valkey.port
                 self.valkey.start()
+                if self.valkey.port != port:
+                    raise StartError(f"Port {port} of Valkey was taken: start `make run` again.")
         return 0
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ import django
 import pytest
 from django.conf import settings as django_settings
 
+from config.home import StartError
 from tests.services import Services, number_of_worker, own_redis_url
 
 IS_CONTROLLER = number_of_worker() == 0
@@ -42,7 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers; workers inherit their addresses."""
     if services is not None and not config.option.collectonly:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped then too
-        services.start()
+        try:
+            services.start()
+        except StartError as error:
+            pytest.exit(str(error), returncode=3)
 
 
 def pytest_unconfigure() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from config.embedded import PostgresServer, Server, ValkeyServer
 from config.home import StartError
 from config.ports import free_port
+from config.processes import started_at
 
 _PASSWORD = "tests-only"
 
@@ -20,7 +21,7 @@ class Services:
     """Decides on addresses when it is made, since settings need them; starts later."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="loyalty-tests-"))
+        self.folder = own_folder("tests")
         self.servers: list[Server] = []
         self.database_url = _given("DATABASE_URL") or self._plan_postgres()
         self.redis_url = _given("REDIS_URL") or self._plan_valkey()
@@ -55,6 +56,16 @@ class Services:
         server = ValkeyServer(self.folder / "valkey", _PASSWORD, free_port(), durable=False)
         self.servers.append(server)
         return server.url()
+
+
+def own_folder(what: str) -> Path:
+    """Make a folder that bears our process id; remove those whose process was killed."""
+    parent = Path(tempfile.gettempdir())
+    for folder in parent.glob(f"loyalty-{what}-*-*"):
+        pid = folder.name.split("-")[2]
+        if pid.isdigit() and not started_at(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"loyalty-{what}-{os.getpid()}-"))
 
 
 def number_of_worker() -> int:

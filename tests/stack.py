@@ -32,7 +32,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,7 @@ from config.environment import BASE_DIR
 from config.isolation import popen_arguments
 from config.launcher import beat_command, worker_command
 from config.ports import free_port
+from tests.services import own_folder
 
 
 class Process:
@@ -153,7 +153,7 @@ class Stack:
     """PostgreSQL, Valkey, web, worker and beat, and how to talk to them."""
 
     def __init__(self, **settings: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="loyalty-stack-"))
+        self.folder = own_folder("stack")
         self.postgres: PostgresServer | None = None
         self.valkey: ValkeyServer | None = None
         self.settings = settings
