@@ -202,7 +202,7 @@ class Launcher:
 
     def _load_demo(self) -> dict[str, Any]:
         command = [sys.executable, "manage.py", "load_demo", "--base-url", self.base_url]
-        child = self._child("demo", [*command, "--webhook-url", self._start_receiver()])
+        child = self._child("demo", command)
         child.stderr_is_ours = child.hides_json = True
         if self.supervisor.run(child):
             self.say("The demo could not be loaded (the lines above say why); all else is up")
@@ -212,19 +212,24 @@ class Launcher:
         except (IndexError, ValueError):
             self.say("load_demo did not end with its result as JSON; all else is up")
             return {}
-        return demo
+        return demo | {"webhook_log": self._start_receiver(demo["program"])}
 
-    def _start_receiver(self) -> str:
-        """Start the demo's receiver of webhooks and return its address.
+    def _start_receiver(self, program: str) -> str:
+        """Start the demo's receiver of webhooks and return the file that it writes.
 
-        The demo delivers to this machine itself, which production refuses to.
+        The demo delivers to this machine itself, which production refuses to do. The receiver is
+        connected after the receipts, whose thousands of events would keep a small machine busy.
         """
         port = free_port(self.home.state().get("receiver_port", 0))
         self.home.remember(receiver_port=port)
-        log = str(self.home.path / "webhook_log.jsonl")
+        log = self.home.path / "webhook_log.jsonl"
+        log.touch(mode=0o600)
         command = [sys.executable, "manage.py", "webhook_receiver", "--port", str(port)]
-        self.supervisor.start(self._child("webhook", [*command, "--log", log]))
-        return f"http://127.0.0.1:{port}/"
+        more = ["--log", str(log), "--connect", program]
+        self.supervisor.start(self._child("webhook", [*command, *more]))
+        if not self.supervisor.wait_for(lambda: not port_is_free(port), 60):
+            self.say("The demo's webhook receiver does not answer; all else is up")
+        return str(log)
 
     def _introduce(self, demo: dict[str, Any], seconds: float) -> None:
         """Say how to get in, and keep it in a file."""

@@ -13,14 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from crm_sync.adapters.contract import ConfigRefused
 from crm_sync.models import Connection
+from crm_sync.services.connections import create_connection
 from crm_sync.signing import valid_secrets
+from loyalty.programs.selectors import get_program
 
+CONNECTION: Final = "Receiver on this machine"
 BODY_BYTES_MAX: Final = 256 * 1024
 CALLS_AT_ONCE: Final = 16
 TIMEOUT_SECONDS: Final = 10.0
@@ -125,14 +129,36 @@ class Command(BaseCommand):
         parser.add_argument(
             "--secret", action="append", help="instead of those of this installation's webhooks"
         )
+        parser.add_argument(
+            "--connect", metavar="PROGRAM", help="have this program's new events sent here"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Listen."""
         given = options["secret"]
         secrets = (lambda: given) if given else _secrets_of_this_installation
+        if options["connect"]:
+            connect(program_code=options["connect"], port=options["port"])
         with Receiver(options["port"], options["log"], secrets) as server:
             self.stdout.write(f"Listening on http://127.0.0.1:{server.server_port}/ …")
             server.serve_forever()
+
+
+def connect(*, program_code: str, port: int) -> None:
+    """Make the connection that leads here, or turn it to the port where we listen now.
+
+    Raises:
+        CommandError: There is no such program, or private addresses are not allowed.
+    """
+    program = get_program(program_code)
+    config = {"url": f"http://127.0.0.1:{port}/"}
+    known = Connection.objects.filter(program=program, name=CONNECTION)
+    if known.update(config=config):
+        return
+    try:
+        create_connection(program_id=program.pk, name=CONNECTION, adapter="webhook", config=config)
+    except ConfigRefused as error:
+        raise CommandError(f"{error} Set CRM_ALLOW_PRIVATE_ADDRESSES=on to try it.") from None
 
 
 def _secrets_of_this_installation() -> list[str]:

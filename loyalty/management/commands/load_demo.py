@@ -5,11 +5,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.utils.module_loading import import_string
 
 from loyalty.demo.access import keep_access
 from loyalty.demo.market import EXAMPLE_CARD, RECEIPTS_FILE, demo_document
@@ -18,16 +16,14 @@ from loyalty.programs.models import Program
 from loyalty.programs.services import apply_document
 
 RECEIPTS = 2000
-CONNECTION = "Demo: signed webhook on this machine"
-WEBHOOK_LOG = "webhook_log.jsonl"
 
 
 class Command(BaseCommand):
     """Load the demo; a second run finds everything there and changes nothing."""
 
     help = (
-        "Publish the demo's program, make an API key, an admin and a webhook that gets all "
-        "events, and replay receipts. Ends with a line of JSON that says how to get in."
+        "Publish the demo's program, make an API key and an admin, and replay receipts. "
+        "Ends with a line of JSON that says how to get in."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,11 +32,6 @@ class Command(BaseCommand):
         parser.add_argument(
             "--receipts", type=int, default=RECEIPTS, metavar="N", help=f"of {RECEIPTS}; 0 is none"
         )
-        parser.add_argument(
-            "--webhook-url",
-            metavar="URL",
-            help="of a `manage.py webhook_receiver` that writes webhook_log.jsonl",
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Bring the demo about, step by step."""
@@ -48,14 +39,12 @@ class Command(BaseCommand):
         program = _program()
         access = keep_access(program, home / "demo_access.json")
         self._replay(program, options["base_url"], options["receipts"], access.api_key)
-        webhook_log = _send_events(program, options["webhook_url"], home / WEBHOOK_LOG)
         self.stdout.write(
             json.dumps(
                 {
                     "api_key": access.api_key,
                     "admin_user": access.admin_user,
                     "admin_password": access.admin_password,
-                    "webhook_log": webhook_log,
                     "program": program.code,
                     "example_card": EXAMPLE_CARD,
                     "member": f"card:{EXAMPLE_CARD}",
@@ -87,25 +76,3 @@ def _program() -> Program:
     document = demo_document()
     program = Program.objects.filter(code=document["program"], version__gt=0).first()
     return program or apply_document(document, actor="load_demo")
-
-
-def _send_events(program: Program, url: str | None, log: Path) -> str | None:
-    """Let CRM sync send every new event to the receiver that writes this file.
-
-    After the receipts, whose thousands of events would keep a small machine busy for a minute.
-    By name and not by import: the engine does not know who reads its events; only its demo, which
-    sets up a whole installation, does.
-    """
-    if url is None or not apps.is_installed("crm_sync"):
-        return None
-    connections = apps.get_model("crm_sync", "Connection")._default_manager
-    known = connections.filter(program=program, name=CONNECTION).first()
-    if known is None:
-        create_connection = import_string("crm_sync.services.connections.create_connection")
-        create_connection(
-            program_id=program.pk, name=CONNECTION, adapter="webhook", config={"url": url}
-        )
-    elif known.config.get("url") != url:
-        connections.filter(pk=known.pk).update(config={**known.config, "url": url})
-    log.touch(mode=0o600)
-    return str(log)
