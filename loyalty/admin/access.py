@@ -34,7 +34,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     show_full_result_count = False
     paginator = InfinitePaginator
-    list_per_page = 50
+    list_per_page = 25
     actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -14,12 +14,12 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from loyalty.http.auth import SCOPES, create_api_key, revoke
 from loyalty.http.models import ApiKey
-from loyalty.programs.admin.forms import ModelForm, WordsField
+from loyalty.programs.admin.forms import ModelForm, WordsField, without_shortcuts
 
 SCOPES_IN_WORDS: Final = {
     "earn": "record purchases and returns, give points",
     "redeem": "use points and rewards",
-    "members:read": "read members, balances and statements",
+    "members:read": "read members and balances",
     "members:write": "enrol and change members",
     "adjust": "change points by hand",
     "config": "change the program",
@@ -48,6 +48,11 @@ class ApiKeyForm(ModelForm):
             "name": "Which till or system uses it; ledger transactions name it.",
             "expires_at": "Empty: until it is revoked.",
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "program" in self.fields:
+            without_shortcuts(self.fields["program"])
 
     def clean(self) -> dict[str, Any]:
         """Refuse stores that the program does not have: such a key could do nothing."""

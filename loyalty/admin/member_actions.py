@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
@@ -86,11 +86,12 @@ class AdjustForm(ActionForm):
     def command(self, member: Member) -> Payload:
         """Give the adjustment."""
         points = self.cleaned_data["points"]
-        return ADJUST, AdjustRequest(
-            member=_ref(member),
-            points=points if self.cleaned_data["way"] == "give" else -points,
-            reason=self.cleaned_data["reason"],
-        )
+        body = {
+            "member": str(member.pk),
+            "points": points if self.cleaned_data["way"] == "give" else -points,
+            "reason": self.cleaned_data["reason"],
+        }
+        return ADJUST, AdjustRequest.model_validate(body)
 
 
 class FreezeForm(ActionForm):
@@ -213,7 +214,7 @@ def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
     """Run the form's command; say in the form what was refused, else what was done."""
     try:
         kind, payload = form.command(member)
-        answer = _answer(request, member, kind, payload, form.cleaned_data["token"])
+        answer = _answer(request, member, kind, payload, form.cleaned_data)
     except ValidationError as wrong:
         for error in wrong.errors(include_url=False):
             name = str(error["loc"][-1]) if error["loc"] else ""
@@ -231,14 +232,16 @@ def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
     return True
 
 
-def _answer(request: HttpRequest, member: Member, kind: Kind, payload: Any, token: str) -> Answer:
-    told = payload.body if isinstance(payload, UpdateMember) else payload
-    content = told.model_dump_json() if isinstance(told, BaseModel) else repr(told)
+def _answer(
+    request: HttpRequest, member: Member, kind: Kind, payload: Any, told: dict[str, Any]
+) -> Answer:
+    token = told["token"]
+    content = f"{kind.name} {member.pk} ".encode() + orjson.dumps(told)
     command = Command(
         kind,
         payload,
         key=f"admin-{token}",
-        request_hash=hashlib.sha256(f"{kind.name} {member.pk} {content}".encode()).digest(),
+        request_hash=hashlib.sha256(content).digest(),
         request_id=f"admin-{token[:12]}",
     )
     return run([command], principal=principal_for(request, member.program_id))[0]

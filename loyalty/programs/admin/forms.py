@@ -47,13 +47,7 @@ class PartForm(ModelForm):
         if self.instance.pk:
             self._fix("code", "program")
         if "program" in self.fields:
-            self._without_shortcuts()
-
-    def _without_shortcuts(self) -> None:
-        """Leave out the theme's menu for adding and changing programs from here."""
-        widget: Any = self.fields["program"].widget
-        for name in ("can_add_related", "can_change_related", "can_view_related"):
-            setattr(widget, name, False)
+            without_shortcuts(self.fields["program"])
 
     def _fix(self, *names: str) -> None:
         for name in names:
@@ -92,6 +86,12 @@ class PartForm(ModelForm):
         """Keep problems of columns that this form does not show, rather than lose them."""
         for name in [n for n in found if n != NON_FIELD_ERRORS and n not in self.fields]:
             found.setdefault(NON_FIELD_ERRORS, []).extend(found.pop(name))
+
+
+def without_shortcuts(field: Any) -> None:
+    """Leave out the theme's menu for adding and changing programs from another form."""
+    for name in ("can_add_related", "can_change_related", "can_view_related"):
+        setattr(field.widget, name, False)
 
 
 def _reworded(error: ValidationError) -> ValidationError:

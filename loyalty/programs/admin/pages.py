@@ -142,7 +142,6 @@ class PartAdmin(PublishingAdmin):
     """A list of one kind of part; the program is shown where there are several."""
 
     list_select_related = ("program",)
-    show_full_result_count = False
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Add the program where there is more than one to tell apart."""

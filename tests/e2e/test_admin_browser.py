@@ -1,0 +1,229 @@
+"""A marketer's day in a real browser: change the program, make a key, help a member."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+from tests.factories import program_document, unique
+from tests.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 390, "height": 800}
+
+
+@dataclass
+class Desk:
+    """A marketer's browser, which notices what should not happen."""
+
+    page: Page
+    home: str
+    strangers: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def watch(self) -> "Desk":
+        """Note requests to other hosts, and whatever the console complains of."""
+        self.page.on("request", self._note_request)
+        self.page.on(
+            "console",
+            lambda said: self.complaints.append(said.text) if said.type == "error" else None,
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return self
+
+    def _note_request(self, request: Request) -> None:
+        if not request.url.startswith((self.home, "data:", "blob:")):
+            self.strangers.append(request.url)
+
+    def open(self, path: str) -> None:
+        """Open a page of the admin, and let it settle."""
+        answer = self.page.goto(f"{self.home}/admin/{path}")
+        assert answer is not None and answer.status == 200, (path, answer and answer.status)
+        self.page.wait_for_load_state("networkidle")
+
+    def save(self) -> None:
+        """Press the form's main button."""
+        self.page.get_by_role("button", name="Save", exact=True).click()
+        self.page.wait_for_load_state("networkidle")
+
+    def is_fine(self) -> bool:
+        """Tell whether nothing left the host and nothing complained."""
+        assert not self.strangers, self.strangers
+        assert not self.complaints, self.complaints
+        return True
+
+
+@pytest.fixture
+def program(live_stack: Stack, tmp_path: Path) -> str:
+    """Return the code of a program of the test's own."""
+    document = program_document(name="Browser shop")
+    path = tmp_path / "program.json"
+    path.write_text(json.dumps(document))
+    live_stack.manage("program", "apply", str(path))
+    return str(document["program"])
+
+
+@pytest.fixture(params=["light", "dark"])
+def desk(live_stack: Stack, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """Return a browser whose user has logged in."""
+    name = unique("marta")
+    named = ("--username", name, "--email", "marta@example.com")
+    live_stack.manage("createsuperuser", "--noinput", *named, DJANGO_SUPERUSER_PASSWORD="pw-marta")
+    context = browser.new_context(color_scheme=request.param)
+    yield log_in(Desk(context.new_page(), live_stack.url).watch(), name)
+    context.close()
+
+
+def log_in(desk: Desk, name: str) -> Desk:
+    desk.open("")
+    desk.page.fill("#id_username", name)
+    desk.page.fill("#id_password", "pw-marta")
+    desk.page.click("button[type=submit]")
+    desk.page.wait_for_load_state("networkidle")
+    return desk
+
+
+def id_of(stack: Stack, program: str) -> int:
+    return int(stack.sql("SELECT id FROM loyalty_program WHERE code = %s", program)[0][0])
+
+
+def enrol(stack: Stack, key: str, card: str, points: int) -> str:
+    with stack.client(key) as client:
+        body = {"identifiers": [{"type": "card", "value": card}]}
+        new = client.post("/v1/members", json=body, headers={"Idempotency-Key": unique()})
+        given = {"member": f"card:{card}", "points": points, "reason": "start"}
+        client.post("/v1/adjustments", json=given, headers={"Idempotency-Key": unique()})
+    return str(new.json()["id"])
+
+
+def test_a_marketers_day(live_stack: Stack, desk: Desk, program: str):
+    key = live_stack.api_key(program)
+    card = unique("c")
+    member = enrol(live_stack, key, card, 40)
+
+    change_a_threshold(live_stack, desk, program)
+    change_a_cost(live_stack, desk, program)
+    with live_stack.client(key) as client:
+        taken = {"member": f"card:{card}", "reward": "five-off"}
+        answer = client.post("/v1/redeem", json=taken, headers={"Idempotency-Key": unique()})
+        assert (answer.status_code, answer.json()["points"]) == (201, 35)
+        order = {
+            "ref": unique("o"),
+            "store": "309",
+            "occurred_at": live_stack.sql("SELECT now()")[0][0].isoformat(),
+            "currency": "USD",
+            "lines": [{"line": "1", "sku": "1", "quantity": "1", "amount": "20.00"}],
+        }
+        earned = {"member": f"card:{card}", "order": order}
+        answer = client.post("/v1/earn", json=earned, headers={"Idempotency-Key": unique()})
+        assert answer.json()["tier"]["code"] == "silver"
+
+    assert_key_is_shown_once(live_stack, desk, program, card)
+    adjust_points(live_stack, desk, member)
+    assert desk.is_fine()
+
+
+def change_a_threshold(stack: Stack, desk: Desk, program: str) -> None:
+    desk.open(f"loyalty/program/{id_of(stack, program)}/change/")
+    rows = desk.page.locator("input[name$='-threshold']")
+    silver = next(row for row in rows.all() if row.input_value() == "250")
+    silver.fill("20")
+    desk.save()
+    expect(desk.page.get_by_text("tiers levels silver from: 250.00 -> 20.00")).to_be_visible()
+
+
+def change_a_cost(stack: Stack, desk: Desk, program: str) -> None:
+    reward = stack.sql(
+        "SELECT id FROM loyalty_reward WHERE program_id = %s AND code = 'five-off'",
+        id_of(stack, program),
+    )[0][0]
+    desk.open(f"loyalty/reward/{reward}/change/")
+    desk.page.fill("#id_cost", "0")
+    desk.save()
+    expect(desk.page.get_by_text("Must be at least 1.")).to_be_visible()
+    desk.page.fill("#id_cost", "35")
+    desk.save()
+    expect(desk.page.get_by_text("Published as version 3: rewards five-off cost")).to_be_visible()
+
+
+def assert_key_is_shown_once(stack: Stack, desk: Desk, program: str, card: str) -> None:
+    page = desk.page
+    desk.open("loyalty/apikey/add/")
+    page.fill("#id_name", "Till 7")
+    page.select_option("#id_program", str(id_of(stack, program)))
+    desk.save()
+    key = page.locator("#new-key").inner_text()
+    assert re.fullmatch(r"lyk_\w{12}_\w{43}", key)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == key
+    with stack.client(key) as client:
+        assert client.get(f"/v1/members/card:{card}").status_code == 200
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    assert key not in page.content()
+
+
+def adjust_points(stack: Stack, desk: Desk, member: str) -> None:
+    page = desk.page
+    page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+    desk.open(f"loyalty/member/{member}/change/")
+    page.get_by_role("link", name="Adjust points").click()
+    page.get_by_label("Take points").check()
+    page.fill("#id_points", "1000")
+    page.fill("#id_reason", "Mistake at the till")
+    page.get_by_role("button", name="Adjust").click()
+    expect(page.get_by_text("1000 points are needed")).to_be_visible()
+    page.get_by_label("Give points").check()
+    page.fill("#id_points", "1000")
+    page.get_by_role("button", name="Adjust").dblclick()
+    expect(page.get_by_text(re.compile("adjusted|already done"))).to_be_visible()
+    found = stack.sql(
+        "SELECT sum(points) FROM loyalty_ledgertransaction WHERE member_id = %s"
+        " AND kind = 'adjust' AND source = 'admin'",
+        member,
+    )
+    assert int(found[0][0]) == 1000
+    expect(page.get_by_text("“Mistake at the till”")).to_be_visible()
+
+
+PAGES = (
+    "",
+    "loyalty/member/",
+    "loyalty/ledgertransaction/",
+    "loyalty/order/",
+    "loyalty/redemption/",
+    "loyalty/outboxevent/",
+    "loyalty/program/",
+    "loyalty/program/add/",
+    "loyalty/earningrule/",
+    "loyalty/earningrule/add/",
+    "loyalty/reward/",
+    "loyalty/reward/add/",
+    "loyalty/store/",
+    "loyalty/publishedversion/",
+    "loyalty/apikey/",
+    "loyalty/apikey/add/",
+    "auth/user/",
+)
+
+
+def test_every_page_fits_a_phone(live_stack: Stack, desk: Desk, program: str):
+    key = live_stack.api_key(program)
+    member = enrol(live_stack, key, unique("c"), 10)
+    shown = [f"loyalty/member/{member}/change/?show={name}" for name in ("lots", "rewards")]
+    forms = [f"loyalty/program/{id_of(live_stack, program)}/change/"]
+    desk.page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+    too_wide = []
+    for path in (*PAGES, *shown, *forms):
+        desk.open(path)
+        if desk.page.evaluate("document.documentElement.scrollWidth") > PHONE["width"]:
+            too_wide.append(path)
+    assert not too_wide
+    assert desk.is_fine()

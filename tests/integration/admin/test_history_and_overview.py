@@ -1,0 +1,107 @@
+"""Ledger, orders, redemptions, events and the overview: all of it to look at only."""
+
+import pytest
+
+from loyalty.ledger.models import LedgerTransaction
+from loyalty.orders.models import Order
+from tests.factories import Till, line
+from tests.integration.admin.forms import Marketer, text_of
+
+LISTS = ("ledgertransaction", "order", "redemption", "outboxevent", "publishedversion", "member")
+
+
+def busy_member(till: Till) -> str:
+    card = till.member()
+    till.earn(card, "order-1", lines=[line("1", "60.00", category="PRODUCE"), line("2", "5.00")])
+    till.redeem(card, reward="five-off")
+    till.take_back("order-1", "return-1")
+    return card
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_show_and_never_change(marketer: Marketer, till: Till, name: str):
+    busy_member(till)
+    assert marketer.open(f"loyalty/{name}/").status_code == 200
+    assert marketer.open(f"loyalty/{name}/add/").status_code == 403
+    assert 'name="action"' not in marketer.open(f"loyalty/{name}/").content.decode()
+
+
+def test_a_ledger_transaction_in_words(marketer: Marketer, till: Till):
+    card = busy_member(till)
+    row = LedgerTransaction.objects.get(member_id=till.ids[card], kind="earn")
+    words = text_of(marketer.open(f"loyalty/ledgertransaction/{row.pk}/change/"))
+    assert "125 points of lot" in words and "new → available" in words
+    assert "double-produce +60" in words
+    assert "order-1" in words and "decided under version 1" in words
+    path = f"/admin/loyalty/ledgertransaction/{row.pk}"
+    assert marketer.client.post(f"{path}/delete/", {"post": "yes"}).status_code == 403
+    marketer.client.post(f"{path}/change/", {"points": "1"})
+    row.refresh_from_db()
+    assert row.points == 125
+
+
+@pytest.mark.parametrize("kind", ["earn", "claw_back"])
+def test_the_ledger_is_filtered_by_program_and_kind(marketer: Marketer, till: Till, kind: str):
+    busy_member(till)
+    query = {"program": str(till.program.pk), "kind": kind}
+    words = text_of(marketer.client.get("/admin/loyalty/ledgertransaction/", query))
+    assert ("order-1" if kind == "earn" else "return-1") in words
+
+
+def test_an_order_is_found_by_its_ref_and_shows_its_lines(marketer: Marketer, till: Till):
+    card = busy_member(till)
+    order = Order.objects.get(member_id=till.ids[card])
+    found = marketer.client.get("/admin/loyalty/order/", {"q": "order-1"}).content.decode()
+    assert f"/admin/loyalty/order/{order.pk}/change/" in found
+    words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
+    assert "60.00 USD" in words and "PRODUCE" in words and "120 taken back" in words
+
+
+def test_a_members_history_is_found_by_their_id(marketer: Marketer, till: Till):
+    mine, other = busy_member(till), till.member(balance=3)
+    for name in ("ledgertransaction", "order", "redemption", "outboxevent"):
+        page = marketer.client.get(f"/admin/loyalty/{name}/", {"q": till.ids[mine]})
+        assert till.ids[mine] in page.content.decode()
+        assert till.ids[other] not in page.content.decode()
+
+
+def test_the_overview_adds_up(marketer: Marketer, till: Till):
+    card = busy_member(till)
+    till.member(balance=1000)
+    till.redeem(card, points=5, capture=False)
+    page = marketer.client.get("/admin/", {"program": str(till.program.pk)})
+    sums = page.context["overview"]
+    assert sums["members"] == 2
+    assert sums["outstanding"] == sum(sums["parts"].values())
+    assert sums["parts"]["pending"] == 0
+    assert sums["moved"]["earned"] == 1125
+    assert [(tier["name"], tier["count"]) for tier in sums["tiers"]] == [
+        ("Bronze", 2),
+        ("Silver", 0),
+    ]
+    assert "Corner shop" in text_of(page)
+
+
+def test_the_overview_asks_a_handful_of_questions(
+    marketer: Marketer, till: Till, django_assert_max_num_queries
+):
+    busy_member(till)
+    with django_assert_max_num_queries(14):
+        marketer.client.get("/admin/", {"program": str(till.program.pk)})
+
+
+def test_a_list_asks_the_same_number_of_questions_for_many_rows(
+    marketer: Marketer, till: Till, django_assert_max_num_queries
+):
+    for _ in range(12):
+        till.member(balance=1)
+    for name in ("member", "ledgertransaction"):
+        with django_assert_max_num_queries(12):
+            marketer.client.get(f"/admin/loyalty/{name}/", {"program": str(till.program.pk)})
+
+
+def test_whoever_may_not_see_members_sees_no_numbers(colleague: Marketer, till: Till):
+    colleague.user.user_permissions.clear()
+    page = colleague.open("")
+    assert page.status_code == 200 and page.context["overview"] is None
+    assert "Members" not in text_of(page)
