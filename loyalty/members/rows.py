@@ -48,6 +48,7 @@ NEW_IDENTIFIER = Table(
         "value": "text",
         "created_at": "timestamptz",
     },
+    order_by="type, value",
 )
 
 IDENTIFIER_REMOVED = Table(

@@ -84,6 +84,8 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     if order.state == "paid":
         changed = _award_new(work, record, award, order.lines)
     else:
+        _set_returned(work, record, order.lines)
+        record.net_amount = net_spend(record.lines)
         tell_recorded(work, record)
     put_order(work, record)
     put_claim(work, record)

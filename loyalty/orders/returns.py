@@ -46,9 +46,10 @@ def claw_back(
     """Take points of an order back, newest lot first, with ledger transaction and event."""
     if points <= 0:
         return ClawedBack()
-    lots = [lot_of(lot) for lot in record.lots]
-    work.add_lots(lots)
-    own = sorted((work.books.lots[lot.number] for lot in lots), key=lambda lot: -lot.number)
+    work.add_lots([lot_of(lot) for lot in record.lots])
+    # From the books, not from what was read: a grace lot may have been made in this run.
+    lots = [lot for lot in work.books.lots.values() if lot.order_number == record.number]
+    own = sorted(lots, key=lambda lot: -lot.number)
     number = work.next_number()
     taken = claw_back_points(
         work.books,

@@ -45,6 +45,7 @@ REDEMPTION_CLAIM = Table(
         "number": "bigint",
         "content_hash": "text",
     },
+    order_by="store, ref",
 )
 
 COLUMNS = """d.number, d.reward, d.points, d.captured, d.reinstated, d.state, d.gives::text,
