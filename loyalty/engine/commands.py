@@ -13,6 +13,10 @@ MemberRef = tuple[str, str]
 """How a command names its member: ("id", uuid), (identifier type, value), ("order", scope/ref)."""
 
 
+class ReadAgain(Exception):
+    """What was read contradicts itself: somebody committed between two reads of the load."""
+
+
 REF: Final = {"type": "text", "value": "text"}
 """The columns of a question about a member: a MemberRef."""
 

@@ -22,6 +22,7 @@ from loyalty.engine.commands import (
     Command,
     Decision,
     MemberRef,
+    ReadAgain,
     fill_questions,
 )
 from loyalty.engine.load import (
@@ -106,7 +107,7 @@ def run(
                 return _Run(commands, principal, preview=preview, all_lots=all_lots).go()
         except LotsMissing:
             all_lots = True
-        except _Again:
+        except (_Again, ReadAgain):
             pass
         except _ConnectionStale as stale:
             django_connection.close()

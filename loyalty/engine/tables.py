@@ -22,7 +22,8 @@ class Table:
         tail: What follows the insert, such as an ON CONFLICT clause.
         update: A whole UPDATE to use instead of the insert; `{rows}` stands for the rows.
         add: Columns whose values are added up where rows have the same key.
-        order_by: Column by which rows are inserted, where defaults must be drawn in order.
+        order_by: Columns by which rows are inserted: where defaults must be drawn in order, and
+            where two runs may insert the same unique values (in one order nobody deadlocks).
     """
 
     name: str

@@ -31,6 +31,7 @@ from loyalty.orders.services import (
     award_for,
     award_paid,
     check_order,
+    check_owner,
     content_hash,
     earn_member,
     find_order,
@@ -53,6 +54,7 @@ def _decide_put(session: Session, decision: Decision) -> tuple[int, dict[str, An
         raise ValidationFailed(
             errors=[{"pointer": "/order/ref", "message": "is not the ref in the path"}]
         )
+    check_owner(session, decision, request.body.member)
     scope = order_scope(order.store, order.channel)
     record = find_order(session, scope, request.ref)
     if record is None:

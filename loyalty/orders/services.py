@@ -9,7 +9,7 @@ import orjson
 
 from loyalty.earning.rules import Award, OrderLine, Purchase, calculate_points
 from loyalty.engine.activity import count_activity, rise, tier_body
-from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
+from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
 from loyalty.engine.load import lot_of
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
@@ -276,6 +276,16 @@ def remember_order(work: MemberWork, record: OrderRecord) -> None:
 # Earn
 
 
+def check_owner(session: Session, decision: Decision, ref: MemberRef) -> None:
+    """Have all read again if the card got its owner after the member was looked for.
+
+    Raises:
+        ReadAgain: It did.
+    """
+    if decision.work is None and session.found(owner_of(*ref)):
+        raise ReadAgain
+
+
 def earn_member(session: Session, decision: Decision, ref: MemberRef) -> MemberWork:
     """Give the member who earns; enrol them with this card where the program says so."""
     if decision.work is not None:
@@ -310,6 +320,7 @@ def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, A
     request: EarnRequest = decision.payload
     order = request.order
     check_order(session, order)
+    check_owner(session, decision, request.member)
     lines = read_lines(session.program, order.lines)
     known = find_order(session, order_scope(order.store, order.channel), order.ref)
     if known is not None:
