@@ -368,7 +368,9 @@ class Clock:
 def install_clock() -> None:
     """Make this connection ask the schema `testclock` for the time."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(309)")  # two at once would both create it
         cursor.execute(CLOCK)
+        cursor.execute("SELECT pg_advisory_unlock(309)")
         cursor.execute("SET search_path = testclock, pg_catalog, public")
 
 
