@@ -1,8 +1,8 @@
 """What a batch consists of. These models describe it; each command is validated by itself."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from loyalty.http.fields import Body, Code, Ref
 from loyalty.members.schemas import AdjustRequest, EnrolRequest
@@ -20,8 +20,21 @@ class BatchReturn(ReturnRequest):
     store: Code | None = None
 
 
+KINDS: Final = ("enrol", "earn", "redeem", "return", "adjust")
+
+
+def _exactly_one(schema: dict[str, Any]) -> None:
+    """Say in the contract what types cannot: one of the five is there, and none is null."""
+    for name in KINDS:
+        described = schema["properties"][name]
+        schema["properties"][name] = described["anyOf"][0]
+    schema["oneOf"] = [{"required": [name]} for name in KINDS]
+
+
 class BatchCommand(Body):
     """One command: its own idempotency key, and exactly one of the five."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one)
 
     idempotency_key: Annotated[str, Field(pattern=r"^[!-~]{1,255}$", examples=["6f1c-1"])]
     enrol: EnrolRequest | None = None

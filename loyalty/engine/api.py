@@ -1,6 +1,6 @@
 """What all endpoints that change something share: one command in, its answer out."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 
@@ -12,22 +12,32 @@ from loyalty.http.views import Endpoint
 
 
 class CommandEndpoint(Endpoint):
-    """Base of the endpoints that run a command."""
+    """Base of the endpoints that run a command.
+
+    Attributes:
+        keyed: Methods that need an idempotency key; a PATCH or DELETE sent twice does no harm.
+        key: The request's idempotency key.
+    """
+
+    keyed: ClassVar[tuple[str, ...]] = ("POST", "PUT")
+    key: str | None
+
+    def begin(self, request: HttpRequest) -> None:
+        """Read the idempotency key before all else: without one, nothing is looked at."""
+        sent = request.META.get(HEADER)
+        self.key = read_key(sent) if sent or request.method in self.keyed else None
 
     def run(
         self, request: HttpRequest, kind: Kind, payload: Any, *, canonical_body: bytes
     ) -> HttpResponse:
-        """Run one command under the request's idempotency key.
-
-        POST and PUT must have a key; a PATCH or DELETE that is sent twice does no harm.
-        """
-        method = request.method or ""
-        sent = request.META.get(HEADER)
+        """Run one command under the request's idempotency key."""
         command = Command(
             kind=kind,
             payload=payload,
-            key=read_key(sent) if sent or method in ("POST", "PUT") else None,
-            request_hash=request_hash(method, request.get_full_path(), canonical_body),
+            key=self.key,
+            request_hash=request_hash(
+                request.method or "", request.get_full_path(), canonical_body
+            ),
             request_id=self.request_id,
         )
         return answer_response(run([command], principal=self.principal)[0])

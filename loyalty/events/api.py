@@ -7,7 +7,13 @@ from loyalty.events.answers import EventFeed
 from loyalty.events.rules import envelope
 from loyalty.events.selectors import list_events
 from loyalty.events.services import stamp_events
-from loyalty.http.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
+from loyalty.http.pagination import (
+    DEFAULT_LIMIT,
+    MAX_CURSOR_LENGTH,
+    MAX_LIMIT,
+    decode_cursor,
+    encode_cursor,
+)
 from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
 
@@ -17,7 +23,7 @@ class FeedQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    after: str | None = Field(default=None, max_length=500)
+    after: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
 
 

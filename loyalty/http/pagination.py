@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from loyalty.errors import CursorInvalid
 
 MAX_LIMIT: Final = 200
+MAX_CURSOR_LENGTH: Final = 100
 DEFAULT_LIMIT: Final = 50
 _SIGNATURE_BYTES: Final = 12
 
@@ -27,7 +28,7 @@ class Page(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    cursor: str | None = Field(default=None, max_length=500)
+    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
 
 
 def encode_cursor(scope: str, place: list[Any]) -> str:

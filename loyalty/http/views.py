@@ -72,11 +72,15 @@ class Endpoint(APIView):
                 spend_one(self.principal.key_id, self.principal.rate_limit)
             method = "GET" if request.method == "HEAD" else request.method or ""
             require_scope(self.principal, self.scopes[method])
+            self.begin(request)
             response = handler(request, *args, **kwargs)
         except Exception as error:
             response = problem_response(error_of(error), self.request_id)
         response.headers["X-Request-Id"] = self.request_id
         return response
+
+    def begin(self, request: HttpRequest) -> None:
+        """Do what comes after the key is known to be good and before the method."""
 
     def _handler(self, request: HttpRequest) -> Handler:
         handler: Handler | None = getattr(self, _METHODS.get(request.method or "", ""), None)

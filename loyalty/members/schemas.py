@@ -1,7 +1,7 @@
 """What callers send about members, and the payloads that services get."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     Field,
@@ -15,6 +15,10 @@ from pydantic_core import CoreSchema, core_schema
 
 from loyalty.http.fields import Body, Day, Instant, OptionalName, Reason, SignedPoints
 from loyalty.members.identifiers import IdentifierType, MemberRef, normalise, parse_member_ref
+
+REFERENCE_PATTERN: Final = (
+    "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(card|external): *[^ ].*)$"
+)
 
 
 class _MemberRefSchema:
@@ -34,6 +38,7 @@ class _MemberRefSchema:
             "type": "string",
             "minLength": 1,
             "maxLength": 200,
+            "pattern": REFERENCE_PATTERN,
             "description": "The member's id, or `card:…`, or `external:…`.",
             "examples": ["card:2261", "external:shopify-77"],
         }

@@ -141,6 +141,7 @@ class PreviewView(CommandEndpoint):
     """POST /v1/earn/preview."""
 
     scopes = {"POST": ("earn",)}
+    keyed = ()
 
     @operation(
         "preview_earn",
