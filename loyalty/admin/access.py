@@ -35,6 +35,7 @@ class ReadOnlyAdmin(ModelAdmin):
     show_full_result_count = False
     paginator = InfinitePaginator
     list_per_page = 25
+    sortable_by = ()  # other orders than the index's would sort all of them
     actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -111,6 +111,13 @@ class ApiKeyAdmin(ModelAdmin):
             initial.setdefault("program", programs[0].pk)
         return initial
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Offer one button: the next page shows the key."""
+        only_one = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().add_view(request, form_url, {**only_one, **(extra_context or {})})
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         """Make the key by the service that knows how; keep its secret for the answer only."""
         row, plain = create_api_key(

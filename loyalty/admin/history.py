@@ -47,6 +47,11 @@ class HistoryAdmin(ReadOnlyAdmin):
         """Find by something else than a member."""
         return queryset.none()
 
+    @display(description="Recorded (UTC)")
+    def recorded(self, row: Any) -> Any:
+        """Show when; rows of several programs stand together, so in one time zone."""
+        return row.recorded_at
+
     @display(description="Member")
     def member(self, row: Any) -> Any:
         """Link to the member."""
@@ -65,7 +70,7 @@ def member_link(member_id: Any, name: str = "") -> Any:
 class LedgerAdmin(HistoryAdmin):
     """Every change of points, with its postings and its reason."""
 
-    list_display = ("recorded_at", "what", "effect", "member", "for_what", "actor", "reason")
+    list_display = ("recorded", "what", "effect", "member", "for_what", "actor", "reason")
     list_filter = (ProgramFilter, KindFilter, ("recorded_at", RangeDateFilter))
     search_help_text = "A member's id"
 
@@ -136,7 +141,7 @@ class OrderAdmin(HistoryAdmin):
 
     list_display = (
         "ref",
-        "occurred_at",
+        "occurred",
         "store",
         "amount",
         "points",
@@ -150,6 +155,11 @@ class OrderAdmin(HistoryAdmin):
         ("recorded_at", RangeDateFilter),
     )
     search_help_text = "A member's id, or an order's ref"
+
+    @display(description="Happened (UTC)")
+    def occurred(self, order: Order) -> Any:
+        """Show when the purchase was."""
+        return order.occurred_at
 
     @display(description="Net amount")
     def amount(self, order: Order) -> str:
@@ -196,6 +206,7 @@ class OrderAdmin(HistoryAdmin):
             "amount": money(order.net_amount, order.currency),
             "lines": lines,
             "member": Member.objects.filter(pk=order.member_id).first(),
+            "zone": Program.objects.values_list("timezone", flat=True).get(pk=order.program_id),
         }
         return TemplateResponse(request, "admin/loyalty/order/page.html", context)
 
@@ -204,13 +215,18 @@ class OrderAdmin(HistoryAdmin):
 class RedemptionAdmin(HistoryAdmin):
     """What members used their points for."""
 
-    list_display = ("created_at", "what", "points", "member", "store", "order_ref", "status")
+    list_display = ("created", "what", "points", "member", "store", "order_ref", "status")
     list_filter = (
         ProgramFilter,
         ("state", ChoicesCheckboxFilter),
         ("created_at", RangeDateFilter),
     )
     search_help_text = "A member's id, or a reward's code"
+
+    @display(description="Redeemed (UTC)")
+    def created(self, redemption: Redemption) -> Any:
+        """Show when."""
+        return redemption.created_at
 
     @display(description="For")
     def what(self, redemption: Redemption) -> str:
@@ -233,7 +249,7 @@ class EventAdmin(HistoryAdmin):
 
     # Descending positions begin with none at all: events that the relay has not seen yet.
     ordering = ("-position",)
-    list_display = ("recorded_at", "type", "member", "told", "sequence", "position")
+    list_display = ("recorded", "type", "member", "told", "sequence", "position")
     list_display_links = None
     list_filter = (ProgramFilter, EventTypeFilter)
     search_help_text = "A member's id"

@@ -1,7 +1,7 @@
 """What a member's page shows: read through the engine, so that what is due counts as done."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -19,6 +19,7 @@ from loyalty.members.rows import expiring_of
 from loyalty.members.statements import ledger_of, lots_of
 from loyalty.orders.models import Order
 from loyalty.programs.currencies import format_amount
+from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.rules import worth
 from loyalty.rewards.selectors import list_rewards_for, redemptions_of
@@ -95,7 +96,14 @@ def _balance(work: MemberWork) -> dict[str, Any]:
 
 
 def _expiring(session: Session, question: Ask) -> list[dict[str, Any]]:
-    return [{"points": row[0], "at": row[1]} for row in session.found(question)[:3]]
+    zone = session.program.timezone
+    found = session.found(question)[:3]
+    return [{"points": points, "last_day": last_day(ends, zone)} for points, ends in found]
+
+
+def last_day(expires_at: datetime, zone: str) -> date:
+    """Tell the last day on which points can be used, as members are told it."""
+    return local_day(expires_at - timedelta(microseconds=1), zone)
 
 
 def _tier(work: MemberWork) -> dict[str, Any] | None:
@@ -175,7 +183,7 @@ def _lot_row(work: MemberWork, row: Row) -> dict[str, Any]:
         **lot,
         "number": row[1],
         "active_at": active_at,
-        "expires_at": expires_at,
+        "last_day": expires_at and last_day(expires_at, work.program.timezone),
         "order": order,
         "is_pending": lot["pending"] > 0,
         "used": ", ".join(f"{points:,} {what}" for what, points in used.items() if points),

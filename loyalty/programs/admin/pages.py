@@ -5,9 +5,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
+from loyalty.programs import files
 from loyalty.programs.admin.forms import (
     InlineRows,
     LevelForm,
@@ -290,7 +292,8 @@ class PublishedVersionAdmin(ModelAdmin):
     list_filter = ("program",)
     list_select_related = ("program",)
     ordering = ("-published_at",)
-    fields = ("program", "version", "published_at", "published_by", "summary", "document")
+    fields = ("program", "version", "published_at", "published_by", "changed", "program_file")
+    readonly_fields = ("changed", "program_file")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never: saving a program publishes."""
@@ -303,6 +306,16 @@ class PublishedVersionAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: ledger transactions are explained by what was published."""
         return False
+
+    @display(description="What changed")
+    def changed(self, version: PublishedVersion) -> Any:
+        """List what changed, one line each."""
+        return format_html_join("", "<p>{}</p>", ((line,) for line in version.summary.splitlines()))
+
+    @display(description="As a program file")
+    def program_file(self, version: PublishedVersion) -> Any:
+        """Show the whole program as `program export` writes it, to compare or to apply again."""
+        return format_html('<pre class="ly-file">{}</pre>', files.export(version.document))
 
     @display(description="Version", ordering="version")
     def headline(self, version: PublishedVersion) -> str:

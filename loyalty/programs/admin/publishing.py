@@ -195,6 +195,7 @@ def in_words(message: str) -> str:
 
 
 _WORDS = {
+    'either months or dates, or is "none"': "the number of months, or the dates",
     "maturity_days": "“Days until usable”",
     "amount_off or product": "an amount or a product",
     "points and per, or multiply, or bonus": "points for an amount, or a factor, or a bonus",

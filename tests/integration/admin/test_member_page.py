@@ -1,12 +1,13 @@
 """Find a member, understand their points, and change what support may change."""
 
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from loyalty.members.models import Member
-from tests.factories import Till, balance_of, line, rows
+from tests.factories import Till, balance_of, line, open_till, rows
 from tests.integration.admin.forms import Marketer, text_of
 
 
@@ -32,7 +33,7 @@ def test_the_page_shows_balance_tier_and_why(marketer: Marketer, till: Till):
 @pytest.mark.parametrize(
     ("show", "words"),
     [
-        ("lots", "never"),
+        ("lots", "no end"),
         ("orders", "order-1"),
         ("redemptions", "$5 off"),
         ("rewards", "points are missing"),
@@ -48,6 +49,15 @@ def test_each_list_of_the_page(marketer: Marketer, till: Till, show: str, words:
     page = marketer.open(page_of(till, card, show))
     assert page.status_code == 200
     assert words in text_of(page)
+
+
+def test_the_last_day_of_points_is_the_day_that_members_are_told(marketer: Marketer):
+    till = open_till(points={"expiry": {"months": 1, "until": "end_of_month"}})
+    card = till.member(balance=5)
+    page = marketer.open(page_of(till, card))
+    first, *_ = page.context["expiring"]
+    assert (first["last_day"] + timedelta(days=1)).day == 1
+    assert f"5 can be used until {first['last_day']:%-d %B %Y}" in text_of(page)
 
 
 def test_a_long_statement_goes_on_older_pages(marketer: Marketer, till: Till):
