@@ -90,7 +90,7 @@ def test_an_emptied_valkey_loses_nothing(
         written += outbox.write_many(members=20, each=1)
         time.sleep(2)
         workers.valkey.start()
-        receiver.wait_for(len(written), seconds=LEASE + 40)
+        wait_until(lambda: len(set(receiver.event_ids)) == len(written), LEASE + 40, workers)
         wait_until(lambda: all_delivered(destination), LEASE + 10, workers)
     prove(receiver, written)
 
