@@ -169,6 +169,10 @@ class ProgramForm(PartForm):
             "downgrade": "Who no longer qualifies falls",
             "grace_days": "Days of grace",
         }
+        help_texts = {
+            "rolling_months": "Where the last months count.",
+            "grace_days": "From warning to fall; 0: no warning.",
+        }
 
 
 class PointsForm(InlineForm):

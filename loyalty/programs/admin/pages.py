@@ -98,9 +98,10 @@ class ProgramAdmin(PublishingAdmin):
             "How members rise and fall",
             {
                 "fields": (
-                    ("qualify_by", "window"),
-                    "rolling_months",
-                    ("downgrade", "grace_days"),
+                    "qualify_by",
+                    "window",
+                    "downgrade",
+                    ("rolling_months", "grace_days"),
                 ),
                 "description": "Needs tier levels, below; without any, nobody rises or falls.",
             },
