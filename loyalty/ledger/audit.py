@@ -182,7 +182,7 @@ LEFT JOIN LATERAL (
     WHERE p.member_id = d.member_id AND p.redemption_number = d.number
 ) AS p ON true
 WHERE {redemption_member} AND (p.redeemed <> d.captured - d.reinstated
-    OR (h.state = 'open') <> (d.state = 'held')
+    OR (h.state IS NOT DISTINCT FROM 'open') <> (d.state = 'held')
     OR (h.state IN ('voided', 'lapsed') AND h.state <> d.state))
 """,
     ),
