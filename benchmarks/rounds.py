@@ -77,6 +77,7 @@ def play(
         "connections": connections,
         "seconds": seconds,
         "most": most,
+        "workers": machine.family(site.pid)[1:],
     }
     before = machine.cpu_seconds(site.pid), machine.cpu_seconds(stage.postgres_pid)
     busy = machine.busy_seconds()

@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-import psycopg
 
 from loyalty.engine.commands import REF, Ask, Command, MemberRef, Read, fill_questions
+from loyalty.engine.exchange import Statement
 from loyalty.engine.session import MemberWork, OpenHold, Session
 from loyalty.http.auth import Principal
 from loyalty.ledger.rules import NEVER, LotState, Use, WalletState
@@ -144,11 +144,6 @@ class Loaded:
         self.asks: dict[Ask, list[tuple[Any, ...]]] = {}
 
 
-def cursor(connection: psycopg.Connection[Any]) -> psycopg.RawCursor[Any]:
-    """Open a cursor that binds on the server, so that statements are prepared once."""
-    return psycopg.RawCursor(connection)
-
-
 def collect_asks(
     commands: Sequence[Command], program: PublishedProgram, *, all_lots: bool
 ) -> dict[Read, list[Ask]]:
@@ -164,27 +159,34 @@ def collect_asks(
     return {read: list(found[read]) for read in ordered}
 
 
-def send_asks(
-    connection: psycopg.Connection[Any], program_id: int, asks: dict[Read, list[Ask]]
-) -> list[tuple[list[Ask], psycopg.RawCursor[Any]]]:
-    """Queue one statement per read in the open pipeline."""
-    sent = []
-    for read, questions in asks.items():
-        single = len(questions) == 1
-        one = cursor(connection)
-        one.execute(
-            read.statement(single=single),
+def reads_for(program_id: int, asks: dict[Read, list[Ask]]) -> list[Statement]:
+    """Make one statement per read."""
+    return [
+        Statement(
+            read.statement(single=len(questions) == 1),
             [program_id, *parameters_of([ask.args for ask in questions])],
         )
-        sent.append((questions, one))
-    return sent
+        for read, questions in asks.items()
+    ]
 
 
-def about_members(sql: str, refs: Sequence[MemberRef]) -> tuple[str, list[Any]]:
-    """Give LOCK or MEMBERS for these members, with the parameters that say which."""
+def lock_of(program: PublishedProgram, refs: Sequence[MemberRef]) -> Statement:
+    """Make the statement that locks these members."""
+    return _about_members(LOCK, program, refs)
+
+
+def members_of(program: PublishedProgram, refs: Sequence[MemberRef]) -> Statement:
+    """Make the statement that reads these members, the time and the program's version."""
+    return _about_members(MEMBERS, program, refs, *tier_window(program))
+
+
+def _about_members(
+    sql: str, program: PublishedProgram, refs: Sequence[MemberRef], *more: Any
+) -> Statement:
     single = len(refs) == 1
-    statement = fill_questions(sql, tuple(REF.items()), single=single)
-    return statement, list(refs[0]) if single else [[r[0] for r in refs], [r[1] for r in refs]]
+    which = list(refs[0]) if single else [[r[0] for r in refs], [r[1] for r in refs]]
+    filled = fill_questions(sql, tuple(REF.items()), single=single)
+    return Statement(filled, [program.id, *which, *more])
 
 
 def parameters_of(questions: Sequence[Sequence[Any]]) -> list[Any]:
@@ -194,13 +196,15 @@ def parameters_of(questions: Sequence[Sequence[Any]]) -> list[Any]:
     return [list(column) for column in zip(*questions, strict=True)]
 
 
-def gather(sent: Iterable[tuple[list[Ask], psycopg.RawCursor[Any]]]) -> dict[Ask, list[Any]]:
+def gather(
+    asks: Iterable[list[Ask]], reads: Iterable[Statement]
+) -> dict[Ask, list[tuple[Any, ...]]]:
     """Sort the rows found to their questions by the number in front."""
     found: dict[Ask, list[Any]] = {}
-    for questions, one in sent:
+    for questions, read in zip(asks, reads, strict=True):
         for ask in questions:
             found[ask] = []
-        for row in one.fetchall():
+        for row in read.rows:
             found[questions[row[0] - 1]].append(row[1:])
     return found
 

@@ -7,16 +7,8 @@ job has come by.
 from collections.abc import Sequence
 
 from loyalty.engine.commands import Ask, MemberRef, Read
-from loyalty.engine.load import (
-    MEMBERS,
-    Loaded,
-    about_members,
-    build_session,
-    cursor,
-    gather,
-    send_asks,
-    tier_window,
-)
+from loyalty.engine.exchange import exchange
+from loyalty.engine.load import Loaded, build_session, gather, members_of, reads_for
 from loyalty.engine.run import connect, errors_named, known_program, learn_version
 from loyalty.engine.session import MemberWork, Session
 from loyalty.engine.upkeep import settle_due
@@ -49,17 +41,14 @@ def look(
 def _look_once(principal: Principal, ref: MemberRef, asks: Sequence[Ask]) -> Session | None:
     program = known_program(principal.program_id)
     connection = connect()
-    members = cursor(connection)
     by_read: dict[Read, list[Ask]] = {}
     for ask in asks:
         by_read.setdefault(ask.read, []).append(ask)
-    with connection.pipeline():
-        sql, which = about_members(MEMBERS, [ref])
-        members.execute(sql, [program.id, *which, *tier_window(program)])
-        sent = send_asks(connection, program.id, by_read)
+    members, reads = members_of(program, [ref]), reads_for(program.id, by_read)
+    exchange(connection, [members, *reads])
     loaded = Loaded()
-    loaded.members = members.fetchall()
-    loaded.asks = gather(sent)
+    loaded.members = members.rows
+    loaded.asks = gather(by_read.values(), reads)
     now, version = loaded.members[0][:2]
     if version != program.version:
         learn_version(program.id, version)

@@ -16,31 +16,21 @@ from django.db import connection as django_connection
 from django.db import utils as django_errors
 from psycopg import errors as pg
 
-from loyalty.engine.commands import (
-    Answer,
-    Ask,
-    Command,
-    Decision,
-    MemberRef,
-    ReadAgain,
-    fill_questions,
-)
+from loyalty.engine.commands import Answer, Command, Decision, ReadAgain, fill_questions
+from loyalty.engine.exchange import Statement, exchange
 from loyalty.engine.load import (
     CLAIM,
     KEY,
-    LOCK,
-    MEMBERS,
     STORED,
     Loaded,
-    about_members,
     build_session,
     collect_asks,
-    cursor,
     gather,
+    lock_of,
     member_refs,
+    members_of,
     parameters_of,
-    send_asks,
-    tier_window,
+    reads_for,
 )
 from loyalty.engine.session import Session
 from loyalty.engine.tables import KEY_ANSWER, KEY_DROP, Rows, Table, write_statement
@@ -59,8 +49,6 @@ from loyalty.programs.rules import PublishedProgram
 from loyalty.programs.selectors import published_program
 
 log = structlog.get_logger(__name__)
-
-Cursor = psycopg.RawCursor[Any]
 
 TRIES = 4
 RETRIED = (
@@ -201,17 +189,16 @@ class _Run:
 
     def load(self) -> Loaded:
         """Send the load pipeline and fetch what it found: one round trip."""
-        keys = self.keys = self._keys()
         refs = member_refs(self.commands)
-        claim, stored, lock, members = (cursor(self.connection) for _ in range(4))
+        claims = self._claims()
+        locks = [lock_of(self.program, refs)] if refs else []
+        members = members_of(self.program, refs)
+        asks = collect_asks(self.commands, self.program, all_lots=self.all_lots)
+        reads = reads_for(self.program.id, asks)
         try:
-            with self.connection.pipeline():
-                self.connection.execute("BEGIN")
-                if keys:
-                    self._claim(keys, claim, stored)
-                sent = self._lock_and_read(refs, lock, members)
+            exchange(self.connection, [Statement("BEGIN"), *claims, *locks, members, *reads])
         except pg.LockNotAvailable:
-            if keys and claim.statusmessage is None:
+            if claims and not claims[0].done:
                 raise RequestInProgress() from None
             raise
         except psycopg.OperationalError as broken:
@@ -219,31 +206,26 @@ class _Run:
                 raise _ConnectionStale from broken
             raise
         loaded = Loaded()
-        if keys:
-            loaded.claimed = {row[0] for row in claim.fetchall()}
-            loaded.stored = {row[0]: (bytes(row[1]), row[2], row[3]) for row in stored.fetchall()}
-        loaded.members = members.fetchall()
-        loaded.asks = gather(sent)
-        self._check_members(loaded, {row[0] for row in lock.fetchall()} if refs else set())
+        if claims:
+            claim, stored = claims
+            loaded.claimed = {row[0] for row in claim.rows}
+            loaded.stored = {row[0]: (bytes(row[1]), row[2], row[3]) for row in stored.rows}
+        loaded.members = members.rows
+        loaded.asks = gather(asks.values(), reads)
+        self._check_members(loaded, {row[0] for lock in locks for row in lock.rows})
         return loaded
 
-    def _claim(self, keys: dict[str, bytes], claim: Cursor, stored: Cursor) -> None:
+    def _claims(self) -> list[Statement]:
+        """Make the statements that claim the keys and read those that were used before."""
+        keys = self.keys = self._keys()
+        if not keys:
+            return []
         parameters = [self.principal.key_id, *parameters_of(list(keys.items()))]
-        for one, sql in ((claim, CLAIM), (stored, STORED)):
-            one.execute(fill_questions(sql, KEY, single=len(keys) == 1), parameters)
-
-    def _lock_and_read(
-        self, refs: Sequence[MemberRef], lock: Cursor, members: Cursor
-    ) -> list[tuple[list[Ask], Cursor]]:
-        """Queue the lock and, as later statements, everything that is read under it."""
-        program = self.program
-        if refs:
-            sql, which = about_members(LOCK, refs)
-            lock.execute(sql, [program.id, *which])
-        sql, which = about_members(MEMBERS, refs)
-        members.execute(sql, [program.id, *which, *tier_window(program)])
-        asks = collect_asks(self.commands, program, all_lots=self.all_lots)
-        return send_asks(self.connection, program.id, asks)
+        single = len(keys) == 1
+        return [
+            Statement(fill_questions(sql, KEY, single=single), parameters)
+            for sql in (CLAIM, STORED)
+        ]
 
     def _keys(self) -> dict[str, bytes]:
         """Give the keys to claim; where one is used twice, its first use counts."""
@@ -335,6 +317,4 @@ class _Run:
         parameters = [
             orjson.dumps(found[0] if len(found) == 1 else found).decode() for _, found in tables
         ]
-        with self.connection.pipeline():
-            cursor(self.connection).execute(statement, parameters)
-            self.connection.execute("COMMIT")
+        exchange(self.connection, [Statement(statement, parameters), Statement("COMMIT")])

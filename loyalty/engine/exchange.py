@@ -1,0 +1,157 @@
+"""Send several statements at once, and wait once for all their answers.
+
+psycopg's pipeline does this too; but it flushes and polls after each statement and makes a cursor
+for each, which was most of a command's CPU in this process (docs/performance.md). What is used here
+is psycopg's public wrapper of libpq and its public adaptation of values.
+"""
+
+import select
+from collections.abc import Sequence
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+
+PREPARED_MOST: Final = 100
+"""Statements that a connection keeps prepared; each costs the server some 50 kB."""
+
+_FAILED: Final = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
+
+_Key = tuple[str, tuple[int, ...]]
+
+
+class Statement:
+    """A statement with its parameters ($1, $2 …), and later what it answered.
+
+    Attributes:
+        done: Whether the server has carried it out.
+        rows: What it returned.
+    """
+
+    __slots__ = ("done", "parameters", "rows", "sql")
+
+    def __init__(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        self.sql = sql
+        self.parameters = parameters
+        self.done = False
+        self.rows: list[tuple[Any, ...]] = []
+
+
+def exchange(connection: psycopg.Connection[Any], statements: Sequence[Statement]) -> None:
+    """Carry out statements in one round trip.
+
+    Raises:
+        psycopg.Error: What the first one that failed raises; those after it were not carried out.
+    """
+    with connection.lock:
+        try:
+            failure = _channel_of(connection).exchange(statements)
+        except BaseException:
+            connection.close()  # nobody knows what is still under way on it
+            raise
+    if failure is not None:
+        raise failure
+
+
+class _Channel:
+    """One connection: what it has prepared, and how values are written and read on it."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.pgconn = connection.pgconn
+        self.encoding = connection.info.encoding
+        self.threshold = connection.prepare_threshold
+        self.values = Transformer.from_context(connection)
+        self.names: dict[_Key, bytes] = {}
+        self.uses: dict[_Key, int] = {}
+
+    def exchange(self, statements: Sequence[Statement]) -> psycopg.Error | None:
+        """Send all, receive all; give the first error of the server."""
+        self.pgconn.enter_pipeline_mode()
+        awaited: list[Statement | _Key] = []
+        for statement in statements:
+            awaited += self._send(statement)
+        self.pgconn.pipeline_sync()
+        self._flush()
+        failure = None
+        for item in awaited:
+            error = self._receive(item)
+            failure = failure or error
+        self._next_result()  # of the sync
+        self.pgconn.exit_pipeline_mode()
+        return failure
+
+    def _send(self, statement: Statement) -> list[Statement | _Key]:
+        """Send a statement, prepared when it comes again; list what to await."""
+        values, types, formats = None, (), None
+        if statement.parameters:
+            wanted = [PyFormat.AUTO] * len(statement.parameters)
+            values = self.values.dump_sequence(statement.parameters, wanted)
+            types, formats = self.values.types or (), self.values.formats
+        key = (statement.sql, types)
+        awaited: list[Statement | _Key] = [statement]
+        name = self.names.get(key)
+        if name is None and self._is_worth_preparing(key):
+            name = self.names[key] = f"loyalty_{len(self.uses)}_{len(self.names)}".encode()
+            self.pgconn.send_prepare(name, statement.sql.encode(self.encoding), types)
+            awaited.insert(0, key)
+        if name is None:
+            sql = statement.sql.encode(self.encoding)
+            self.pgconn.send_query_params(sql, values, types, formats)
+        else:
+            self.pgconn.send_query_prepared(name, values, formats)
+        return awaited
+
+    def _is_worth_preparing(self, key: _Key) -> bool:
+        if self.threshold is None or len(self.names) >= PREPARED_MOST:
+            return False
+        self.uses[key] = uses = self.uses.get(key, 0) + 1
+        return uses > self.threshold
+
+    def _receive(self, item: Statement | _Key) -> psycopg.Error | None:
+        """Take the answer of a statement, or of a preparation."""
+        result = self._next_result()
+        if result is None:
+            raise psycopg.OperationalError("the server ended an answer before it began")
+        failed = result.status in _FAILED
+        if isinstance(item, tuple):
+            if failed:
+                del self.names[item]
+        elif not failed:
+            item.done = True
+            if result.ntuples:
+                self.values.set_pgresult(result)
+                item.rows = self.values.load_rows(0, result.ntuples, tuple)
+        self._next_result()  # None, which ends this answer
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            return error_from_result(result, self.encoding)
+        return None
+
+    def _flush(self) -> None:
+        """Send what is queued; read meanwhile, or both sides could wait for each other."""
+        while self.pgconn.flush():
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self.pgconn.consume_input()
+
+    def _next_result(self) -> "pq.abc.PGresult | None":
+        while self.pgconn.is_busy():
+            self._wait(select.POLLIN)
+            self.pgconn.consume_input()
+        return self.pgconn.get_result()
+
+    def _wait(self, events: int) -> int:
+        poll = select.poll()
+        poll.register(self.pgconn.socket, events)
+        return poll.poll()[0][1]
+
+
+_channels: "WeakKeyDictionary[psycopg.Connection[Any], _Channel]" = WeakKeyDictionary()
+
+
+def _channel_of(connection: psycopg.Connection[Any]) -> _Channel:
+    found = _channels.get(connection)
+    if found is None:
+        found = _channels[connection] = _Channel(connection)
+    return found
