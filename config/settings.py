@@ -198,12 +198,15 @@ CELERY_BEAT_SCHEDULE = {
 # Development only: lets webhooks be http, and lie on this machine or in this network.
 CRM_ALLOW_PRIVATE_ADDRESSES = env.switch("CRM_ALLOW_PRIVATE_ADDRESSES", default=False)
 CRM_CONNECT_SECONDS = env.number("CRM_CONNECT_SECONDS", 5, low=0.1, high=30)
-CRM_TOTAL_SECONDS = env.number(
-    "CRM_TOTAL_SECONDS", 15, low=0.2, high=60
-)  # seconds for a whole call; well below the lease
 CRM_LEASE_SECONDS = env.number(
     "CRM_LEASE_SECONDS", 60, low=1, high=600
 )  # seconds until a killed worker's lane is served again
+CRM_TOTAL_SECONDS = env.number(
+    "CRM_TOTAL_SECONDS",
+    min(15, CRM_LEASE_SECONDS / 2),
+    low=0.2,
+    high=CRM_LEASE_SECONDS * 0.8,  # or the lease would run out in the middle of a call
+)  # seconds for a whole call, from resolving the name to the last byte
 CRM_LANES_PER_CONNECTION = env.integer(
     "CRM_LANES_PER_CONNECTION", 4, low=1, high=64
 )  # members served at once, and so the threads that one hanging destination can hold

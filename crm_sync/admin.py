@@ -103,7 +103,8 @@ class ConnectionAdmin(ModelAdmin):
         """Show the signing secret, now and never again."""
         if services.adapters()[obj.adapter].is_signed:
             return self._show_secret(request, obj)
-        return super().response_add(request, obj, post_url_continue)
+        response: HttpResponse = super().response_add(request, obj, post_url_continue)
+        return response
 
     @action(description="Send a test event", icon="send", permissions=["change"])
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:

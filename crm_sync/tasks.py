@@ -12,6 +12,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from crm_sync.services import lanes, prune
 from crm_sync.services.deliver import serve_lane
@@ -44,7 +45,7 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
     ends = time.monotonic() + TURN_SECONDS
     lease = lanes.resume(connection_id=connection_id, member_id=UUID(member_id), token=UUID(token))
     while lease is not None:
-        serve_lane(lease)
+        serve_lane(lease, until=ends)
         if time.monotonic() >= ends:
             ring(lanes.claim_lanes(connection_id=connection_id))
             return
@@ -67,7 +68,7 @@ def ring(leases: Sequence[Lease]) -> None:
                 args=(lease.connection_id, str(lease.member_id), str(lease.token)),
                 expires=settings.CRM_LEASE_SECONDS,
             )
-        except OperationalError as error:
+        except (OperationalError, RedisError, OSError) as error:  # kombu does not wrap all of them
             log.warning("nobody could be asked to deliver", error=str(error))
             for unasked in leases[number:]:
                 lanes.give_back(unasked)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from crm_sync.adapters import build_adapters
 from crm_sync.adapters.contract import (
+    ANSWER_CHARACTERS,
     Adapter,
     ConfigRefused,
     Configuration,
@@ -150,4 +151,13 @@ def send(connection: Connection, deliveries: Sequence[Outgoing]) -> list[Outcome
         return [Configuration(error=f"There is no adapter {connection.adapter}.")]
     secrets = valid_secrets(connection, at=timezone.now()) if adapter.is_signed else []
     outcomes = adapter.send(config=connection.config, secrets=secrets, deliveries=deliveries)
-    return [replace(outcome, error=outcome.error[:500]) for outcome in outcomes]
+    return [_storable(outcome) for outcome in outcomes]
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    """Cut what a destination or a library said to what a column takes; PostgreSQL takes no NUL."""
+    return replace(
+        outcome,
+        error=outcome.error.replace("\x00", "")[:500],
+        answer=outcome.answer.replace("\x00", "")[:ANSWER_CHARACTERS],
+    )

@@ -1,8 +1,11 @@
 """Sending what a lane holds, one delivery after the other, and writing down what came of it."""
 
+import math
 import random
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -56,8 +59,11 @@ RETURNING relay.failures
 """
 
 
-def serve_lane(lease: Lease) -> None:
+def serve_lane(lease: Lease, *, until: float = math.inf) -> None:
     """Send the lane's deliveries in order, until none is left or one has to wait.
+
+    Args:
+        until: On the monotonic clock, when the turn ends: no further call is begun then.
 
     A lease that was lost meanwhile ends it, without a trace in the lane: whoever has it now goes
     on from what is written down, so a destination may see an event twice, never none.
@@ -73,6 +79,9 @@ def serve_lane(lease: Lease) -> None:
     adapter = adapters().get(connection.adapter)
     size = adapter.batch_size if adapter else 1
     for first in range(0, len(deliveries), size):
+        if first and time.monotonic() >= until:
+            lanes.give_back(lease)
+            return
         if not _send_batch(lease, connection, deliveries[first : first + size]):
             return
     if len(deliveries) < DELIVERIES_AT_ONCE:
@@ -130,7 +139,7 @@ def _settle(
     """Write down what came of an attempt; True if the lane goes on with its next delivery."""
     verdict = _judge(delivery, lease.connection_id, outcome)
     waits = verdict.delivery is Next.WAIT
-    values = {
+    values: dict[str, Any] = {
         "connection": lease.connection_id,
         "member": lease.member_id,
         "token": lease.token,

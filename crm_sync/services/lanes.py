@@ -144,9 +144,14 @@ def claim_lanes(*, connection_id: int, limit: int = 1_000_000) -> list[Lease]:
 
 def resume(*, connection_id: int, member_id: UUID, token: UUID) -> Lease | None:
     """Begin what a message asks for: a full term from now; None if somebody else has the lane."""
-    values = {"connection": connection_id, "member": member_id, "token": token}
+    values: dict[str, Any] = {
+        "connection": connection_id,
+        "member": member_id,
+        "token": token,
+        "seconds": settings.CRM_LEASE_SECONDS,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_RESUME, {**values, "seconds": settings.CRM_LEASE_SECONDS})
+        cursor.execute(_RESUME, values)
         row = cursor.fetchone()
     return Lease(*row) if row else None
 
@@ -197,7 +202,7 @@ def reopen_orphans(*, limit: int = 1000) -> int:
 
 
 def _execute(statement: str, lease: Lease) -> int:
-    values = {
+    values: dict[str, Any] = {
         "connection": lease.connection_id,
         "member": lease.member_id,
         "token": lease.token,

@@ -4,7 +4,7 @@ import structlog
 from django.db import DatabaseError
 
 from crm_sync.services import lanes
-from crm_sync.services.fan_out import fan_out, list_connections_behind
+from crm_sync.services.fan_out import EVENTS_AT_ONCE, fan_out, list_connections_behind
 from crm_sync.services.lanes import Lease
 from loyalty.events import services as events
 
@@ -15,9 +15,9 @@ log = structlog.get_logger(__name__)
 def relay_events() -> None:
     """Stamp what was committed, and fan it out to all enabled connections, in turn."""
     for _ in range(ROUNDS):
-        events.stamp_events()
+        stamped = events.stamp_events(limit=EVENTS_AT_ONCE)
         more = [fan_out_safely(pk) for pk in list_connections_behind()]
-        if not any(more):
+        if stamped < EVENTS_AT_ONCE and not any(more):
             return
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from celery import Celery
 from django.db import connection
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from config.embedded import ValkeyServer
 from config.environment import BASE_DIR
@@ -120,8 +121,8 @@ class Workers:
                 self._app.send_task("crm_sync.relay", expires=5)
                 if number % 4 == 0:
                     self._app.send_task("crm_sync.sweep", expires=5)
-            except (OperationalError, OSError):
-                continue
+            except (OperationalError, RedisError, OSError):
+                continue  # Valkey is away: the clock goes on
 
 
 def _url_of_test_database() -> str:

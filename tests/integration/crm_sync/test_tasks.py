@@ -1,0 +1,70 @@
+"""The doorbell: what happens when it does not ring."""
+
+from uuid import uuid4
+
+import pytest
+from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisGone
+
+from crm_sync import tasks
+from crm_sync.models import Delivery, Lane
+from tests.integration.crm_sync.outbox import Outbox
+
+
+@pytest.mark.parametrize("error", [OperationalError("gone"), RedisGone("gone"), OSError("gone")])
+def test_without_redis_lanes_are_due_again_at_once(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Scenario 12: nobody waits for a lease of which no worker was ever told."""
+    destination = outbox.connect()
+    outbox.write_many(members=3, each=1)
+
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tasks.deliver_lane, "apply_async", fail)
+    tasks.relay()
+    lanes = Lane.objects.filter(connection=destination)
+    assert lanes.count() == lanes.filter(lease_token__isnull=True).count() == 3
+
+
+def test_one_message_serves_the_lanes_of_a_turn(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = outbox.connect()
+    outbox.write_many(members=20, each=1)
+    rung = []
+    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
+    tasks.relay()
+    assert len(rung) == 4
+    for call in rung:
+        tasks.deliver_lane(*call["args"])
+    assert Delivery.objects.filter(connection=destination, state="delivered").count() == 20
+
+
+def test_a_turn_ends_and_rings_for_the_next(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.connect()
+    outbox.write_many(members=20, each=1)
+    rung = []
+    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
+    tasks.relay()
+    before = len(rung)
+    tasks.deliver_lane(*rung[0]["args"])
+    assert len(rung) == before + 1
+
+
+def test_the_sweep_finds_what_the_relay_did_not_ring_for(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = outbox.connect()
+    outbox.write(uuid4())
+    rung = []
+    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
+    tasks.relay_events()
+    Lane.objects.filter(connection=destination).delete()
+    tasks.sweep()
+    assert len(rung) == 1
+    tasks.prune_old_rows()
