@@ -33,15 +33,16 @@ FROM loyalty_memberstate AS s JOIN loyalty_wallet AS w ON w.member_id = s.member
 WHERE s.program_id = %s AND s.status IN ('active', 'frozen')
 """
 
-# One pass over the index of the program's last days.
+# One pass over the index of what was recorded in the last days, counted on the day on which it
+# happened: a file of last week's receipts is last week's.
 _BY_DAY = """
-SELECT (recorded_at AT TIME ZONE %s)::date AS day,
-    coalesce(sum(points) FILTER (WHERE points > 0 AND kind IN ('earn', 'mature', 'adjust')), 0),
+SELECT (occurred_at AT TIME ZONE %s)::date AS day,
+    coalesce(sum(points) FILTER (WHERE points > 0 AND kind IN ('earn', 'adjust')), 0),
     coalesce(-sum(points) FILTER (WHERE kind IN ('redeem', 'hold', 'void', 'lapse', 'reinstate')),
         0),
     coalesce(-sum(points) FILTER (WHERE kind = 'expire'), 0)
 FROM loyalty_ledgertransaction
-WHERE program_id = %s AND recorded_at >= %s GROUP BY 1
+WHERE program_id = %s AND recorded_at >= %s AND occurred_at >= %s GROUP BY 1
 """
 
 _TIERS = """
@@ -101,7 +102,7 @@ def _ask(program: PublishedProgram) -> dict[str, Any]:
         cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
         cursor.execute(_OUTSTANDING, [program.id])
         members, available, pending, held, indebted = cursor.fetchone()
-        cursor.execute(_BY_DAY, [program.timezone, program.id, since])
+        cursor.execute(_BY_DAY, [program.timezone, program.id, since, since])
         by_day = {row[0]: tuple(map(int, row[1:])) for row in cursor.fetchall()}
         cursor.execute(_TIERS, [program.id])
         levels = dict(cursor.fetchall())
