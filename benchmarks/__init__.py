@@ -1,1 +1,1 @@
-"""What the engine costs, beside a plain Django project and beside the floor (docs/performance.md)."""
+"""What the engine costs, beside a plain Django project and the floor (docs/performance.md)."""

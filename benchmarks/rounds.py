@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks import machine, tills
 from benchmarks.stage import ROOT, Site, Stage
@@ -33,6 +34,7 @@ class Sample:
         server, postgres, client: Milliseconds of CPU for each request.
         strangers: Share of all cores' time that went to others.
         mean, p50, p99: Milliseconds until the answer.
+        earns: How many earns a request carries.
     """
 
     rate: float
@@ -43,6 +45,34 @@ class Sample:
     mean: float
     p50: float
     p99: float
+    earns: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        times: list[float],
+        *,
+        seconds: float,
+        server: float,
+        postgres: float,
+        client: float,
+        strangers: float,
+        earns: int = 1,
+    ) -> "Sample":
+        """Make a sample of each request's seconds, and of all requests' seconds of CPU."""
+        times = sorted(times)
+        share = 1000 / len(times)
+        return cls(
+            rate=len(times) / seconds,
+            server=server * share,
+            postgres=postgres * share,
+            client=client * share,
+            strangers=max(0.0, strangers / seconds / machine.cores()),
+            mean=statistics.fmean(times) * 1000,
+            p50=times[len(times) // 2] * 1000,
+            p99=times[len(times) * 99 // 100] * 1000,
+            earns=earns,
+        )
 
     @property
     def cpu(self) -> float:
@@ -85,22 +115,18 @@ def play(
     busy = machine.busy_seconds() - busy
     server = machine.cpu_seconds(site.pid) - before[0]
     postgres = machine.cpu_seconds(stage.postgres_pid) - before[1]
-    times = sorted(seen["times"])
-    strangers = busy - server - postgres - seen["cpu"]
-    share = 1000 / len(times)
-    return Sample(
-        rate=len(times) / seen["seconds"],
-        server=server * share,
-        postgres=postgres * share,
-        client=seen["cpu"] * share,
-        strangers=max(0.0, strangers / seen["seconds"] / machine.cores()),
-        mean=statistics.fmean(times) * 1000,
-        p50=times[len(times) // 2] * 1000,
-        p99=times[len(times) * 99 // 100] * 1000,
+    return Sample.of(
+        seen["times"],
+        seconds=seen["seconds"],
+        server=server,
+        postgres=postgres,
+        client=seen["cpu"],
+        strangers=busy - server - postgres - seen["cpu"],
+        earns=tills.BATCH if kind == "batch" else 1,
     )
 
 
-def _tills(site: Site, job: dict[str, object]) -> dict[str, object]:
+def _tills(site: Site, job: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.client"],
         input=json.dumps(job),
@@ -112,7 +138,7 @@ def _tills(site: Site, job: dict[str, object]) -> dict[str, object]:
     if done.returncode:
         log = (site.folder / f"{site.name}.log").read_text()[-2000:]
         raise SystemExit(f"{site.name}: {done.stderr[-2000:]}\n{log}")
-    seen: dict[str, object] = json.loads(done.stdout)
+    seen: dict[str, Any] = json.loads(done.stdout)
     return seen
 
 
