@@ -18,6 +18,9 @@ LOYALTY_HOME = env.loyalty_home()  # folder of what `make run` keeps; default .l
 
 DEBUG = env.switch("DEBUG", default=False)
 SECRET_KEY = env.secret("SECRET_KEY")  # signs sessions; ≥ 32 characters
+SECRET_KEY_FALLBACKS = env.words(
+    "SECRET_KEY_FALLBACKS", default=[]
+)  # keys before it, by commas: sessions and webhook secrets made under them stay valid
 LOYALTY_PEPPER = env.secret(
     "LOYALTY_PEPPER"
 )  # keys the hashes of API keys; ≥ 32; lost = all keys lost

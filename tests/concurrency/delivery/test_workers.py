@@ -113,7 +113,7 @@ def test_leases_whose_messages_vanished_are_found_by_the_sweep(
 
 
 def test_a_destination_that_hangs_does_not_delay_another(
-    outbox: Outbox, receiver: Receiver, tmp_path: Path
+    outbox: Outbox, receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Scenario 10: 95 of 100 events arrive at the healthy one within 5 s of their commit."""
     with Receiver(lambda call: Answer(after_seconds=60)) as hanging:
@@ -132,7 +132,10 @@ def test_a_destination_that_hangs_does_not_delay_another(
             receiver.wait_for(300, seconds=30)
             arrived = {call.event_id: call.at for call in receiver.calls}
     delays = [arrived[key] - at for key, at in committed.items()]
-    assert statistics.quantiles(delays, n=20)[-1] < 5
+    late = statistics.quantiles(delays, n=20)[-1]
+    with capsys.disabled():
+        print(f"\n  beside a hanging one: {statistics.median(delays):.2f} s, 95 % in {late:.2f} s")
+    assert late < 5
     assert 1 <= len(hanging.calls) <= 12
 
 

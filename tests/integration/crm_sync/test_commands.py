@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from crm_sync.management.commands import webhook_receiver
 from crm_sync.management.commands.webhook_receiver import BODY_BYTES_MAX
 from crm_sync.management.commands.webhook_receiver import Receiver as DemoReceiver
 from crm_sync.models import Connection
@@ -133,11 +134,19 @@ class TestWebhookReceiver:
         assert httpx.post(url, content=b"x" * (BODY_BYTES_MAX + 1)).status_code == 413
         assert not log.exists()
 
+    def test_connects_itself_and_follows_its_port(self, outbox: Outbox, settings: Any) -> None:
+        for port in (8901, 8902):
+            webhook_receiver.connect(program_code=outbox.program.code, port=port)
+        destination = Connection.objects.get(program=outbox.program)
+        assert destination.config == {"url": "http://127.0.0.1:8902/"}
+        Connection.objects.filter(pk=destination.pk).update(name="Another")
+        settings.CRM_ALLOW_PRIVATE_ADDRESSES = False
+        with pytest.raises(CommandError, match="CRM_ALLOW_PRIVATE_ADDRESSES"):
+            webhook_receiver.connect(program_code=outbox.program.code, port=8901)
+
     def test_knows_the_secrets_of_this_installation(
         self, outbox: Outbox, log: Path, settings: Any
     ) -> None:
-        from crm_sync.management.commands import webhook_receiver
-
         secrets = webhook_receiver._secrets_of_this_installation
         with DemoReceiver(0, log, secrets) as server:
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
