@@ -43,6 +43,7 @@ class Wire:
     def close(self) -> None:
         """Hang up."""
         for one in [self.listener, *self.sockets]:
+            _hang_up(one)
             one.close()
 
     def _accept(self) -> None:
@@ -77,14 +78,14 @@ class _Line:
             if self.wire.cut_after(chunk):
                 self._cut()
             _send(self.server, chunk)
-        self.server.close()
+        _hang_up(self.server)
 
     def answers(self) -> None:
         while chunk := _receive(self.server):
             self._count(chunk)
             if not self.cut:
                 _send(self.client, chunk)
-        self.client.close()
+        _hang_up(self.client)
 
     def _count(self, chunk: bytes) -> None:
         """Count the server's messages of type Z: type, then a length that includes itself."""
@@ -115,4 +116,12 @@ def _send(one: socket.socket, chunk: bytes) -> None:
     try:
         one.sendall(chunk)
     except OSError:
-        one.close()
+        _hang_up(one)
+
+
+def _hang_up(one: socket.socket) -> None:
+    """Tell the other side, even while another thread waits for it; `close` alone would not."""
+    try:
+        one.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

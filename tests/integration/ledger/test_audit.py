@@ -48,18 +48,17 @@ def _checks_of(statement: str) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module")
-def member(django_db_setup: None, django_db_blocker: object) -> str:
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        till: Till = open_till(points={"lapsed": "grace"})
-        card = till.member(100)
-        order = unique("o")
-        till.earn(card, order, "50.00")
-        till.take_back(order, "r1")
-        till.redeem(card, points=10)
-        till.redeem(card, points=20, capture=False)
-        assert [found.rows for found in audit(members=[till.ids[card]]) if found.rows] == []
-        return till.ids[card]
+@pytest.fixture
+def member() -> str:
+    till: Till = open_till(points={"lapsed": "grace"})
+    card = till.member(100)
+    order = unique("o")
+    till.earn(card, order, "50.00")
+    till.take_back(order, "r1")
+    till.redeem(card, points=10)
+    till.redeem(card, points=20, capture=False)
+    assert [found.rows for found in audit(members=[till.ids[card]]) if found.rows] == []
+    return till.ids[card]
 
 
 WHERE = "WHERE member_id = %(member)s"
