@@ -63,9 +63,13 @@ class _Channel:
         self.pgconn = connection.pgconn
         self.encoding = connection.info.encoding
         self.threshold = connection.prepare_threshold
+        # Once psycopg has prepared a statement itself, each rollback is followed by its
+        # DEALLOCATE ALL, which would end ours too.
+        connection.prepare_threshold = None
         self.values = Transformer.from_context(connection)
         self.names: dict[_Key, bytes] = {}
         self.uses: dict[_Key, int] = {}
+        self.prepared = 0  # counts on, so that no name is ever used twice
 
     def exchange(self, statements: Sequence[Statement]) -> psycopg.Error | None:
         """Send all, receive all; give the first error of the server."""
@@ -85,7 +89,8 @@ class _Channel:
 
     def _send(self, statement: Statement) -> list[Statement | _Key]:
         """Send a statement, prepared when it comes again; list what to await."""
-        values, types, formats = None, (), None
+        values, formats = None, None
+        types: tuple[int, ...] = ()
         if statement.parameters:
             wanted = [PyFormat.AUTO] * len(statement.parameters)
             values = self.values.dump_sequence(statement.parameters, wanted)
@@ -94,7 +99,8 @@ class _Channel:
         awaited: list[Statement | _Key] = [statement]
         name = self.names.get(key)
         if name is None and self._is_worth_preparing(key):
-            name = self.names[key] = f"loyalty_{len(self.uses)}_{len(self.names)}".encode()
+            self.prepared += 1
+            name = self.names[key] = f"loyalty_{self.prepared}".encode()
             self.pgconn.send_prepare(name, statement.sql.encode(self.encoding), types)
             awaited.insert(0, key)
         if name is None:
