@@ -1,1 +1,1 @@
-"""The system of record: points ledger, tiers, rewards, redemptions, and the API in front of them."""
+"""The system of record: ledger, tiers, rewards and redemptions, and the API in front of them."""
