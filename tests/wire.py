@@ -4,6 +4,7 @@ It passes bytes on as they are. A turn is a wait for the server: PostgreSQL says
 at its end. So BEGIN, COMMIT and everything else counts, whoever sends it.
 """
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -121,7 +122,5 @@ def _send(one: socket.socket, chunk: bytes) -> None:
 
 def _hang_up(one: socket.socket) -> None:
     """Tell the other side, even while another thread waits for it; `close` alone would not."""
-    try:
+    with contextlib.suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
