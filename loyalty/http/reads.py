@@ -1,4 +1,8 @@
-"""Read rows in one round trip, by statements that the server plans once."""
+"""Read rows in one round trip, outside the engine.
+
+Nothing is prepared: psycopg ends what it has prepared by DEALLOCATE ALL, which would end the
+engine's statements as well (loyalty/engine/exchange.py).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,4 +30,4 @@ def _fetch(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
     with psycopg.RawCursor(raw) as cursor:
-        return cursor.execute(sql, parameters).fetchall()
+        return cursor.execute(sql, parameters, prepare=False).fetchall()

@@ -57,7 +57,7 @@ EARN_EXAMPLE: Final[dict[str, Any]] = {
         "ref": "31625220889",
         "store": "309",
         "channel": "pos",
-        "occurred_at": "2017-01-28T19:06:53-05:00",
+        "occurred_at": "2026-11-20T19:06:53-05:00",
         "currency": "USD",
         "lines": [
             {
@@ -201,7 +201,7 @@ class ReturnsView(CommandEndpoint):
         request=ReturnRequest,
         example={
             "ref": "R-1",
-            "occurred_at": "2017-01-30T10:00:00-05:00",
+            "occurred_at": "2026-11-21T10:00:00-05:00",
             "lines": [{"line": "1", "quantity": "1"}],
         },
         answers={201: ReturnAnswer, 200: ReturnAnswer},

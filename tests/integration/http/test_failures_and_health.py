@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import psycopg_pool
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test import Client, override_settings
 
 from loyalty.http import auth, health, limits
@@ -198,3 +198,16 @@ def test_a_key_without_a_limit_asks_redis_nothing(
 ) -> None:
     monkeypatch.setattr(limits, "_client", broken(AssertionError("asked")))
     assert still_api.get("/v1/events").status_code == 200
+
+
+def test_rollbacks_of_others_do_not_end_the_engines_statements(shop: Shop, api: Caller) -> None:
+    """psycopg ends all prepared statements after a rollback, if it has prepared one itself."""
+    for _ in range(6):
+        method, path, body = shop.calls()["preview_earn"]
+        assert api.call(method, path, body).status_code == 200
+        auth._known.clear()
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            shop.till.program.refresh_from_db()
+            raise ZeroDivisionError
+        method, path, body = shop.calls()["earn"]
+        assert api.call(method, path, body).status_code == 201
