@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from crm_sync.adapters import addresses
 from crm_sync.adapters.addresses import AddressRefused, NameNotResolved, is_public, resolve
 
 PUBLIC = [
@@ -112,7 +111,7 @@ def test_an_interface_of_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_resolver_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
     began = time.monotonic()
     with pytest.raises(NameNotResolved, match="in time"):
         resolve("slow.example", 443, seconds=0.1)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from celery import Celery
 from django.db import connection
 from kombu.exceptions import OperationalError
-from redis import RedisError
+from redis import Redis, RedisError
 
 from config.embedded import ValkeyServer
 from config.environment import BASE_DIR
@@ -98,8 +98,8 @@ class Workers:
 
     def empty_valkey(self) -> None:
         """FLUSHALL: every message that waits is gone."""
-        with self._app.connection_for_write() as broker:
-            broker.channel().client.flushall()
+        with Redis.from_url(self.valkey.url()) as client:
+            client.flushall()
 
     def cpu_seconds(self) -> float:
         """Add up the processor time that the workers have used."""

@@ -8,6 +8,7 @@ from redis.exceptions import ConnectionError as RedisGone
 
 from crm_sync import tasks
 from crm_sync.models import Delivery, Lane
+from crm_sync.services.relay import relay_events
 from tests.integration.crm_sync.outbox import Outbox
 
 
@@ -63,7 +64,7 @@ def test_the_sweep_finds_what_the_relay_did_not_ring_for(
     outbox.write(uuid4())
     rung = []
     monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
-    tasks.relay_events()
+    relay_events()
     Lane.objects.filter(connection=destination).delete()
     tasks.sweep()
     assert len(rung) == 1

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -96,8 +97,7 @@ def test_many_writers_and_readers_at_once(outbox: Outbox) -> None:
     seen: list[list[Seen]] = []
     readers = [in_thread(lambda: seen.append(follow(outbox, before, written))) for _ in range(3)]
     writers = [
-        in_thread(lambda n=n: write_at_random(outbox, members[n * 3 : n * 3 + 3], n))
-        for n in range(4)
+        in_thread(partial(write_at_random, outbox, members[n * 3 : n * 3 + 3], n)) for n in range(4)
     ]
     for thread in writers:
         thread.join()
