@@ -97,7 +97,10 @@ LEFT JOIN LATERAL (
     SELECT CASE $4::text
         WHEN 'rolling' THEN (t.today - make_interval(months => $5::int))::date + 1
         WHEN 'calendar_year' THEN date_trunc('year', t.today::timestamp)::date
-        ELSE (e.day + make_interval(years => extract(year FROM age(t.today, e.day))::int))::date
+        ELSE (SELECT max(y.start) FROM (
+            SELECT (e.day + make_interval(years =>
+                extract(year FROM t.today)::int - extract(year FROM e.day)::int - n))::date
+            FROM generate_series(0, 1) AS n) AS y(start) WHERE y.start <= t.today)
         END AS start
     FROM (SELECT (m.enrolled_at AT TIME ZONE t.timezone)::date AS day) AS e
 ) AS v ON true
