@@ -89,8 +89,10 @@ class Rows:
 
     def extend(self, other: "Rows") -> None:
         """Take over all rows of another collection."""
-        for table, rows in other.items():
-            for row in rows:
+        for table, added in other._added.items():
+            self._added.setdefault(table, []).extend(added)
+        for table, keyed in other._keyed.items():
+            for row in keyed.values():
                 self.put(table, row)
 
     def items(self) -> list[tuple[Table, list[dict[str, Any]]]]:
