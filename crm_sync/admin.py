@@ -21,7 +21,7 @@ from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
 from crm_sync.adapters.contract import Delivered
-from crm_sync.forms import ConnectionForm
+from crm_sync.forms import CONFIG_FIELDS, ConnectionForm
 from crm_sync.models import Attempt, Connection, Delivery
 from crm_sync.selectors import Health, list_health
 from crm_sync.services import connections as services
@@ -56,14 +56,14 @@ class ConnectionAdmin(ModelAdmin):
         (None, {"fields": ("event_types", "from_beginning")}),
     )
     readonly_fields = ("health", "reason", "waiting", "dead", "behind", "created_at")
-    fieldsets = (
-        (None, {"fields": ("program", "name", "adapter", "url", "path", "event_types")}),
-        ("Health", {"fields": readonly_fields}),
-    )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Ask for less on the way in: a new connection has no health yet."""
-        return super().get_fieldsets(request, obj) if obj else self.add_fieldsets
+        """Ask for what a new connection may need; show of an old one what its kind has."""
+        if obj is None:
+            return self.add_fieldsets
+        own = CONFIG_FIELDS.get(obj.adapter, ())
+        settled = (None, {"fields": ("program", "name", "adapter", *own, "event_types")})
+        return (settled, ("Health", {"fields": self.readonly_fields}))
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Offer what makes sense for this connection in its present state."""
@@ -232,7 +232,7 @@ class ConnectionAdmin(ModelAdmin):
         query = f"connection__id__exact={connection.pk}&state__exact=dead"
         return format_html('<a class="ly-link" href="{}?{}">{}</a>', page, query, f"{count:,}")
 
-    @display(description="Not fanned out")
+    @display(description="Events behind")
     def behind(self, connection: Connection) -> str:
         """Say how many events its cursor has not reached."""
         return f"{_health(connection).behind:,}"
@@ -244,7 +244,7 @@ class ConnectionAdmin(ModelAdmin):
             "opts": self.opts,
             "connection": connection,
             "secret": current_secret(connection),
-            "overlap_hours": settings.CRM_SECRET_OVERLAP_HOURS,
+            "overlap_hours": f"{settings.CRM_SECRET_OVERLAP_HOURS:g}",
             "page": reverse("admin:crm_sync_connection_change", args=[connection.pk]),
         }
         template = "admin/crm_sync/connection/secret.html"
@@ -326,6 +326,14 @@ class DeliveryAdmin(ModelAdmin):
         """Never: deliveries come from events."""
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: what was sent was sent."""
+        return False
+
+    def has_redeliver_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change deliveries, in the words of Django's groups."""
+        return request.user.has_perm("crm_sync.change_delivery")
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never by hand: old ones are deleted at night."""
         return False
@@ -345,7 +353,7 @@ class DeliveryAdmin(ModelAdmin):
         except ValueError:
             return queryset.filter(type=text), False
 
-    @admin.action(description="Redeliver", permissions=["change"])
+    @admin.action(description="Redeliver", permissions=["redeliver"])
     def redeliver_chosen(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
         """Send settled deliveries again; those that wait are on their way anyway."""
         count = redeliver(delivery_ids=list(chosen.values_list("pk", flat=True)))
