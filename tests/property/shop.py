@@ -173,7 +173,7 @@ class Shop:
             raise No("not_found")
         known = bill.returns.get(ref)
         if known is not None:
-            if known != (units, at):
+            if known != (list(units.items()), at):  # in the same order, like an order's lines
                 raise No("return_conflict")
             return 200
         self.check_return(bill, units, at)
@@ -181,7 +181,7 @@ class Shop:
         member.count(bill, -1)
         for i, n in units.items():
             bill.lines[i].returned += n
-        bill.returns[ref] = (units, at)
+        bill.returns[ref] = (list(units.items()), at)
         member.set_worth(order, bill, bill.worth if bill.state == "paid" else 0, self.now)
         member.count(bill, 1)
         return 201
