@@ -50,7 +50,7 @@ def copy_in(stage: Stage, site: Site, *, seconds: float) -> Sample:
     passed = time.perf_counter() - started
     own = time.process_time() - own
     postgres = machine.cpu_seconds(stage.postgres_pid) - postgres
-    strangers = machine.busy_seconds() - busy - own - postgres
+    strangers = machine.share(machine.busy_seconds() - busy - own - postgres, passed)
     return Sample.of(
         times,
         seconds=passed,

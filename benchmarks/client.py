@@ -66,7 +66,7 @@ class Till:
 def work(job: dict[str, Any]) -> dict[str, Any]:
     """Send requests of one kind for some seconds, or a number of them, and time each."""
     requests = tills.KINDS[job["kind"]](job["token"], job["members"], job["prefix"])
-    tills_open = _spread(job, requests)
+    tills_open, opened = _spread(job, requests)
     waiting = selectors.DefaultSelector()
     started, cpu = time.perf_counter(), time.process_time()
     for till in tills_open:
@@ -74,14 +74,23 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         till.send(next(requests))
     times = _until(waiting, requests, job, started)
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "times": times, "cpu": time.process_time() - cpu}
+    return {
+        "seconds": seconds,
+        "times": times,
+        "requests": len(times) + opened,
+        "cpu": time.process_time() - cpu,
+    }
 
 
-def _spread(job: dict[str, Any], requests: Iterator[bytes]) -> list[Till]:
+def _spread(job: dict[str, Any], requests: Iterator[bytes]) -> tuple[list[Till], int]:
     """Open the connections so that each worker of the server has as many of them.
 
     Which worker takes a connection is chance, and a connection is kept: eight could all go to one
-    worker and leave a core idle, which hundreds of tills would not do.
+    worker and leave a core idle, which hundreds of tills would not do. Each connection is opened
+    with a request, whose cost is counted and whose time is not.
+
+    Returns:
+        The connections, and how many were opened.
     """
     workers: list[int] = job["workers"]
     share = -(-job["connections"] // len(workers))
@@ -103,7 +112,7 @@ def _spread(job: dict[str, Any], requests: Iterator[bytes]) -> list[Till]:
             till.socket.close()
         if len(found) == job["connections"]:
             break
-    return found
+    return found, attempt + 1
 
 
 def _sockets(pid: int) -> int:

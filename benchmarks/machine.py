@@ -9,9 +9,6 @@ _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
-NOISY = 0.15
-"""Share of all cores' time that strangers may take before the run warns."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Stat:
@@ -53,6 +50,11 @@ def busy_seconds() -> float:
     """Sum the time that all cores have worked, for anybody."""
     fields = [int(part) for part in (_PROC / "stat").read_text().split("\n")[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / _TICKS
+
+
+def share(seconds: float, passed: float) -> float:
+    """Give CPU seconds as a share of what all cores had."""
+    return max(0.0, seconds / passed / cores())
 
 
 def cores() -> int:

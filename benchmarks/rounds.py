@@ -5,6 +5,7 @@ import secrets
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,17 +58,22 @@ class Sample:
         postgres: float,
         client: float,
         strangers: float,
+        requests: int = 0,
         earns: int = 1,
     ) -> "Sample":
-        """Make a sample of each request's seconds, and of all requests' seconds of CPU."""
+        """Make a sample of each request's seconds, and of the seconds of CPU of all requests.
+
+        Args:
+            requests: How many shared the CPU, if more than were timed.
+        """
         times = sorted(times)
-        share = 1000 / len(times)
+        share = 1000 / (requests or len(times))
         return cls(
             rate=len(times) / seconds,
             server=server * share,
             postgres=postgres * share,
             client=client * share,
-            strangers=max(0.0, strangers / seconds / machine.cores()),
+            strangers=strangers,
             mean=statistics.fmean(times) * 1000,
             p50=times[len(times) // 2] * 1000,
             p99=times[len(times) * 99 // 100] * 1000,
@@ -110,9 +116,9 @@ def play(
         "workers": machine.family(site.pid)[1:],
     }
     before = machine.cpu_seconds(site.pid), machine.cpu_seconds(stage.postgres_pid)
-    busy = machine.busy_seconds()
+    busy, started = machine.busy_seconds(), time.perf_counter()
     seen = _tills(site, job)
-    busy = machine.busy_seconds() - busy
+    busy, passed = machine.busy_seconds() - busy, time.perf_counter() - started
     server = machine.cpu_seconds(site.pid) - before[0]
     postgres = machine.cpu_seconds(stage.postgres_pid) - before[1]
     return Sample.of(
@@ -121,7 +127,8 @@ def play(
         server=server,
         postgres=postgres,
         client=seen["cpu"],
-        strangers=busy - server - postgres - seen["cpu"],
+        strangers=machine.share(busy - server - postgres - seen["cpu"], passed),
+        requests=seen["requests"],
         earns=tills.BATCH if kind == "batch" else 1,
     )
 
