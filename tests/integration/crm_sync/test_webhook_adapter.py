@@ -212,6 +212,6 @@ class TestHostileReceivers:
                 config={"url": receiver.url}, secrets=[SECRET], deliveries=[outgoing()]
             )
             assert isinstance(result[0], Delivered)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10
             for thread in threads:
                 thread.join()
