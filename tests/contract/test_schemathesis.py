@@ -16,6 +16,8 @@ from tests.stack import Stack
 
 SEED = 20261122
 SECONDS = 40  # it goes on generating until then
+# One worker: with two, compiling in threads fails now and then inside CPython 3.11 ("AST
+# constructor recursion depth mismatch"), and the seed would not repeat a run.
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -71,7 +73,7 @@ def test_no_generated_call_leaves_the_contract(live_stack: Stack, tmp_path: Path
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)),
         *("run", f"{live_stack.url}/v1/openapi.json"),
         *("--header", f"Authorization: Bearer {key}", "--seed", str(SEED)),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--workers", "2"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--workers", "1"),
         *("--checks", ",".join(CHECKS), "--continue-on-failure", "--max-time", str(SECONDS)),
         *("--warnings", "off", "--no-shrink"),
     ]
