@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
@@ -12,6 +13,8 @@ from loyalty.events import selectors as events
 from loyalty.events.selectors import EventKey
 
 EVENTS_AT_ONCE = 500
+# A worker that is frozen in the middle of a claim must not hold up all other connections.
+_BE_BRIEF = "SET LOCAL lock_timeout = '250ms'"
 
 
 def list_connections_behind() -> list[int]:
@@ -28,8 +31,13 @@ def fan_out(*, connection_id: int) -> bool:
 
     Returns:
         Whether there may be more.
+
+    Raises:
+        OperationalError: If somebody holds the connection's relay row for longer than a claim does.
     """
     with transaction.atomic(durable=True):
+        with database.cursor() as cursor:
+            cursor.execute(_BE_BRIEF)
         relay = (
             Relay.objects.select_for_update(of=("self",))
             .select_related("connection")

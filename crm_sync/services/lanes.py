@@ -24,6 +24,7 @@ JOIN crm_sync_connection AS destination ON destination.id = relay.connection_id
 WHERE relay.connection_id = %(connection)s
 FOR UPDATE OF relay
 """
+_OR_LEAVE_IT = "SKIP LOCKED"
 
 _CLAIM = """
 WITH due AS MATERIALIZED (
@@ -119,11 +120,17 @@ def list_due_connections() -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def claim_lanes(*, connection_id: int, limit: int = 1_000_000) -> list[Lease]:
+def claim_lanes(
+    *, connection_id: int, limit: int = 1_000_000, patiently: bool = True
+) -> list[Lease]:
     """Lease the connection's lanes that are due, oldest first, as many as it may have at once.
 
     So many and no more, because a destination that hangs keeps a worker's thread for each. One
     that is down gets a single lane, due or not, to find out whether it is back.
+
+    Args:
+        patiently: Wait while somebody else claims here. Who serves many connections does not: a
+            worker that is frozen in the middle of a claim must not hold up the others' deliveries.
     """
     values: dict[str, Any] = {
         "connection": connection_id,
@@ -134,7 +141,7 @@ def claim_lanes(*, connection_id: int, limit: int = 1_000_000) -> list[Lease]:
     }
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         # Counted in a later statement than the lock, or two claims would each see the other's none.
-        cursor.execute(_LOCK_RELAY, values)
+        cursor.execute(_LOCK_RELAY + ("" if patiently else _OR_LEAVE_IT), values)
         values["allowed"], values["is_down"] = cursor.fetchone() or (0, False)
         if not values["allowed"]:
             return []

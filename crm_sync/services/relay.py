@@ -1,7 +1,7 @@
 """One turn of the relay: stamp, fan out, and lease what is due."""
 
 import structlog
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from crm_sync.services import lanes
 from crm_sync.services.fan_out import EVENTS_AT_ONCE, fan_out, list_connections_behind
@@ -25,6 +25,9 @@ def fan_out_safely(connection_id: int) -> bool:
     """Fan out for one connection; its failure is logged, and does not keep others waiting."""
     try:
         return fan_out(connection_id=connection_id)
+    except OperationalError as error:
+        log.info("fan-out has to wait", connection=connection_id, error=str(error))
+        return False
     except DatabaseError:
         log.exception("fan-out failed", connection=connection_id)
         return False
@@ -34,5 +37,5 @@ def claim_due_lanes() -> list[Lease]:
     """Lease what is due at every connection, each as much as it may have."""
     leases: list[Lease] = []
     for connection_id in lanes.list_due_connections():
-        leases += lanes.claim_lanes(connection_id=connection_id)
+        leases += lanes.claim_lanes(connection_id=connection_id, patiently=False)
     return leases

@@ -161,9 +161,10 @@ def test_a_worker_that_sleeps_through_its_lease_changes_nothing(
         workers.all.append(quick)
         quick.start()
         receiver.wait_for(2, seconds=60)
-        wait_until(lambda: all_delivered(destination), 20, workers)
+        # Frozen in a transaction it would hold its locks until PostgreSQL ends it, after 30 s.
+        wait_until(lambda: all_delivered(destination), 60, workers)
         slow.signal(signal.SIGCONT)
         attempts = Attempt.objects.filter(delivery__connection=destination)
-        wait_until(lambda: attempts.filter(outcome="fenced").count() == 1, 20, workers)
+        wait_until(lambda: attempts.filter(outcome="fenced").count() == 1, 60, workers)
         assert attempts.filter(outcome="delivered").count() == 2
         assert receiver.event_ids == [event_id(member, n) for n in (1, 1, 2)]

@@ -73,6 +73,26 @@ def test_one_destination_does_not_use_up_the_share_of_another(outbox: Outbox) ->
     assert (claimed.count(one.pk), claimed.count(two.pk)) == (4, 4)
 
 
+def test_a_worker_that_is_frozen_in_a_claim_holds_up_its_connection_only(outbox: Outbox) -> None:
+    """It has the relay row of one connection, and never commits."""
+    frozen, healthy = outbox.connect(), outbox.connect()
+    outbox.write_many(members=2, each=1)
+    relay_events()
+    with transaction.atomic():
+        Relay.objects.select_for_update().get(connection=frozen)
+        claimed: list[Lease] = []
+
+        def work() -> None:
+            outbox.write_many(members=1, each=1)
+            relay_events()
+            claimed.extend(claim_due_lanes())
+
+        began = time.monotonic()
+        in_thread(work).join()
+        assert time.monotonic() - began < 2
+    assert [lease.connection_id for lease in claimed] == [healthy.pk] * 3
+
+
 def test_a_lease_that_ran_out_goes_to_the_next(outbox: Outbox) -> None:
     """Scenario 13: the worker died; its lane is found by nothing but the time."""
     destination = outbox.connect()
@@ -126,7 +146,7 @@ def test_an_event_that_comes_while_the_lane_closes_opens_it_anew(outbox: Outbox)
         lanes.close(lease)
         assert not Lane.objects.filter(connection=destination).exists()
         thread = in_thread(lambda: fan_out(connection_id=destination.pk))
-        time.sleep(0.3)
+        time.sleep(0.1)
         assert thread.is_alive()
     thread.join()
     assert Lane.objects.get(connection=destination).lease_token is None
