@@ -114,7 +114,8 @@ class Site:
 
     def _answers(self) -> bool:
         with closing(socket.socket()) as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            listens = probe.connect_ex(("127.0.0.1", self.port)) == 0
+        return listens and len(machine.family(self.pid)) > WORKERS
 
 
 class Stage:
