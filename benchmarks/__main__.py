@@ -25,16 +25,16 @@ MEASURES: dict[str, Measure] = {
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="within 90 seconds, and less certain")
+    parser.add_argument("--quick", action="store_true", help="a first look, less certain")
     parser.add_argument("--only", action="append", choices=MEASURES, help="may be given again")
     parser.add_argument("--rounds", type=int, help="rounds of each side; 5, quick 2")
-    parser.add_argument("--seconds", type=float, help="of each round; 4, quick 2")
+    parser.add_argument("--seconds", type=float, help="of each round; 4, quick 1")
     parser.add_argument("--big", type=int, help="postings in the big ledger; 1,000,000")
     asked = parser.parse_args()
     plan = Plan(
         rounds=asked.rounds or (2 if asked.quick else 5),
-        seconds=asked.seconds or (2 if asked.quick else 4),
-        big=asked.big or (50_000 if asked.quick else 1_000_000),
+        seconds=asked.seconds or (1 if asked.quick else 4),
+        big=asked.big or (20_000 if asked.quick else 1_000_000),
         small=5_000 if asked.quick else 10_000,
         history=1_000 if asked.quick else 10_000,
     )
