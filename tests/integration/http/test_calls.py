@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from loyalty.events.services import stamp_events
 from tests.factories import STORE, Till, balance_of, database_time, line, unique
 from tests.integration.http.caller import CALLS, Caller, Shop, body_of, code_of, order_body
 
@@ -192,6 +193,8 @@ def test_a_return_takes_back_what_the_lines_earned(shop: Shop, api: Caller) -> N
 
 
 def test_the_feed_is_read_to_its_end_and_on(till: Till, api: Caller) -> None:
+    while stamp_events():
+        pass  # other tests' events, which no relay of this database has stamped
     card = till.member(balance=5)
     first = body_of(api.get("/v1/events?limit=1"))
     assert (len(first["items"]), first["has_more"]) == (1, True)
