@@ -1,7 +1,7 @@
 """Middleware that only the pages need: sessions, CSRF, logins and messages are not for the API.
 
 The API knows its callers by their key and no cookie, so there is nothing to forge; going through
-these costs a till's request a tenth of its CPU (docs/performance.md).
+these costs a till's request 4 % of its CPU (docs/performance.md).
 """
 
 from typing import Any

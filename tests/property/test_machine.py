@@ -1,4 +1,4 @@
-"""Random commands against a reference, invariants after every step (reliability.md §2, end)."""
+"""Random commands against a reference, invariants after every step."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""How often a warm process waits for PostgreSQL (design §5 and §11): counted on the wire."""
+"""How often a warm process waits for PostgreSQL: counted on the wire."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""PostgreSQL itself refuses to change balances and history (reliability.md scenario 51)."""
+"""PostgreSQL itself refuses to change balances and history (scenario 51)."""
 
 from collections.abc import Iterator
 from typing import Any
