@@ -87,9 +87,7 @@ def test_a_worker_that_is_frozen_in_a_claim_holds_up_its_connection_only(outbox:
             relay_events()
             claimed.extend(claim_due_lanes())
 
-        began = time.monotonic()
         in_thread(work).join()
-        assert time.monotonic() - began < 2
     assert [lease.connection_id for lease in claimed] == [healthy.pk] * 3
 
 
