@@ -281,11 +281,16 @@ class Launcher:
 
 
 def worker_command() -> list[str]:
-    """Return the command line of the worker."""
-    count = env.integer("WORKER_PROCESSES", 2, low=1, high=64)
+    """Return the command line of the worker.
+
+    Threads, because its work is waiting for other servers: a destination that hangs holds its
+    own few threads, and leaves the others to everybody else.
+    """
+    count = env.integer("WORKER_THREADS", 16, low=6, high=64)
     return [
         *(sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--loglevel", "WARNING"),
-        *("--concurrency", str(count), "--without-gossip", "--without-mingle"),
+        *("--pool", "threads", "--concurrency", str(count)),
+        *("--without-gossip", "--without-mingle"),
         *("--hostname", "worker@%h"),
     ]
 

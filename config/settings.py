@@ -141,7 +141,7 @@ CACHES = {
 
 # --- Celery -------------------------------------------------------------------------------------
 
-WORKER_PROCESSES = env.integer("WORKER_PROCESSES", 2, low=1, high=64)
+WORKER_THREADS = env.integer("WORKER_THREADS", 16, low=6, high=64)
 TASK_TIME_LIMIT = env.integer(
     "TASK_TIME_LIMIT", 900, low=10, high=86400
 )  # seconds, then a job is killed
