@@ -144,9 +144,19 @@ class WebNode(Process):
 
     def kill_one_worker(self) -> int:
         """Kill -9 one worker; gunicorn starts another one. Return its process id."""
-        pid = self.workers()[0]
-        os.kill(pid, signal.SIGKILL)
-        return pid
+        killed: list[int] = []
+
+        def kill() -> bool:
+            for pid in self.workers():
+                with contextlib.suppress(ProcessLookupError):  # it was ending just now
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                    return True
+            return False
+
+        if not processes.wait_until(kill, 30):
+            raise RuntimeError(f"{self.name} has no worker to kill")
+        return killed[0]
 
 
 class Stack:
