@@ -7,7 +7,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 import loyalty.programs.fields
-import loyalty.programs.models
+import loyalty.programs.models.program
 
 
 class Migration(migrations.Migration):
@@ -321,7 +321,7 @@ class Migration(migrations.Migration):
                 ('expiry_until', models.CharField(choices=[('day', 'to the end of that day'), ('end_of_month', 'to the end of that month'), ('end_of_year', 'to the end of that year')], default='day', max_length=20)),
                 ('expiry_dates', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=5), blank=True, default=list, help_text='Month and day, such as 03-31; points expire at the end of the next one.', size=None)),
                 ('clawback', models.CharField(choices=[('debt', 'the member, with the next points that they earn'), ('within_balance', 'the member, from other points that they have'), ('write_off', 'nobody: the points are forgotten')], default='debt', help_text='Who pays where a purchase is returned and its points are already spent.', max_length=20)),
-                ('expiring_notice_days', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveSmallIntegerField(), blank=True, default=loyalty.programs.models.default_notice_days, help_text='So many days before points expire, the member is told: 30, 7.', size=None)),
+                ('expiring_notice_days', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveSmallIntegerField(), blank=True, default=loyalty.programs.models.program.default_notice_days, help_text='So many days before points expire, the member is told: 30, 7.', size=None)),
                 ('accept_late_days', models.PositiveSmallIntegerField(default=400, help_text='How old a purchase may be that a till sends late.')),
                 ('lapsed', models.CharField(choices=[('expire', 'they stay expired'), ('grace', 'they can be used for a few more days')], default='expire', help_text='What becomes of points that come back after they have expired.', max_length=10)),
                 ('lapsed_grace_days', models.PositiveSmallIntegerField(default=14, help_text='How many more days they can be used, where they can.')),

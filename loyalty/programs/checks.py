@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from loyalty.programs.problems import Path, Problem, suggest
 
 if TYPE_CHECKING:
-    from loyalty.programs.document import EarningRuleEntry, ProgramDocument, RewardEntry, TiersEntry
+    from loyalty.programs.document import ProgramDocument
+    from loyalty.programs.shapes.earning import EarningRuleEntry
+    from loyalty.programs.shapes.rewards import RewardEntry
+    from loyalty.programs.shapes.tiers import TiersEntry
 
 
 def check(program: "ProgramDocument") -> list[Problem]:

@@ -1,0 +1,67 @@
+"""Earning rules."""
+
+from typing import Any
+
+from loyalty.programs.choices import RuleKind, RuleSteps
+from loyalty.programs.entries.part import DATES, Columns, Part, Row, Written, decimal_of, text_of
+from loyalty.programs.shapes.earning import EarningRuleEntry
+
+
+def _write_rule(row: Row) -> dict[str, Any]:
+    base = row.kind == RuleKind.BASE
+    return {
+        "code": row.code,
+        "name": row.name or None,
+        "active": row.is_active,
+        "trigger": row.trigger,
+        "points": row.points if base else None,
+        "per": text_of(row.per) if base else None,
+        "steps": row.steps if base else None,
+        "multiply": text_of(row.multiply) if row.kind == RuleKind.MULTIPLIER else None,
+        "bonus": row.bonus if row.kind == RuleKind.BONUS else None,
+        "when": {
+            "category": row.categories or None,
+            "brand": row.brands or None,
+            "store": row.stores or None,
+            "order_amount_min": text_of(row.order_amount_min),
+        },
+        "from": row.starts_on,
+        "to": row.ends_on,
+    }
+
+
+def _read_rule(entry: Written) -> Columns:
+    when = entry.get("when", {})
+    kind = RuleKind.MULTIPLIER if "multiply" in entry else RuleKind.BONUS
+    return {
+        "code": entry["code"],
+        "name": entry.get("name", ""),
+        "is_active": entry["active"],
+        "kind": RuleKind.BASE if "per" in entry else kind,
+        "trigger": entry["trigger"],
+        "points": entry.get("points"),
+        "per": decimal_of(entry.get("per")),
+        "steps": entry.get("steps", RuleSteps.WHOLE),
+        "multiply": decimal_of(entry.get("multiply")),
+        "bonus": entry.get("bonus"),
+        "categories": when.get("category", []),
+        "brands": when.get("brand", []),
+        "stores": when.get("store", []),
+        "order_amount_min": decimal_of(when.get("order_amount_min")),
+        "starts_on": entry.get("from"),
+        "ends_on": entry.get("to"),
+    }
+
+
+RULE = Part(
+    EarningRuleEntry,
+    _write_rule,
+    _read_rule,
+    {
+        **DATES,
+        "when.category": "categories",
+        "when.brand": "brands",
+        "when.store": "stores",
+        "when.order_amount_min": "order_amount_min",
+    },
+)

@@ -1,0 +1,90 @@
+"""The program's own row, its points and its stores."""
+
+from decimal import Decimal
+from typing import Any
+
+from loyalty.programs.choices import Expiry, Until
+from loyalty.programs.entries.part import Columns, Part, Row, Written
+from loyalty.programs.entries.tiers import read_tiers
+from loyalty.programs.shapes.points import PointsEntry
+from loyalty.programs.shapes.program import ProgramHead, StoreEntry
+
+
+def _write_head(row: Row) -> dict[str, Any]:
+    return {
+        "program": row.code,
+        "name": row.name,
+        "timezone": row.timezone,
+        "currency": row.currency,
+    }
+
+
+def _read_head(entry: Written) -> Columns:
+    keys = ("name", "timezone", "currency")
+    return {key: entry[key] for key in keys} | read_tiers(entry.get("tiers"))
+
+
+_PLAIN_POLICY = (
+    "name",
+    "rounding",
+    "maturity_days",
+    "hold_minutes",
+    "unknown_member",
+    "clawback",
+    "expiring_notice_days",
+    "accept_late_days",
+    "lapsed",
+    "lapsed_grace_days",
+)
+
+
+def _write_points(row: Row) -> dict[str, Any]:
+    expiry: dict[str, Any] | str = "none"
+    if row.expiry == Expiry.MONTHS:
+        expiry = {"months": row.expiry_months, "until": row.expiry_until}
+    elif row.expiry == Expiry.DATES:
+        expiry = {"dates": row.expiry_dates}
+    return {
+        **{key: getattr(row, key) for key in _PLAIN_POLICY},
+        "value": {"points": row.value_points, "amount": str(row.value_amount)},
+        "expiry": expiry,
+    }
+
+
+def _read_points(entry: Written) -> Columns:
+    return {
+        **{key: entry[key] for key in _PLAIN_POLICY},
+        "value_points": entry["value"]["points"],
+        "value_amount": Decimal(entry["value"]["amount"]),
+        **_read_expiry(entry["expiry"]),
+    }
+
+
+def _read_expiry(expiry: Written | str) -> Columns:
+    given: Written = {} if isinstance(expiry, str) else expiry
+    kind = Expiry.MONTHS if "months" in given else Expiry.DATES if given else Expiry.NONE
+    return {
+        "expiry": kind,
+        "expiry_months": given.get("months"),
+        "expiry_until": given.get("until", Until.DAY),
+        "expiry_dates": given.get("dates", []),
+    }
+
+
+def _write_store(row: Row) -> dict[str, Any]:
+    return {"code": row.code, "name": row.name}
+
+
+HEAD = Part(ProgramHead, _write_head, _read_head, {"program": "code"})
+POINTS = Part(
+    PointsEntry,
+    _write_points,
+    _read_points,
+    {
+        "value.points": "value_points",
+        "value.amount": "value_amount",
+        "expiry.months": "expiry_months",
+        "expiry.dates": "expiry_dates",
+    },
+)
+STORE = Part(StoreEntry, _write_store, dict, {})

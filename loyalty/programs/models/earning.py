@@ -1,0 +1,58 @@
+"""Earning rules as marketers edit them."""
+
+from django.db import models
+
+from loyalty.programs import choices, entries
+from loyalty.programs.fields import ExactDecimalField
+from loyalty.programs.models.base import PartOfProgram, codes
+from loyalty.programs.models.program import Program
+
+
+class EarningRule(PartOfProgram):
+    """A standing rule that gives points for orders, or for joining."""
+
+    part = entries.RULE
+
+    program = models.ForeignKey(Program, on_delete=models.CASCADE, related_name="earning_rules")
+    code = models.CharField(
+        max_length=50, help_text="Short name that is kept with every award, such as base."
+    )
+    name = models.CharField(max_length=100, blank=True)
+    is_active = models.BooleanField(default=True, help_text="Off: as if it did not exist.")
+    kind = models.CharField(
+        max_length=10, choices=choices.RuleKind.choices, default=choices.RuleKind.BASE
+    )
+    points = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Points for the amount: so many points ..."
+    )
+    per = ExactDecimalField(null=True, blank=True, help_text="... for each of this amount.")
+    steps = models.CharField(
+        max_length=20, choices=choices.RuleSteps.choices, default=choices.RuleSteps.WHOLE
+    )
+    multiply = ExactDecimalField(
+        null=True, blank=True, help_text="More points: 2 doubles the points for the amount."
+    )
+    bonus = models.PositiveIntegerField(
+        null=True, blank=True, help_text="A fixed number of points: how many."
+    )
+    trigger = models.CharField(
+        max_length=30, choices=choices.RuleTrigger.choices, default=choices.RuleTrigger.ORDER
+    )
+    categories = codes("Only for lines of these categories; empty means all.")
+    brands = codes("Only for lines of these brands; empty means all.")
+    stores = codes("Only at the stores with these codes; empty means all.")
+    order_amount_min = ExactDecimalField(
+        null=True, blank=True, help_text="Only for orders of at least this amount."
+    )
+    starts_on = models.DateField(null=True, blank=True, help_text="First day; empty: always.")
+    ends_on = models.DateField(null=True, blank=True, help_text="Last day; empty: no end.")
+    position = models.PositiveSmallIntegerField(default=0, help_text="Smaller comes first.")
+
+    class Meta:
+        ordering = ["program_id", "position", "code"]
+        constraints = [
+            models.UniqueConstraint(fields=["program", "code"], name="rule_unique_in_program")
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.code

@@ -1,0 +1,73 @@
+"""Rewards as marketers edit them, and their stock, which tills write."""
+
+from django.db import models
+
+from loyalty.programs import choices, entries
+from loyalty.programs.fields import ExactDecimalField
+from loyalty.programs.models.base import PartOfProgram, codes
+from loyalty.programs.models.program import Program
+
+
+class Reward(PartOfProgram):
+    """What the catalogue offers for points. How many are left is kept in `RewardStock`."""
+
+    part = entries.REWARD
+
+    program = models.ForeignKey(Program, on_delete=models.CASCADE, related_name="rewards")
+    code = models.CharField(max_length=50, help_text="Short name for the tills, such as mug.")
+    name = models.CharField(max_length=100, help_text="What members see.")
+    is_active = models.BooleanField(default=True, help_text="Off: nobody can take it.")
+    cost = models.PositiveIntegerField(help_text="Points.")
+    gives = models.CharField(
+        max_length=20, choices=choices.Gives.choices, default=choices.Gives.AMOUNT_OFF
+    )
+    amount = ExactDecimalField(null=True, blank=True, help_text="How much off the purchase.")
+    product = models.CharField(max_length=100, blank=True, help_text="The product's number.")
+    stock = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="How many there are in all, with those already taken; empty means no limit.",
+    )
+    per_member_times = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="How often one member may have it; empty: no limit."
+    )
+    per_member_per = models.CharField(
+        max_length=10, choices=choices.Period.choices, default=choices.Period.EVER
+    )
+    tiers = codes("Only for members of the levels with these codes; empty means all.")
+    starts_on = models.DateField(null=True, blank=True, help_text="First day; empty: always.")
+    ends_on = models.DateField(null=True, blank=True, help_text="Last day; empty: no end.")
+    position = models.PositiveSmallIntegerField(default=0, help_text="Smaller comes first.")
+
+    class Meta:
+        ordering = ["program_id", "position", "code"]
+        constraints = [
+            models.UniqueConstraint(fields=["program", "code"], name="reward_unique_in_program")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RewardStock(models.Model):
+    """How many of a reward are left: tills take from it, publishing changes it by differences.
+
+    A row of its own, so that saving a reward never overwrites what tills have written. It stays
+    when a reward is taken out, and counts on when it comes back.
+    """
+
+    program_id = models.IntegerField()
+    reward = models.CharField(max_length=50)
+    total = models.IntegerField(help_text="The stock of the published version.")
+    remaining = models.IntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["program_id", "reward"], name="stock_unique_in_program"
+            ),
+            models.CheckConstraint(condition=models.Q(remaining__gte=0), name="stock_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reward}: {self.remaining} of {self.total}"

@@ -1,0 +1,34 @@
+"""Tier levels as marketers edit them."""
+
+from django.db import models
+
+from loyalty.programs import entries
+from loyalty.programs.fields import ExactDecimalField
+from loyalty.programs.models.base import PartOfProgram
+from loyalty.programs.models.program import Program
+
+
+class TierLevel(PartOfProgram):
+    """A level that members reach; the lowest begins at 0."""
+
+    part = entries.LEVEL
+
+    program = models.ForeignKey(Program, on_delete=models.CASCADE, related_name="tier_levels")
+    code = models.CharField(max_length=50, help_text="Short name, such as gold.")
+    name = models.CharField(max_length=100)
+    threshold = ExactDecimalField(
+        default=0,
+        help_text="From how much on: an amount of money, points or orders, as the program says.",
+    )
+    earn_multiplier = ExactDecimalField(
+        default=1, help_text="1.50 gives half as many points again to members of this level."
+    )
+
+    class Meta:
+        ordering = ["program_id", "threshold"]
+        constraints = [
+            models.UniqueConstraint(fields=["program", "code"], name="tier_unique_in_program")
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,75 @@
+"""How points behave."""
+
+from typing import Annotated, Literal, Self, cast
+
+from pydantic import Field, ValidationInfo, model_validator
+
+from loyalty.programs.currencies import format_amount
+from loyalty.programs.shapes.entry import Entry
+from loyalty.programs.values import (
+    Context,
+    Days,
+    MonthDay,
+    NoneAsNull,
+    Points,
+    PositiveAmount,
+    Text,
+)
+
+NOTICE_DAYS = (30, 7)
+
+
+class ValueEntry(Entry):
+    """So many points pay for that amount."""
+
+    points: Points
+    amount: PositiveAmount
+
+
+class ExpiryEntry(Entry):
+    """When points expire: some months after the order, or on fixed dates."""
+
+    months: Annotated[int, Field(ge=1, le=1200)] | None = None
+    until: Literal["day", "end_of_month", "end_of_year"] | None = None
+    dates: Annotated[list[MonthDay], Field(min_length=1, max_length=366)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.months is None) == (self.dates is None):
+            raise ValueError('needs either months or dates, or is "none"')
+        if self.dates is not None and self.until is not None:
+            raise ValueError("until goes with months, not with dates")
+        if self.months is not None:
+            self.until = self.until or "day"
+        return self
+
+
+class PointsEntry(Entry):
+    """How points behave."""
+
+    name: Text = "points"
+    rounding: Literal["down", "nearest", "up"] = "down"
+    basis: Literal["net"] = "net"
+    value: ValueEntry | None = None
+    maturity_days: Days = 0
+    hold_minutes: Annotated[int, Field(ge=1, le=43_200)] = 30
+    unknown_member: Literal["refuse", "enrol"] = "refuse"
+    expiry: Annotated[ExpiryEntry | None, NoneAsNull] = None
+    clawback: Literal["debt", "within_balance", "write_off"] = "debt"
+    expiring_notice_days: Annotated[
+        list[Annotated[int, Field(ge=1, le=366)]], Field(max_length=10)
+    ] = list(NOTICE_DAYS)
+    accept_late_days: Days = 400
+    lapsed: Literal["expire", "grace"] = "expire"
+    lapsed_grace_days: Annotated[int, Field(ge=1, le=366)] = 14
+
+    @model_validator(mode="after")
+    def _defaults_and_order(self, info: ValidationInfo) -> Self:
+        if self.value is None:
+            scale = cast(Context, info.context)["scale"]
+            one = format_amount(10**scale, scale)
+            self.value = ValueEntry.model_construct(points=100, amount=one)
+        months = self.expiry.months if self.expiry else None
+        if months is not None and self.maturity_days >= 28 * months:
+            raise ValueError("points would expire before they can be used: see maturity_days")
+        return self
