@@ -26,6 +26,7 @@ from loyalty.rewards.api import (
     ReverseView,
     VoidView,
 )
+from loyalty.trials.api import DraftPreviewView
 
 urlpatterns = [
     path("v1/earn", EarnView.as_view()),
@@ -49,6 +50,7 @@ urlpatterns = [
     path("v1/members/<str:member>/identifiers/<str:identifier>", IdentifierView.as_view()),
     path("v1/adjustments", AdjustmentsView.as_view()),
     path("v1/batch", BatchView.as_view()),
+    path("v1/program/preview", DraftPreviewView.as_view()),
     path("v1/events", EventsView.as_view()),
     path("v1/openapi.json", contract, name="contract"),
     path("v1/<path:anything>", no_such_address),

@@ -70,7 +70,11 @@ class _ConnectionStale(Exception):
 
 
 def run(
-    commands: Sequence[Command], *, principal: Principal, preview: bool = False
+    commands: Sequence[Command],
+    *,
+    principal: Principal,
+    preview: bool = False,
+    under: PublishedProgram | None = None,
 ) -> list[Answer]:
     """Run commands of one program in their order and give their answers in that order.
 
@@ -79,12 +83,15 @@ def run(
 
     Args:
         preview: Decide, and write nothing.
+        under: Decide under this program instead of the live one; only in a preview.
 
     Raises:
         RequestInProgress: Another request holds one of the keys for more than 2 seconds.
         Overloaded: Others were faster too often, or no connection is free.
         DatabaseUnavailable: The connection broke; with the same key it can be tried again.
     """
+    if under is not None and not preview:
+        raise RuntimeError("Only a preview may be decided under another program than the live one.")
     all_lots = False
     reconnects = 1
     tries = TRIES
@@ -92,7 +99,9 @@ def run(
         tries -= 1
         try:
             with errors_named():
-                return _Run(commands, principal, preview=preview, all_lots=all_lots).go()
+                return _Run(
+                    commands, principal, preview=preview, under=under, all_lots=all_lots
+                ).go()
         except LotsMissing:
             all_lots = True
         except (_Again, ReadAgain):
@@ -156,13 +165,15 @@ class _Run:
         principal: Principal,
         *,
         preview: bool,
+        under: PublishedProgram | None,
         all_lots: bool,
     ) -> None:
         self.commands = commands
         self.principal = principal
         self.preview = preview
         self.all_lots = all_lots
-        self.program = known_program(principal.program_id)
+        self.under = under
+        self.program = under or known_program(principal.program_id)
         self.connection = connect()
         self.answers: dict[str, tuple[bytes, Answer]] = {}
         self.keys: dict[str, bytes] = {}
@@ -246,7 +257,7 @@ class _Run:
             _Again: This process is behind; it has the newer version now.
         """
         now, version = loaded.members[0][:2]
-        if version != self.program.version:
+        if self.under is None and version != self.program.version:
             self.rollback()
             learn_version(self.program.id, version)
             raise _Again

@@ -140,6 +140,11 @@ class Shop:
             "remove_identifier": ("DELETE", f"{member}/identifiers/{self.other_card}", None),
             "earn": ("POST", "/v1/earn", {"member": card, "order": order_body()}),
             "preview_earn": ("POST", "/v1/earn/preview", {"member": card, "order": order_body()}),
+            "preview_draft": (
+                "POST",
+                "/v1/program/preview",
+                {"member": card, "order": order_body()},
+            ),
             "put_order": (
                 "PUT",
                 f"/v1/orders/{unique('o')}",
@@ -175,6 +180,7 @@ CALLS = (
     "remove_identifier",
     "earn",
     "preview_earn",
+    "preview_draft",
     "put_order",
     "return_order",
     "redeem",
@@ -204,4 +210,4 @@ KEYED = (
     "reverse",
     "adjust",
 )
-WITH_BODY = (*KEYED, "update_member", "lookup_member", "preview_earn", "batch")
+WITH_BODY = (*KEYED, "update_member", "lookup_member", "preview_earn", "preview_draft", "batch")

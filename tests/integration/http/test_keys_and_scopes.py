@@ -23,6 +23,7 @@ ACCEPTED = {
     "remove_identifier": {"members:write"},
     "earn": {"earn"},
     "preview_earn": {"earn"},
+    "preview_draft": {"config"},
     "put_order": {"earn"},
     "return_order": {"earn"},
     "redeem": {"redeem"},

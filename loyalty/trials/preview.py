@@ -1,0 +1,101 @@
+"""Show what a basket would earn under the live program and under a draft, side by side.
+
+Both are decided by the engine as a till's earn is, for the member as they are now, and nothing is
+written. So a preview cannot differ from what the till will do.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from loyalty.engine.commands import Command, Decision, Kind
+from loyalty.engine.run import run
+from loyalty.engine.session import Session
+from loyalty.http.auth import Principal
+from loyalty.members.identifiers import MemberRef
+from loyalty.orders.rules import order_scope
+from loyalty.orders.schemas import EarnRequest, Order
+from loyalty.orders.services import EARN, find_order
+from loyalty.programs.models import Program
+from loyalty.programs.rules import PublishedProgram
+from loyalty.trials.candidates import Candidate, live_of
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What one program would answer.
+
+    Attributes:
+        label: "version 3", "the draft", ...
+        body: The answer of an earn, with `lines`; a problem where it would be refused.
+    """
+
+    label: str
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether a till would get an error."""
+        return self.status >= 400
+
+
+def _decide(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
+    """Decide as a till's earn, and add what each line earned."""
+    status, body = EARN.decide(session, decision)
+    order: Order = decision.payload.order
+    record = find_order(session, order_scope(order.store, order.channel), order.ref)
+    lines = record.lines if record else []
+    body["lines"] = [{"line": line["line"], "points": line["points"]} for line in lines]
+    return status, body
+
+
+PREVIEW = Kind("preview", member=EARN.member, asks=EARN.asks, decide=_decide)
+
+
+def preview(
+    program: Program,
+    tried: Candidate,
+    *,
+    member: MemberRef | None,
+    order: Order,
+    principal: Principal,
+) -> tuple[Preview | None, Preview]:
+    """Decide an order under the live program and under another one.
+
+    Args:
+        member: None is somebody who joins with this purchase.
+        order: Its `ref` does not matter: an order of the past can be tried again.
+
+    Returns:
+        For the live program (None where nothing is published yet) and for the one tried.
+    """
+    request = EarnRequest.model_construct(
+        member=member or MemberRef("card", f"preview-{secrets.token_hex(8)}"),
+        order=order.model_copy(update={"ref": f"preview-{secrets.token_hex(8)}"}),
+    )
+    live = live_of(program)
+    newcomer = member is None
+    shown = [
+        _under(request, one.label, one.program, principal, newcomer=newcomer)
+        for one in (live, tried)
+        if one is not None
+    ]
+    return shown[0] if live else None, shown[-1]
+
+
+def _under(
+    request: EarnRequest,
+    label: str,
+    program: PublishedProgram,
+    principal: Principal,
+    *,
+    newcomer: bool,
+) -> Preview:
+    if newcomer:
+        program = replace(program, points=replace(program.points, unknown_member="enrol"))
+    command = Command(PREVIEW, request, request_id="preview")
+    answer = run([command], principal=principal, preview=True, under=program)[0]
+    return Preview(label, answer.status, orjson.loads(answer.body))
