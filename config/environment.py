@@ -4,6 +4,7 @@ Where a variable is not set, what a running `make run` wrote to LOYALTY_HOME is 
 `manage.py` works beside it without any variable.
 """
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -91,6 +92,25 @@ def secret(name: str) -> str:
             "`python3 -c 'import secrets; print(secrets.token_urlsafe(48))'` and keep it."
         )
     return value
+
+
+def fernet_keys(name: str) -> list[str]:
+    """Return keys of 32 bytes each in URL-safe base64, by commas; none at all is possible."""
+    keys = words(name, default=[])
+    if not keys and (kept := _services().get("crm_secrets_key")):
+        keys = [kept]
+    for key in keys:
+        try:
+            length = len(base64.urlsafe_b64decode(key))
+        except ValueError:
+            length = 0
+        if length != 32:
+            raise ImproperlyConfigured(
+                f"{name} must be 32 bytes in URL-safe base64 each, with commas between them; make "
+                "one with `python3 -c 'import base64, os; "
+                "print(base64.urlsafe_b64encode(os.urandom(32)).decode())'` and keep it."
+            )
+    return keys
 
 
 def database() -> dict[str, Any]:

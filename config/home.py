@@ -6,6 +6,7 @@ demo.json       addresses, API key and admin login of the demo
 postgres/ valkey/ logs/
 """
 
+import base64
 import fcntl
 import hashlib
 import json
@@ -87,6 +88,8 @@ class Home:
             for name in ("secret_key", "pepper", "postgres_password", "valkey_password")
             if not state.get(name)
         }
+        if not state.get("crm_secrets_key"):  # Fernet wants exactly 32 bytes
+            made["crm_secrets_key"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
         if made:
             state |= made
             self.write("state.json", state)

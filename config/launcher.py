@@ -133,6 +133,8 @@ class Launcher:
         state = self.home.state()
         self.services |= {"secret_key": env.text("SECRET_KEY", state["secret_key"])}
         self.services |= {"pepper": env.text("LOYALTY_PEPPER", state["pepper"])}
+        key = env.text("CRM_SECRETS_KEYS", state["crm_secrets_key"])
+        self.services |= {"crm_secrets_key": key}
         if url := env.text("DATABASE_URL", ""):
             self._step("Asking the PostgreSQL of DATABASE_URL", lambda: _check_database(url))
             self.services["database_url"] = url
@@ -276,6 +278,7 @@ class Launcher:
             "REDIS_URL": self.services["redis_url"],
             "SECRET_KEY": self.services["secret_key"],
             "LOYALTY_PEPPER": self.services["pepper"],
+            "CRM_SECRETS_KEYS": self.services["crm_secrets_key"],
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -200,6 +200,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # Development only: lets webhooks be http, and lie on this machine or in this network.
 CRM_ALLOW_PRIVATE_ADDRESSES = env.switch("CRM_ALLOW_PRIVATE_ADDRESSES", default=False)
+CRM_SECRETS_KEYS = env.fernet_keys(
+    "CRM_SECRETS_KEYS"
+)  # encrypt the keys that CRMs give us: the first one encrypts, all of them decrypt, by commas
 CRM_CONNECT_SECONDS = env.number("CRM_CONNECT_SECONDS", 5, low=0.1, high=30)
 CRM_LEASE_SECONDS = env.number(
     "CRM_LEASE_SECONDS", 60, low=1, high=600

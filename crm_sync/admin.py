@@ -20,7 +20,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
-from crm_sync.adapters.contract import Delivered
+from crm_sync.adapters.outcomes import Delivered
 from crm_sync.forms import CONFIG_FIELDS, ConnectionForm
 from crm_sync.models import Attempt, Connection, Delivery
 from crm_sync.selectors import Health, list_health
@@ -95,7 +95,9 @@ class ConnectionAdmin(ModelAdmin):
         if change:
             obj.save(update_fields=["name", "config", "event_types"])
         else:
-            services.add_connection(obj, from_beginning=form.cleaned_data["from_beginning"])
+            services.add_connection(
+                obj, secrets={}, from_beginning=form.cleaned_data["from_beginning"]
+            )
 
     def response_add(
         self, request: HttpRequest, obj: Connection, post_url_continue: str | None = None

@@ -50,6 +50,47 @@ class Connection(models.Model):
         return self.name
 
 
+class Vault(models.Model):
+    """The secrets that others gave us for a connection, encrypted, in one row and one value.
+
+    One value, so that a renewed access token and the refresh token that came with it are stored
+    together or not at all.
+
+    Attributes:
+        content: What crm_sync/vault.py encrypts; nothing else reads or writes it.
+        renewal: Who is renewing the access token; others wait, until `renewing_until`.
+    """
+
+    connection = models.OneToOneField(
+        Connection, primary_key=True, on_delete=models.CASCADE, related_name="vault"
+    )
+    content = models.TextField()
+    renewal = models.UUIDField(null=True)
+    renewing_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"Secrets of {self.connection}"
+
+
+class Allowance(models.Model):
+    """How far a connection has used up one of its vendor's limits, for all workers together.
+
+    Attributes:
+        free_at: When the calls that were made so far would be spread out evenly; the next one may
+            come as long before as a burst allows.
+    """
+
+    pk = models.CompositePrimaryKey("connection_id", "name")
+    connection = models.ForeignKey(
+        Connection, on_delete=models.CASCADE, related_name="allowances", db_index=False
+    )
+    name = models.CharField(max_length=40)
+    free_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.connection_id}"
+
+
 class Relay(models.Model):
     """How far a connection's events were handed to its lanes, and how its destination is doing.
 
@@ -60,6 +101,9 @@ class Relay(models.Model):
         failures: Attempts that failed in a row, whatever the member; 0 after a success.
         failing_since: When the first of them failed.
         resume_at: Nothing is sent before: the destination asked for it, or does not answer.
+        live_from: Events up to this position were there before the connection: nobody is to be
+            messaged because of them.
+        notice: What the connection cannot do as it is set up at the vendor.
     """
 
     connection = models.OneToOneField(
@@ -69,6 +113,8 @@ class Relay(models.Model):
     failures = models.IntegerField(default=0)
     failing_since = models.DateTimeField(null=True)
     resume_at = models.DateTimeField(null=True)
+    live_from = models.BigIntegerField(default=0)
+    notice = models.CharField(max_length=500, blank=True)
 
     def __str__(self) -> str:
         return f"{self.connection} at {self.position}"
@@ -120,11 +166,15 @@ class Delivery(models.Model):
     """One event for one connection. What is sent is read from the outbox when it is sent."""
 
     class State(models.TextChoices):
-        """Dead ones wait for a person; the lane goes on without them."""
+        """Dead and parked ones wait for a person; the lane goes on without them.
+
+        Parked: nobody but a person can tell whether it arrived, or whom it is about.
+        """
 
         PENDING = "pending"
         DELIVERED = "delivered"
         DEAD = "dead"
+        PARKED = "parked"
 
     connection = models.ForeignKey(
         Connection, on_delete=models.CASCADE, related_name="deliveries", db_index=False
@@ -136,6 +186,7 @@ class Delivery(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.IntegerField(default=0)
     last_error = models.CharField(max_length=500, blank=True)
+    is_backfill = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
 
@@ -164,8 +215,8 @@ class Delivery(models.Model):
             ),
             models.Index(
                 fields=["connection", "position"],
-                name="delivery_dead",
-                condition=models.Q(state="dead"),
+                name="delivery_given_up",
+                condition=models.Q(state__in=["dead", "parked"]),
             ),
             models.Index(fields=["settled_at"], name="delivery_settled"),
         ]
@@ -183,6 +234,7 @@ class Attempt(models.Model):
         DELIVERED = "delivered"
         RETRYABLE = "retryable"
         PERMANENT = "permanent"
+        AMBIGUOUS = "ambiguous"
         CONFIGURATION = "configuration"
         FENCED = "fenced"
 

@@ -1,26 +1,34 @@
 """When to try again, when to give up, and when to leave a destination alone. Pure.
 
-Three things can be wrong, and each has an answer of its own: one event (its delivery dies), one
+Four things can be wrong, and each has an answer of its own: one event (its delivery dies), one
 moment (the lane waits), the whole destination (the connection waits, and one lane at a time asks
-whether it is back). While the whole destination is down no delivery dies of it.
+whether it is back), or nobody can tell (it is parked for a person). While the whole destination is
+down no delivery dies of it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from crm_sync.adapters.contract import (
+from crm_sync.adapters.outcomes import (
+    Ambiguous,
     Configuration,
     Delivered,
+    Doubt,
     Outcome,
     Permanent,
     Retryable,
 )
 
-# Seconds after the first, second, … failed attempt of a delivery; after the last one it is dead.
+# The mean wait after the first, second, … failed attempt of a delivery, in seconds; after the last
+# one it is dead. Full jitter: the wait is anything up to twice the mean, so that what failed
+# together does not return together.
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+RETRY_SECONDS_MIN = 3.0
 MAX_ATTEMPTS = len(RETRY_SECONDS) + 1
-JITTER = 0.2  # at most so much longer, so that what failed together does not return together
+# A repeat that may double is a nuisance to somebody; so often it is risked before a person decides.
+MAX_ATTEMPTS_IN_DOUBT = 3
+PROBE_JITTER = 0.2  # a probe comes at most so much later: one lane asks for all
 
 # Seconds between probes of a destination that is down: doubled each time.
 PROBE_SECONDS_MIN, PROBE_SECONDS_MAX = 5.0, 60.0
@@ -33,6 +41,7 @@ class Next(Enum):
     DELIVERED = "delivered"
     WAIT = "wait"
     DEAD = "dead"
+    PARKED = "parked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,8 @@ def judge(
         case Permanent():
             # The destination answered, and understood: it is well.
             return Verdict(Next.DEAD)
+        case Ambiguous(reason=Doubt.SEVERAL_MATCHES):
+            return Verdict(Next.PARKED)
         case Configuration(gone=True):
             return Verdict(Next.WAIT, failures=failures + 1, disable_reason=outcome.error)
         case Configuration():
@@ -90,10 +101,9 @@ def judge(
     reason = ""
     if failing_hours >= disable_hours and failures >= MAX_ATTEMPTS:
         reason = f"It failed for {failing_hours:.0f} hours. The last time: {outcome.error}"
-    exhausted = attempts >= MAX_ATTEMPTS and not was_down
     asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0
     return Verdict(
-        Next.DEAD if exhausted else Next.WAIT,
+        _after_failure(outcome, attempts, was_down),
         lane_seconds=max(retry_seconds(attempts, luck), asked),
         failures=failures,
         pause_seconds=_pause_seconds(outcome, failures - breaker_failures, luck),
@@ -102,8 +112,9 @@ def judge(
 
 
 def retry_seconds(attempts: int, luck: float) -> float:
-    """Give the wait after so many failed attempts, with jitter upwards."""
-    return RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1] * (1 + JITTER * luck)
+    """Give the wait after so many failed attempts: anything up to twice the mean."""
+    mean = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
+    return max(RETRY_SECONDS_MIN, 2 * mean * luck)
 
 
 def wants(event_types: Iterable[str], event_type: str) -> bool:
@@ -113,6 +124,13 @@ def wants(event_types: Iterable[str], event_type: str) -> bool:
     return not chosen or event_type in chosen or family in chosen
 
 
+def _after_failure(outcome: Outcome, attempts: int, was_down: bool) -> Next:
+    if isinstance(outcome, Ambiguous):
+        risky = outcome.reason is Doubt.MUST_NOT_REPEAT
+        return Next.PARKED if risky or attempts >= MAX_ATTEMPTS_IN_DOUBT else Next.WAIT
+    return Next.DEAD if attempts >= MAX_ATTEMPTS and not was_down else Next.WAIT
+
+
 def _pause_seconds(outcome: Outcome, beyond: int, luck: float) -> float | None:
     """Give the longest of what the destination asked for and what its state calls for."""
     pauses = []
@@ -120,5 +138,5 @@ def _pause_seconds(outcome: Outcome, beyond: int, luck: float) -> float | None:
         pauses.append(outcome.retry_after or THROTTLE_SECONDS)
     if beyond >= 0:
         probe = min(PROBE_SECONDS_MIN * 2 ** min(beyond, 10), PROBE_SECONDS_MAX)
-        pauses.append(probe * (1 + JITTER * luck))
+        pauses.append(probe * (1 + PROBE_JITTER * luck))
     return max(pauses, default=None)

@@ -27,6 +27,7 @@ os.environ["REDIS_URL"] = own_redis_url(os.environ["REDIS_URL"])
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 os.environ.setdefault("SECRET_KEY", "tests-only-" * 4)
 os.environ.setdefault("LOYALTY_PEPPER", "tests-only-" * 4)
+os.environ.setdefault("CRM_SECRETS_KEYS", "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=")
 os.environ["HTTPS"] = "off"
 os.environ["LOG_FORMAT"] = "plain"
 django.setup()

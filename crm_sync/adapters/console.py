@@ -7,14 +7,9 @@ from typing import Any
 import orjson
 import structlog
 
-from crm_sync.adapters.contract import (
-    ConfigRefused,
-    Configuration,
-    Delivered,
-    Environment,
-    Outcome,
-    Outgoing,
-)
+from crm_sync.adapters.access import Target
+from crm_sync.adapters.contract import ConfigRefused, Environment, Outgoing, Setting
+from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +17,14 @@ log = structlog.get_logger(__name__)
 class ConsoleAdapter:
     """Logs one line an event; with {"path": …} appends the whole event to that file as well."""
 
+    title = "Console: lines in the worker's log, to look at"
+    settings = (
+        Setting(
+            name="path",
+            label="File",
+            help="Also append to this file, such as events.jsonl. May be empty.",
+        ),
+    )
     batch_size = 50
     is_signed = False
 
@@ -38,9 +41,11 @@ class ConsoleAdapter:
         self._file(str(config["path"]))
         return {"path": str(config["path"])}
 
-    def send(
-        self, *, config: Mapping[str, Any], secrets: Sequence[str], deliveries: Sequence[Outgoing]
-    ) -> list[Outcome]:
+    def probe(self, target: Target, event: Outgoing) -> Outcome:
+        """Log an event."""
+        return self.send(target, [event])[0]
+
+    def send(self, target: Target, deliveries: Sequence[Outgoing]) -> list[Outcome]:
         """Log the events; one that cannot be written to the file is a wrong configuration."""
         for delivery in deliveries:
             log.info(
@@ -51,8 +56,8 @@ class ConsoleAdapter:
                 sequence=delivery.body.get("sequence"),
             )
         try:
-            if config.get("path"):
-                _append(self._file(str(config["path"])), deliveries)
+            if target.config.get("path"):
+                _append(self._file(str(target.config["path"])), deliveries)
         except (OSError, ConfigRefused) as error:
             return [Configuration(error=f"The file cannot be written: {error}"[:500])]
         return [Delivered() for _ in deliveries]

@@ -1,20 +1,23 @@
-"""What every adapter promises: deliveries in, one outcome for each out, and no database.
+"""What an adapter promises: what we tell a destination goes in, one outcome for each comes out.
 
-An adapter never raises for what a destination does; it says what it means:
-
-- Delivered: the destination has it.
-- Retryable: it may work later (no answer, busy, an error of theirs).
-- Permanent: this event will never be taken; others may.
-- Configuration: nothing will be taken until a person changes something.
+An adapter is one kind of destination. It sees no database and no Django, never sleeps, and never
+raises for what a destination does; it says what it means (crm_sync/adapters/outcomes.py). When,
+how often and in which order is not its business. What it can do beyond events it shows by having
+the methods: `PushesProfiles`, `PushesInBulk`, `Matches`, `ReadsBack`, `Polls`
+(docs/decisions/0005).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Any, Protocol, runtime_checkable
+from uuid import UUID, uuid5
 
-ANSWER_CHARACTERS = 2048
+from crm_sync.adapters.access import Target
+from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.outcomes import Outcome
+
+_EVENTS = UUID("5f0f1c1e-6d0b-4c63-9f8e-5a3d8c1f7b21")
 
 
 class ConfigRefused(ValueError):
@@ -39,88 +42,262 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One thing that a person fills in to set up a connection.
+
+    Attributes:
+        default: What is taken where nothing is filled in, as API versions are.
+        is_secret: Encrypted at rest, and never shown again.
+    """
+
+    name: str
+    label: str
+    help: str = ""
+    default: str = ""
+    is_required: bool = False
+    is_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who something is about, by what a vendor may know them.
+
+    Attributes:
+        vendor_id: What the vendor calls them, where we have learned it; goes before all others.
+        external_ids: The member's ids in other systems, such as a shop's customer number.
+    """
+
+    member_id: str
+    vendor_id: str = ""
+    email: str = ""
+    phone: str = ""
+    external_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One event on its way: `event_id` is the same at every attempt, `correlation_id` is not."""
+    """One event on its way: `event_id` is the same at every attempt, `correlation_id` is not.
+
+    Attributes:
+        is_backfill: It is old or one of many: nobody is to be messaged because of it.
+    """
 
     event_id: str
     body: Mapping[str, Any]
     correlation_id: UUID
+    person: Person | None = None
+    is_backfill: bool = False
+
+    @property
+    def event_uuid(self) -> UUID:
+        """Give the event's id for vendors that de-duplicate by UUIDs: the same at every attempt."""
+        return uuid5(_EVENTS, self.event_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a destination did with one delivery.
+class Profile:
+    """What a vendor is to know of a member now.
 
     Attributes:
-        answer: What it said, at most ANSWER_CHARACTERS.
-        error: One sentence for the person who looks at the delivery; empty if it was delivered.
+        fields: By the vendor's names, in the forms that the mapping asks for; None clears one.
+        version: Sequence of the member's newest event that it reflects.
     """
 
-    status_code: int | None = None
+    person: Person
+    fields: Mapping[str, Any]
+    version: int
+    correlation_id: UUID
+    is_backfill: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A vendor took many profiles, and will say later what became of them."""
+
+    job_id: str
     answer: str = ""
-    error: str = ""
-    duration_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered(Outcome):
-    """The destination has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retryable(Outcome):
-    """It may work later.
+class JobReport:
+    """How far a vendor's job is.
 
     Attributes:
-        retry_after: Seconds that the destination asked for.
-        throttled: The destination is too busy: spare it as a whole, not only this lane.
+        outcomes: One for each profile, in the order in which they were submitted; empty while the
+            job is under way.
+        outcome: What came of asking, where there was no answer to it.
     """
 
-    retry_after: float | None = None
-    throttled: bool = False
+    is_done: bool
+    outcomes: Sequence[Outcome] = ()
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Permanent(Outcome):
-    """This event will never be taken."""
+class Match:
+    """Whom a vendor knows by what we know.
+
+    Attributes:
+        vendor_id: Empty if nobody fits, or if it cannot be told who.
+        matched_by: vendor_id, member_id, external_id, email or phone.
+        candidates: The vendor's ids of all who fit, where it cannot be told who is meant.
+        outcome: Why there is no answer, where there is none.
+    """
+
+    vendor_id: str = ""
+    matched_by: str = ""
+    candidates: tuple[str, ...] = ()
+    reason: str = ""
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration(Outcome):
-    """Nothing will be taken until a person changes something; `gone`: stop at once."""
+class Consent:
+    """Whether a person may be written to on a channel, as the vendor has it."""
 
-    gone: bool = False
+    channel: str
+    is_given: bool
+    changed_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a vendor says about a person: only what the vendor owns.
+
+    Attributes:
+        member_id: Ours, if the vendor keeps it; else they are found by `vendor_id` or `email`.
+        segments: All segments that they are in; None if the vendor did not say.
+        fields: By the vendor's names: those that the mapping takes in.
+    """
+
+    vendor_id: str
+    member_id: str = ""
+    email: str = ""
+    consents: tuple[Consent, ...] = ()
+    segments: tuple[str, ...] | None = None
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePage:
+    """Some changes, and from where to read on.
+
+    Attributes:
+        cursor: To be given back at the next call; the same one again where nothing was read.
+    """
+
+    changes: Sequence[Change]
+    cursor: str
+    has_more: bool = False
+    outcome: Outcome | None = None
 
 
 class Adapter(Protocol):
     """One kind of destination.
 
     Attributes:
+        title: What it is, for the person who chooses one.
+        settings: What a person fills in.
         batch_size: How many deliveries of one lane it wants in one call.
         is_signed: Whether it uses the connection's signing secrets.
     """
 
+    title: str
     batch_size: int
     is_signed: bool
 
+    @property
+    def settings(self) -> Sequence[Setting]: ...
+
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the configuration as it is to be stored.
+        """Return the configuration as it is to be stored; secrets are not in it.
 
         Raises:
             ConfigRefused: If a connection cannot be set up like this.
         """
         ...
 
-    def send(
-        self,
-        *,
-        config: Mapping[str, Any],
-        secrets: Sequence[str],
-        deliveries: Sequence[Outgoing],
-    ) -> list[Outcome]:
-        """Send in order and return one outcome for each, or stop after the first that failed.
+    def send(self, target: Target, deliveries: Sequence[Outgoing]) -> list[Outcome]:
+        """Send in order and return one outcome for each, or stop after the first that failed."""
+        ...
+
+    def probe(self, target: Target, event: Outgoing) -> Outcome:
+        """Find out whether the connection works, without a trace where the vendor can do that.
 
         Args:
-            secrets: Valid signing secrets, the current one first.
+            event: Of the type connection.test, for destinations that can only be sent something.
         """
+        ...
+
+
+@runtime_checkable
+class PushesProfiles(Protocol):
+    """A destination that keeps a profile of each member.
+
+    Attributes:
+        default_fields: The mapping that a new connection begins with.
+        field_limits: What the vendor's fields may be; checked before anything is sent.
+    """
+
+    field_limits: FieldLimits
+
+    @property
+    def default_fields(self) -> Sequence[Field]: ...
+
+    def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
+        """Create or update; one outcome for each, Delivered with the vendor's id.
+
+        Pushing a profile twice is the same as once. Consent is never among what is sent.
+        """
+        ...
+
+
+@runtime_checkable
+class PushesInBulk(Protocol):
+    """A destination with a cheaper way for many profiles.
+
+    Attributes:
+        bulk_size: How many profiles it takes in one call.
+    """
+
+    bulk_size: int
+
+    def push_bulk(self, target: Target, profiles: Sequence[Profile]) -> Submitted | list[Outcome]:
+        """Push many at once; one outcome for each, or the job that will tell."""
+        ...
+
+    def poll_job(self, target: Target, job_id: str, profiles: int) -> JobReport:
+        """Ask how far a job is that was submitted with so many profiles."""
+        ...
+
+
+@runtime_checkable
+class Matches(Protocol):
+    """A destination that can be asked whom it knows before something is written there."""
+
+    def match(self, target: Target, person: Person) -> Match:
+        """Find the one whom the vendor knows: by our id, external ids, email, phone, in this order.
+
+        Several who fit by the same are candidates for a person to choose from, never guessed.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """A destination that shows what it has, to be compared with what it should have."""
+
+    def read(
+        self, target: Target, people: Sequence[Person], fields: Sequence[str]
+    ) -> list[Mapping[str, Any] | None] | Outcome:
+        """Give the fields of each as the vendor has them, None for whom it does not know."""
+        ...
+
+
+@runtime_checkable
+class Polls(Protocol):
+    """A destination that can be asked what has changed there."""
+
+    def list_changes(self, target: Target, cursor: str) -> ChangePage:
+        """List what changed since a cursor; an empty one begins with all that there is."""
         ...

@@ -4,6 +4,7 @@ httpx's own time-outs are per read: a server that sends one byte every four seco
 Here every read, write and handshake gets what is left of the call's deadline.
 """
 
+import math
 import ssl
 import time
 from collections.abc import Iterable, Iterator
@@ -22,8 +23,11 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let all network calls inside the block, in this thread, end within so many seconds."""
-    token = _deadline.set(time.monotonic() + seconds)
+    """Let all network calls inside the block, in this thread, end within so many seconds.
+
+    Inside another such block, whichever ends first holds.
+    """
+    token = _deadline.set(min(time.monotonic() + seconds, _deadline.get(math.inf)))
     try:
         yield
     finally:
@@ -153,6 +157,10 @@ def _left() -> float:
 def _as_httpx_errors() -> Iterator[None]:
     try:
         yield
+    except httpcore.ConnectTimeout as error:
+        raise httpx.ConnectTimeout(str(error)) from error
+    except httpcore.ConnectError as error:
+        raise httpx.ConnectError(str(error)) from error
     except httpcore.TimeoutException as error:
         raise httpx.TimeoutException(str(error)) from error
     except httpcore.NetworkError as error:

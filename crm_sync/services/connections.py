@@ -1,7 +1,6 @@
 """Setting up destinations: create, change, enable, disable, new secret, test event."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
@@ -11,17 +10,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from crm_sync.adapters import build_adapters
-from crm_sync.adapters.contract import (
-    ANSWER_CHARACTERS,
-    Adapter,
-    ConfigRefused,
-    Configuration,
-    Environment,
-    Outcome,
-    Outgoing,
-)
+from crm_sync.adapters.access import SecretMissing, Target
+from crm_sync.adapters.contract import Adapter, ConfigRefused, Environment, Outgoing
+from crm_sync.adapters.outcomes import Configuration, Outcome, storable
 from crm_sync.models import Connection, Relay
 from crm_sync.services import lanes
+from crm_sync.services.credentials import StoredCredentials, set_secrets
+from crm_sync.services.throttle import SharedThrottle
 from crm_sync.signing import valid_secrets
 from loyalty.events import selectors as events
 from loyalty.events import services as event_services
@@ -52,6 +47,9 @@ def check_config(*, adapter: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     if adapter not in adapters():
         raise ConfigRefused(f"There is no adapter {adapter}; choose {', '.join(adapters())}.")
+    for setting in adapters()[adapter].settings:
+        if setting.is_secret and setting.name in config:
+            raise ConfigRefused(f"{setting.name} is a secret, and not part of the configuration.")
     return adapters()[adapter].check(config)
 
 
@@ -61,12 +59,14 @@ def create_connection(
     name: str,
     adapter: str,
     config: Mapping[str, Any],
+    secrets: Mapping[str, str] | None = None,
     event_types: Sequence[str] = (),
     from_beginning: bool = False,
 ) -> Connection:
     """Create an enabled connection.
 
     Args:
+        secrets: What the adapter's secret settings ask for; encrypted, and never shown again.
         from_beginning: Send all events that are kept, not only those that are still to come.
 
     Raises:
@@ -79,18 +79,53 @@ def create_connection(
         config=check_config(adapter=adapter, config=config),
         event_types=list(event_types),
     )
-    add_connection(connection, from_beginning=from_beginning)
+    add_connection(connection, secrets=secrets or {}, from_beginning=from_beginning)
     return connection
 
 
-def add_connection(connection: Connection, *, from_beginning: bool) -> None:
-    """Save a new connection whose configuration is checked, with the cursor that it needs."""
+def add_connection(
+    connection: Connection, *, secrets: Mapping[str, str], from_beginning: bool
+) -> None:
+    """Save a new connection whose configuration is checked, with the cursor that it needs.
+
+    Raises:
+        ConfigRefused: A secret is missing, is none of its kind's, or cannot be encrypted.
+    """
+    check_secrets(adapter=connection.adapter, given=secrets, is_new=True)
     while event_services.stamp_events():
         pass  # what was committed until now is not "still to come"
     with transaction.atomic():
         connection.save(force_insert=True)
-        position = 0 if from_beginning else events.last_position()
-        Relay.objects.create(connection=connection, position=position)
+        head = events.last_position()
+        position = 0 if from_beginning else head
+        Relay.objects.create(connection=connection, position=position, live_from=head)
+        store_secrets(connection_id=connection.pk, given=secrets)
+
+
+def check_secrets(*, adapter: str, given: Mapping[str, str], is_new: bool) -> None:
+    """Refuse secrets that the adapter does not ask for, or that are missing.
+
+    Raises:
+        ConfigRefused: naming the first of them.
+    """
+    asked = {setting.name: setting for setting in adapters()[adapter].settings if setting.is_secret}
+    for name in sorted(set(given) - set(asked)):
+        raise ConfigRefused(f"{adapter} has no secret named {name}.")
+    for name, setting in asked.items():
+        if is_new and setting.is_required and not given.get(name):
+            raise ConfigRefused(f"{setting.label} is required.")
+
+
+def store_secrets(*, connection_id: int, given: Mapping[str, str]) -> None:
+    """Encrypt and store secrets; those that are not named stay.
+
+    Raises:
+        ConfigRefused: They cannot be encrypted, or the stored ones cannot be read.
+    """
+    try:
+        set_secrets(connection_id=connection_id, given=given)
+    except SecretMissing as error:
+        raise ConfigRefused(str(error)) from None
 
 
 def enable_connection(*, connection_id: int) -> None:
@@ -141,23 +176,30 @@ def send_test_event(connection: Connection) -> Outcome:
         "data": {"connection": connection.name},
     }
     outgoing = Outgoing(event_id=str(body["id"]), body=body, correlation_id=correlation_id)
-    return send(connection, [outgoing])[0]
+    adapter = adapters().get(connection.adapter)
+    if adapter is None:
+        return _no_adapter(connection)
+    return storable(adapter.probe(target_of(connection), outgoing))
 
 
 def send(connection: Connection, deliveries: Sequence[Outgoing]) -> list[Outcome]:
     """Hand deliveries to the connection's adapter; no adapter is a wrong configuration."""
     adapter = adapters().get(connection.adapter)
     if adapter is None:
-        return [Configuration(error=f"There is no adapter {connection.adapter}.")]
-    secrets = valid_secrets(connection, at=timezone.now()) if adapter.is_signed else []
-    outcomes = adapter.send(config=connection.config, secrets=secrets, deliveries=deliveries)
-    return [_storable(outcome) for outcome in outcomes]
+        return [_no_adapter(connection)]
+    return [storable(outcome) for outcome in adapter.send(target_of(connection), deliveries)]
 
 
-def _storable(outcome: Outcome) -> Outcome:
-    """Cut what a destination or a library said to what a column takes; PostgreSQL takes no NUL."""
-    return replace(
-        outcome,
-        error=outcome.error.replace("\x00", "")[:500],
-        answer=outcome.answer.replace("\x00", "")[:ANSWER_CHARACTERS],
+def target_of(connection: Connection) -> Target:
+    """Give what the connection's adapter may see of it."""
+    adapter = adapters()[connection.adapter]
+    return Target(
+        config=connection.config,
+        credentials=StoredCredentials(connection.pk),
+        throttle=SharedThrottle(connection.pk),
+        signing_secrets=valid_secrets(connection, at=timezone.now()) if adapter.is_signed else (),
     )
+
+
+def _no_adapter(connection: Connection) -> Outcome:
+    return Configuration(error=f"There is no adapter {connection.adapter}.")

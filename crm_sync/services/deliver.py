@@ -17,7 +17,9 @@ from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
 from crm_sync import rules
-from crm_sync.adapters.contract import Delivered, Outcome, Outgoing, Permanent, Retryable
+from crm_sync.adapters import transport
+from crm_sync.adapters.contract import Outgoing
+from crm_sync.adapters.outcomes import Delivered, Outcome, Permanent, Postponed, Retryable
 from crm_sync.models import Attempt, Connection, Delivery, Relay
 from crm_sync.rules import Next, Verdict
 from crm_sync.services import lanes
@@ -27,6 +29,7 @@ from loyalty.events import selectors as events
 from loyalty.events.models import OutboxEvent
 from loyalty.events.rules import envelope, event_id
 
+CALLS_SHARE_OF_LEASE = 0.8
 DELIVERIES_AT_ONCE = 100  # of one lane; then it goes to the back of the queue
 _DELETED = Permanent(error="The event is older than events are kept, and was deleted.")
 log = structlog.get_logger(__name__)
@@ -98,8 +101,8 @@ def _send_batch(lease: Lease, connection: Connection, batch: Sequence[Delivery])
     outgoing = []
     for delivery in batch:
         if delivery.sequence in found:
-            outgoing.append((delivery, _outgoing(found[delivery.sequence])))
-        elif not _settle(lease, delivery, _outgoing(None), timezone.now(), _DELETED):
+            outgoing.append((delivery, _outgoing(delivery, found[delivery.sequence])))
+        elif not _settle(lease, delivery, _outgoing(delivery, None), timezone.now(), _DELETED):
             return False
     began = timezone.now()
     outcomes = _call(connection, [call for _, call in outgoing])
@@ -110,13 +113,12 @@ def _send_batch(lease: Lease, connection: Connection, batch: Sequence[Delivery])
     return len(outcomes) == len(outgoing)
 
 
-def _outgoing(event: OutboxEvent | None) -> Outgoing:
-    if event is None:
-        return Outgoing(event_id="", body={}, correlation_id=uuid4())
+def _outgoing(delivery: Delivery, event: OutboxEvent | None) -> Outgoing:
     return Outgoing(
-        event_id=event_id(event.member_id, event.sequence),
-        body=envelope(event),
+        event_id=event_id(delivery.member_id, delivery.sequence),
+        body=envelope(event) if event else {},
         correlation_id=uuid4(),
+        is_backfill=delivery.is_backfill,
     )
 
 
@@ -126,7 +128,9 @@ def _call(connection: Connection, calls: Sequence[Outgoing]) -> list[Outcome]:
     if not calls:
         return []
     try:
-        return send(connection, calls)
+        # Whatever an adapter does, it ends before the lease does.
+        with transport.deadline(settings.CRM_LEASE_SECONDS * CALLS_SHARE_OF_LEASE):
+            return send(connection, calls)
     except Exception:
         # A bug in an adapter must not keep the lane until the lease runs out, again and again.
         log.exception("adapter failed", connection=connection.pk, event_id=calls[0].event_id)
@@ -137,6 +141,9 @@ def _settle(
     lease: Lease, delivery: Delivery, call: Outgoing, began: datetime, outcome: Outcome
 ) -> bool:
     """Write down what came of an attempt; True if the lane goes on with its next delivery."""
+    if isinstance(outcome, Postponed):
+        postpone(lease, outcome)
+        return False
     verdict = _judge(delivery, lease.connection_id, outcome)
     waits = verdict.delivery is Next.WAIT
     values: dict[str, Any] = {
@@ -164,6 +171,15 @@ def _settle(
         return False
     _note_health(lease.connection_id, row[0], verdict)
     return not waits
+
+
+def postpone(lease: Lease, outcome: Postponed) -> None:
+    """Let the lane, and the whole connection with it, wait until the vendor's limits allow more."""
+    with transaction.atomic(durable=True):
+        relay = Relay.objects.select_for_update().filter(pk=lease.connection_id)
+        until = Now() + timedelta(seconds=outcome.seconds)
+        relay.update(resume_at=Greatest(F("resume_at"), until))
+        lanes.give_back(lease)
 
 
 def _judge(delivery: Delivery, connection_id: int, outcome: Outcome) -> Verdict:

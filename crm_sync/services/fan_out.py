@@ -52,15 +52,15 @@ def fan_out(*, connection_id: int) -> bool:
             up_to_position=head,
             limit=EVENTS_AT_ONCE,
         )
-        _insert(relay.connection, keys)
+        _insert(relay, keys)
         _forget_answers(relay.connection, keys)
         relay.position = keys[-1].position if len(keys) == EVENTS_AT_ONCE else head
         relay.save(update_fields=["position"])
         return len(keys) == EVENTS_AT_ONCE
 
 
-def _insert(connection: Connection, keys: Sequence[EventKey]) -> None:
-    now = timezone.now()
+def _insert(relay: Relay, keys: Sequence[EventKey]) -> None:
+    connection, now = relay.connection, timezone.now()
     wanted = [key for key in keys if wants(connection.event_types, key.type)]
     Delivery.objects.bulk_create(
         [
@@ -70,6 +70,7 @@ def _insert(connection: Connection, keys: Sequence[EventKey]) -> None:
                 member_id=key.member_id,
                 sequence=key.sequence,
                 type=key.type,
+                is_backfill=key.position <= relay.live_from,
                 created_at=now,
             )
             for key in wanted

@@ -14,12 +14,13 @@ EVENTS_AT_ONCE = 500
 
 _REPLAY = """
 INSERT INTO crm_sync_delivery (connection_id, position, member_id, sequence, type, state, attempts,
-                               last_error, created_at)
-SELECT %(connection)s, event.*, 'pending', 0, '', clock_timestamp()
+                               last_error, is_backfill, created_at)
+SELECT %(connection)s, event.*, 'pending', 0, '', true, clock_timestamp()
 FROM unnest(%(positions)s::bigint[], %(members)s::uuid[], %(sequences)s::bigint[],
             %(types)s::text[]) AS event
 ON CONFLICT (connection_id, member_id, sequence) DO UPDATE
-SET state = 'pending', attempts = 0, settled_at = NULL WHERE crm_sync_delivery.state <> 'pending'
+SET state = 'pending', attempts = 0, is_backfill = true, settled_at = NULL
+WHERE crm_sync_delivery.state <> 'pending'
 """
 
 
@@ -56,6 +57,7 @@ def replay(*, connection_id: int, after_position: int, up_to_position: int) -> i
     """Send a connection again all wanted events in (after_position, up_to_position].
 
     For a destination that said yes and lost them. What its cursor has not reached yet comes anyway.
+    They are marked as a backfill: a CRM must not write to people about what was weeks ago.
 
     Returns:
         How many events are, or were already, on their way.

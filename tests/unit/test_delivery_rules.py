@@ -2,14 +2,26 @@
 
 import pytest
 
-from crm_sync.adapters.contract import (
+from crm_sync.adapters.outcomes import (
+    Ambiguous,
     Configuration,
     Delivered,
+    Doubt,
     Outcome,
     Permanent,
     Retryable,
 )
-from crm_sync.rules import MAX_ATTEMPTS, RETRY_SECONDS, Next, Verdict, judge, retry_seconds, wants
+from crm_sync.rules import (
+    MAX_ATTEMPTS,
+    MAX_ATTEMPTS_IN_DOUBT,
+    RETRY_SECONDS,
+    RETRY_SECONDS_MIN,
+    Next,
+    Verdict,
+    judge,
+    retry_seconds,
+    wants,
+)
 
 
 def decide(outcome: Outcome, **changes: float) -> Verdict:
@@ -19,7 +31,7 @@ def decide(outcome: Outcome, **changes: float) -> Verdict:
         "failing_hours": 0.0,
         "breaker_failures": 3,
         "disable_hours": 120.0,
-        "luck": 0.0,
+        "luck": 0.5,
     }
     return judge(outcome, **(facts | changes))  # type: ignore[arg-type]
 
@@ -34,12 +46,13 @@ def test_a_refused_event_dies_and_says_that_the_destination_is_well() -> None:
 
 def test_the_schedule_is_ten_attempts_in_76_hours() -> None:
     assert MAX_ATTEMPTS == 10
-    assert [retry_seconds(n, 0.0) for n in range(1, 10)] == list(RETRY_SECONDS)
+    assert [retry_seconds(n, 0.5) for n in range(1, 10)] == list(RETRY_SECONDS)
     assert 75 < sum(RETRY_SECONDS) / 3600 < 76
 
 
-def test_jitter_only_lengthens_and_by_a_fifth_at_most() -> None:
-    assert retry_seconds(1, 1.0) == pytest.approx(6.0)
+def test_full_jitter_spreads_the_wait_from_nearly_nothing_to_twice_the_mean() -> None:
+    assert retry_seconds(2, 0.0) == RETRY_SECONDS_MIN
+    assert retry_seconds(2, 1.0) == 2 * RETRY_SECONDS[1]
 
 
 def test_one_failure_lets_only_the_lane_wait() -> None:
@@ -64,7 +77,7 @@ def test_nothing_dies_of_a_destination_that_is_down() -> None:
 def test_a_destination_that_is_down_is_asked_ever_more_seldom(
     failures: int, seconds: float | None
 ) -> None:
-    assert decide(Retryable(), failures=failures).pause_seconds == seconds
+    assert decide(Retryable(), failures=failures, luck=0.0).pause_seconds == seconds
 
 
 def test_a_busy_destination_is_spared_as_long_as_it_asks() -> None:
@@ -88,6 +101,24 @@ def test_gone_disables_at_once() -> None:
     verdict = decide(Configuration(error="It answered 410.", gone=True))
     assert verdict.disable_reason == "It answered 410."
     assert verdict.delivery is Next.WAIT
+
+
+@pytest.mark.parametrize(
+    ("reason", "attempts", "then"),
+    [
+        (Doubt.MAYBE_TAKEN, 1, Next.WAIT),
+        (Doubt.MAYBE_TAKEN, MAX_ATTEMPTS_IN_DOUBT, Next.PARKED),
+        (Doubt.MUST_NOT_REPEAT, 1, Next.PARKED),
+        (Doubt.SEVERAL_MATCHES, 1, Next.PARKED),
+    ],
+)
+def test_what_nobody_can_tell_is_parked(reason: Doubt, attempts: int, then: Next) -> None:
+    assert decide(Ambiguous(reason=reason), attempts=attempts).delivery is then
+
+
+def test_a_match_that_a_person_must_choose_says_that_the_destination_is_well() -> None:
+    assert decide(Ambiguous(reason=Doubt.SEVERAL_MATCHES), failures=2).failures == 0
+    assert decide(Ambiguous(reason=Doubt.MAYBE_TAKEN), failures=2).failures == 3
 
 
 def test_five_days_of_failures_disable() -> None:

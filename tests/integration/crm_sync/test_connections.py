@@ -11,7 +11,8 @@ from django.db import connection
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from crm_sync.adapters.contract import ConfigRefused, Configuration, Delivered
+from crm_sync.adapters.contract import ConfigRefused
+from crm_sync.adapters.outcomes import Configuration, Delivered
 from crm_sync.models import Connection
 from crm_sync.selectors import list_health
 from crm_sync.services.connections import (

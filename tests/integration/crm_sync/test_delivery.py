@@ -5,6 +5,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
+from crm_sync.adapters.contract import Outgoing
+from crm_sync.adapters.outcomes import Ambiguous, Delivered, Doubt, Outcome
 from crm_sync.models import Attempt, Connection, Delivery, Lane, Relay
 from crm_sync.rules import MAX_ATTEMPTS
 from crm_sync.services import deliver
@@ -328,3 +330,31 @@ def test_a_lease_lost_while_sending_leaves_its_trace(outbox: Outbox, receiver: R
     outcomes = Attempt.objects.filter(delivery__connection=destination).order_by("id")
     assert list(outcomes.values_list("outcome", flat=True)) == ["fenced", "delivered"]
     assert len(set(receiver.event_ids)) == 1
+
+
+class TestInDoubt:
+    """Nobody can tell: the vendor does not notice repeats, or several people match."""
+
+    @pytest.mark.parametrize(
+        ("reason", "attempts"), [(Doubt.MAYBE_TAKEN, 3), (Doubt.MUST_NOT_REPEAT, 1)]
+    )
+    def test_it_is_parked_and_the_lane_goes_on(
+        self, outbox: Outbox, monkeypatch: pytest.MonkeyPatch, reason: Doubt, attempts: int
+    ) -> None:
+        def send(_: Connection, calls: list[Outgoing]) -> list[Outcome]:
+            first = calls[0].body["sequence"] == 1
+            return [Ambiguous(reason=reason, error="No answer.") if first else Delivered()]
+
+        monkeypatch.setattr(deliver, "send", send)
+        destination, member = outbox.connect(), uuid4()
+        outbox.write(member)
+        outbox.write(member)
+        for _ in range(attempts):
+            drain()
+            pass_time(destination)
+        drain()
+        assert states(destination) == ["parked", "delivered"]
+        parked = Delivery.objects.get(connection=destination, state="parked")
+        assert (parked.attempts, parked.last_error) == (attempts, "No answer.")
+        outcomes = Attempt.objects.filter(delivery=parked).values_list("outcome", flat=True)
+        assert set(outcomes) == {"ambiguous"}

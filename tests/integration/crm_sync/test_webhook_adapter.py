@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from crm_sync.adapters.contract import Configuration, Delivered, Outcome, Permanent, Retryable
-from tests.integration.crm_sync.calls import OLD_SECRET, SECRET, adapter, outgoing, send
+from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Permanent, Retryable
+from tests.integration.crm_sync.calls import OLD_SECRET, SECRET, adapter, outgoing, send, signed
 from tests.integration.crm_sync.receivers import Answer, RawServer, Receiver
 
 
@@ -19,7 +19,7 @@ class TestSigning:
 
     def test_the_standard_library_accepts_the_signature(self, receiver: Receiver) -> None:
         delivery = outgoing(data={"name": "Zoë ☕", "n": 1})
-        adapter().send(config={"url": receiver.url}, secrets=[SECRET], deliveries=[delivery])
+        adapter().send(signed(receiver.url), [delivery])
         call = receiver.calls[0]
         assert Webhook(SECRET).verify(call.body, call.headers) == dict(delivery.body)
         assert call.headers["webhook-id"] == "evt_1"
@@ -27,9 +27,7 @@ class TestSigning:
 
     def test_both_secrets_verify_during_a_rotation(self, receiver: Receiver) -> None:
         deliveries = [outgoing(id=f"evt_{n}") for n in range(500)]
-        outcomes = adapter().send(
-            config={"url": receiver.url}, secrets=[SECRET, OLD_SECRET], deliveries=deliveries
-        )
+        outcomes = adapter().send(signed(receiver.url, [SECRET, OLD_SECRET]), deliveries)
         assert all(isinstance(outcome, Delivered) for outcome in outcomes)
         for call in receiver.calls:
             for secret in (SECRET, OLD_SECRET):
@@ -195,22 +193,13 @@ class TestHostileReceivers:
         with RawServer(lambda peer: time.sleep(4)) as server:
             hostile = adapter(total=3.0)
             threads = [
-                threading.Thread(
-                    target=hostile.send,
-                    kwargs={
-                        "config": {"url": server.url},
-                        "secrets": [SECRET],
-                        "deliveries": [outgoing()],
-                    },
-                )
+                threading.Thread(target=hostile.send, args=(signed(server.url), [outgoing()]))
                 for _ in range(50)
             ]
             for thread in threads:
                 thread.start()
             began = time.monotonic()
-            result = hostile.send(
-                config={"url": receiver.url}, secrets=[SECRET], deliveries=[outgoing()]
-            )
+            result = hostile.send(signed(receiver.url), [outgoing()])
             assert isinstance(result[0], Delivered)
             assert time.monotonic() - began < 10
             for thread in threads:

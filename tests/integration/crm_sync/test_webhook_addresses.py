@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from crm_sync.adapters.contract import ConfigRefused, Configuration, Delivered, Retryable
-from tests.integration.crm_sync.calls import SECRET, adapter, outgoing, send
+from crm_sync.adapters.contract import ConfigRefused
+from crm_sync.adapters.outcomes import Configuration, Delivered, Retryable
+from tests.integration.crm_sync.calls import adapter, outgoing, send, signed
 from tests.integration.crm_sync.receivers import RawServer, Receiver
 
 # Scenario 47. What cannot be refused by its form alone is resolved, so no answer is needed here.
@@ -136,7 +137,7 @@ class TestAddresses:
         monkeypatch.setattr(socket, "getaddrinfo", rebind)
         strict = adapter(private=False)
         config = strict.check({"url": f"https://rebind.example:{receiver.port}/"})
-        outcome = strict.send(config=config, secrets=[SECRET], deliveries=[outgoing()])[0]
+        outcome = strict.send(signed(config["url"]), [outgoing()])[0]
         assert isinstance(outcome, Configuration)
         assert "127.0.0.1" in outcome.error
         assert receiver.connections == 0
