@@ -1,15 +1,17 @@
 """What a member's page shows: read through the engine, so that what is due counts as done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
 from loyalty.admin import words
-from loyalty.engine.activity import tier_body
+from loyalty.engine.activity import activity_of, days_found, tier_body
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.look import look
+from loyalty.engine.run import known_program
 from loyalty.engine.session import MemberWork, Session
 from loyalty.events.models import OutboxEvent
 from loyalty.http.auth import Principal
@@ -25,6 +27,8 @@ from loyalty.rewards.rules import worth
 from loyalty.rewards.selectors import list_rewards_for, redemptions_of
 from loyalty.rewards.selectors import shown as redemption_shown
 from loyalty.tiers.models import TierChange
+from loyalty.tiers.rules import format_metric
+from loyalty.tiers.windows import ActivityDay
 
 ROWS: Final = 25
 """Of a list on one page; older ones are a click away."""
@@ -54,12 +58,14 @@ def member_context(
     ref: MemberRef = ("id", str(member.id))
     list_of = _ENGINE_LISTS.get(shown)
     limit = MAX_INT64 if before is None else before
-    questions = [expiring_of(ref)]
+    program = known_program(principal.program_id)
+    activity = activity_of(ref, program)
+    questions = [expiring_of(ref), activity]
     if list_of is not None:
         questions.append(list_of[0](ref, before=limit, most=ROWS + 1))
     session, work = look(principal, ref, questions)
     if list_of is not None:
-        found = session.found(questions[1])
+        found = session.found(questions[2])
         rows = [list_of[1](work, row) for row in found[:ROWS]]
         older = found[ROWS - 1][1] if len(found) > ROWS else None
     elif shown == "rewards":
@@ -73,7 +79,7 @@ def member_context(
         "identifiers": member.identifiers.all(),
         "balance": _balance(work),
         "expiring": _expiring(session, questions[0]),
-        "tier": _tier(work),
+        "tier": _tier(work, days_found(work, activity)),
         "tabs": SHOWN,
         "shown": shown,
         "rows": rows,
@@ -106,8 +112,8 @@ def last_day(expires_at: datetime, zone: str) -> date:
     return local_day(expires_at - timedelta(microseconds=1), zone)
 
 
-def _tier(work: MemberWork) -> dict[str, Any] | None:
-    body = tier_body(work)
+def _tier(work: MemberWork, days: Sequence[ActivityDay]) -> dict[str, Any] | None:
+    body = tier_body(work, days=days)
     if body is None or work.program.tiers is None:
         return None
     unit = _unit(work.program)
@@ -117,9 +123,11 @@ def _tier(work: MemberWork) -> dict[str, Any] | None:
         "name": body["name"],
         "since": work.level_since,
         "metric": f"{body['metric']} {unit}",
-        "grace_until": work.grace_until,
-        "stay": f"{stay['missing']} {unit}" if stay and float(stay["missing"]) else "",
-        "is_safe": stay is not None and not float(stay["missing"]),
+        "until": work.grace_until or work.valid_until,
+        "assigned": body["assigned"],
+        "perks": body["perks"],
+        "stay": f"{stay['missing']} {unit}" if stay and Decimal(stay["missing"]) else "",
+        "is_safe": stay is not None and not Decimal(stay["missing"]),
         "percent": 100,
     }
     if following:
@@ -224,7 +232,26 @@ def _orders(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
 
 def _tier_changes(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
     found = TierChange.objects.filter(member_id=work.member_id, number__lt=before)
-    return _page(list(found.order_by("-number")[: ROWS + 1]), "number")
+    rows, older = _page(list(found.order_by("-number")[: ROWS + 1]), "number")
+    return [_tier_change_row(work, change) for change in rows], older
+
+
+def _tier_change_row(work: MemberWork, change: TierChange) -> dict[str, Any]:
+    names = {code: level.name for code, level in work.program.levels.items()}
+    return {
+        "from": names.get(change.from_level, change.from_level),
+        "to": names.get(change.to_level, change.to_level),
+        "renewed": change.from_level == change.to_level,
+        "changed_at": change.changed_at,
+        "valid_until": change.valid_until,
+        "by": words.TIER_KINDS.get(change.kind, change.kind),
+        "actor": change.actor if change.kind == "assign" else "",
+        "reason": change.reason,
+        "metric": f"{format_metric(work.program, change.metric)} {_unit(work.program)}"
+        if work.program.tiers
+        else "",
+        "version": change.program_version,
+    }
 
 
 def _events(work: MemberWork, before: int) -> tuple[list[Any], int | None]:

@@ -52,7 +52,12 @@ REDEMPTION_COLOURS: Final = {
     "reversed": "danger",
 }
 
-TIER_REASONS: Final = {"earn": "purchase", "order": "purchase", "nightly": "nightly check"}
+TIER_KINDS: Final = {
+    "earn": "a purchase",
+    "return": "a return",
+    "nightly": "the nightly check",
+    "assign": "assignment",
+}
 
 
 def kind_in_words(kind: str) -> str:

@@ -86,7 +86,8 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
             WHERE u.amount > 0)) ORDER BY h.expires_at, h.number)
      FROM loyalty_hold AS h
      JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
-     WHERE h.member_id = s.member_id AND h.state = 'open' AND h.expires_at <= t.now)
+     WHERE h.member_id = s.member_id AND h.state = 'open' AND h.expires_at <= t.now),
+    g.valid_until, g.earned_level, g.earned_until
 FROM t
 LEFT JOIN {{questions}} ON true
 LEFT JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
@@ -267,6 +268,7 @@ def _set_tier(work: MemberWork, row: tuple[Any, ...]) -> None:
     work.level = row[15] or tiers.levels[0].code
     work.level_since = row[16] or work.enrolled_at
     work.grace_until = row[17]
+    work.valid_until, work.earned_level, work.earned_until = row[25], row[26] or "", row[27]
     work.window_start = row[18]
     by = {"spend": row[19], "points": row[20], "orders": row[21]}
     work.metric = by[tiers.qualify_by] or 0

@@ -22,6 +22,7 @@ from loyalty.http.auth import Principal
 from loyalty.http.ids import encode_id
 from loyalty.ledger.rules import Books, LotState, Use, WalletState
 from loyalty.programs.rules import PublishedProgram
+from loyalty.tiers.windows import ActivityDay
 
 CURRENCY = 1
 """The one point currency; the tables are ready for more."""
@@ -66,6 +67,7 @@ class MemberWork:
 
     Attributes:
         metric: The qualifying metric in the window that starts at `window_start`.
+        counted: What this run added to the member's activity, by day.
         due_holds: Open holds past their time.
         lapsed: Numbers of the holds that lapsed in this run.
     """
@@ -92,9 +94,13 @@ class MemberWork:
         self.is_new = is_new
         self.level = ""
         self.level_since: datetime = enrolled_at
+        self.valid_until: date | None = None
         self.grace_until: date | None = None
+        self.earned_level = ""
+        self.earned_until: date | None = None
         self.metric = 0
         self.window_start = date.min
+        self.counted: list[ActivityDay] = []
         self.due_holds: list[OpenHold] = []
         self.lapsed: set[int] = set()
         self.rows = Rows()

@@ -277,12 +277,16 @@ MEMBER_TIER = Table(
         "program_id": "int",
         "level": "text",
         "since": "timestamptz",
+        "valid_until": "date",
         "grace_until": "date",
+        "earned_level": "text",
+        "earned_until": "date",
     },
     key=("member_id",),
     tail=(
         "ON CONFLICT (member_id) DO UPDATE SET level = excluded.level, since = excluded.since,"
-        " grace_until = excluded.grace_until"
+        " valid_until = excluded.valid_until, grace_until = excluded.grace_until,"
+        " earned_level = excluded.earned_level, earned_until = excluded.earned_until"
     ),
 )
 
@@ -293,7 +297,10 @@ TIER_CHANGE = Table(
         "number": "bigint",
         "from_level": "text",
         "to_level": "text",
+        "kind": "text",
         "reason": "text",
+        "actor": "text",
+        "valid_until": "date",
         "metric": "bigint",
         "program_version": "int",
         "changed_at": "timestamptz",

@@ -49,7 +49,10 @@ class ToStay(BaseModel):
     """What it takes to keep the level."""
 
     missing: str = Field(examples=["0.00"])
-    until: date | None = Field(description="The last day of a grace that is running.")
+    until: date | None = Field(
+        description="The last day on which the level is kept as things stand: of its validity, or"
+        " of the grace; null while it is kept because it is earned."
+    )
 
 
 class Tier(BaseModel):
@@ -59,9 +62,14 @@ class Tier(BaseModel):
     name: str = Field(examples=["Bronze"])
     changed: bool = Field(description="Whether this command changed it.")
     since: datetime
+    valid_until: date | None = Field(
+        description="Last day on which the level is kept, whatever comes."
+    )
+    assigned: bool = Field(description="Whether somebody assigned it, as long as it is so.")
     metric: str = Field(description="What counts so far: money, points or orders.")
     next: NextLevel | None
-    to_stay: ToStay | None
+    to_stay: ToStay | None = Field(description="null where the level cannot be lost.")
+    perks: list[str] = Field(description="What else members of the level have.")
 
 
 class Identifier(BaseModel):

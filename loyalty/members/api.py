@@ -4,9 +4,11 @@ from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 
+from loyalty.engine.activity import activity_of, days_found, tier_body
 from loyalty.engine.api import CommandEndpoint
 from loyalty.engine.commands import MemberRef as AnyRef
 from loyalty.engine.look import look
+from loyalty.engine.run import known_program
 from loyalty.errors import (
     BalanceTooLarge,
     IdentifierTaken,
@@ -52,8 +54,10 @@ def member_in_path(text: str) -> MemberRef:
 
 def member_view(principal: Principal, ref: AnyRef) -> dict[str, Any]:
     """Read a member with balance, tier and profile, in one round trip."""
-    session, work = look(principal, ref, [profile_of(ref)])
-    return services.member_body(work, services.profile_found(session, ref))
+    activity = activity_of(ref, known_program(principal.program_id))
+    session, work = look(principal, ref, [profile_of(ref), activity])
+    body = services.member_body(work, services.profile_found(session, ref))
+    return {**body, "tier": tier_body(work, days=days_found(work, activity))}
 
 
 class MembersView(CommandEndpoint):

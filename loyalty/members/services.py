@@ -34,7 +34,7 @@ from loyalty.members.rows import (
 from loyalty.members.schemas import AddIdentifier, AdjustRequest, EnrolRequest, UpdateMember
 from loyalty.programs.expiry import expires_at, local_day
 from loyalty.programs.rules import PublishedProgram
-from loyalty.tiers.rules import window_start
+from loyalty.tiers.windows import window_start
 
 PROFILE_FIELDS = ("first_name", "last_name", "birth_date", "language")
 

@@ -1,6 +1,6 @@
 """Which members a night has work with; read without locks, decided again under the lock."""
 
-from loyalty.engine.commands import REF, Ask, MemberRef, Read
+from loyalty.engine.commands import REF, Read
 from loyalty.engine.load import MEMBER_OF
 
 DUE_HOLDS = """
@@ -34,18 +34,6 @@ WHERE l.program_id = %s AND l.available > 0
 GROUP BY l.member_id ORDER BY l.member_id LIMIT %s
 """
 
-# Days of the present and the previous window: two years are enough for every kind of window.
-ACTIVITY_DAYS = Read(
-    "activity days",
-    f"""
-SELECT r.ord, d.day, d.spend, d.points, d.orders
-FROM {{questions}}
-JOIN loyalty_activityday AS d ON d.member_id = {MEMBER_OF}
-WHERE d.day > current_date - 1100
-""",
-    REF,
-)
-
 LOTS_EXPIRING = Read(
     "lots that expire soon",
     f"""
@@ -57,8 +45,3 @@ GROUP BY r.ord
 """,
     {**REF, "expires_at": "timestamptz"},
 )
-
-
-def activity_of(ref: MemberRef) -> Ask:
-    """Ask what a member did, day by day."""
-    return Ask(ACTIVITY_DAYS, tuple(ref))

@@ -4,7 +4,7 @@ The order is fixed: mature and expire, then tiers, then notices. Every step is a
 own under the member's lock, may be run twice, and catches up after days of downtime.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -14,7 +14,15 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from loyalty.engine.activity import change_level, put_level
+from loyalty.engine.activity import (
+    activity_of,
+    change_level,
+    days_found,
+    enrolled_on,
+    held_by,
+    put_level,
+    today_of,
+)
 from loyalty.engine.commands import Ask, Command, Decision, Kind, MemberRef
 from loyalty.engine.run import run
 from loyalty.engine.session import MemberWork, Session
@@ -27,13 +35,12 @@ from loyalty.nightly.rows import (
     DUE_LOTS,
     EXPIRING_BETWEEN,
     LOTS_EXPIRING,
-    activity_of,
 )
-from loyalty.programs.expiry import end_of_day, local_day
+from loyalty.programs.expiry import end_of_day
 from loyalty.programs.models import Program
-from loyalty.programs.rules import PublishedProgram, TierPolicy
+from loyalty.programs.rules import PublishedProgram
 from loyalty.programs.selectors import published_program
-from loyalty.tiers.rules import downgrade, previous_window, window_start
+from loyalty.tiers.rules import Review, format_metric, review
 
 BATCH = 500
 NIGHT_HOUR = 2
@@ -82,56 +89,39 @@ def _decide_tier(session: Session, decision: Decision) -> tuple[int, dict[str, A
     tiers = session.program.tiers
     if tiers is None:
         return 200, {}
-    today = local_day(session.now, session.program.timezone)
-    metric = metric_to_keep(work, tiers, session.found(activity_of(decision.payload.member)), today)
-    outcome = downgrade(
-        tiers, level=work.level, metric=metric, grace_until=work.grace_until, today=today
+    outcome = review(
+        tiers,
+        held=held_by(work),
+        days=days_found(work, activity_of(decision.payload.member, session.program)),
+        today=today_of(work),
+        enrolled_on=enrolled_on(work),
     )
-    if outcome.kind == "warn" and outcome.grace_until is not None:
-        _warn(work, outcome.grace_until)
-    elif outcome.kind == "renew" and work.grace_until is not None:
-        work.grace_until = None
-        put_level(work)
-        work.event("tier.renewed", {"level": work.level}, kind="nightly")
-    elif outcome.kind == "fall" and outcome.to is not None:
-        change_level(work, to=outcome.to.code, type_="tier.downgraded", kind="nightly")
+    if outcome.kind == "warn":
+        _warn(work, outcome)
+    elif outcome.kind == "renew":
+        level = session.program.levels[work.level]
+        change_level(work, to=level, kind="nightly", valid_until=outcome.valid_until)
+    elif outcome.to is not None:
+        change_level(work, to=outcome.to, kind="nightly", valid_until=outcome.valid_until)
     return 200, {"tier": outcome.kind}
 
 
-def _warn(work: MemberWork, until: date) -> None:
-    work.grace_until = until
+def _warn(work: MemberWork, outcome: Review) -> None:
+    work.grace_until = outcome.grace_until
     put_level(work)
-    work.event(
-        "tier.downgrade_warning",
-        {"level": work.level, "grace_until": until.isoformat()},
-        kind="nightly",
-    )
-
-
-def metric_to_keep(
-    work: MemberWork, tiers: TierPolicy, days: Sequence[tuple[Any, ...]], today: date
-) -> int:
-    """Give the metric by which a level is kept: the larger of this window and the last year's.
-
-    Args:
-        days: Rows of (day, spend, points, orders).
-    """
-    column = {"spend": 1, "points": 2, "orders": 3}[tiers.qualify_by]
-    enrolled_on = local_day(work.enrolled_at, work.program.timezone)
-    start = window_start(tiers, today=today, enrolled_on=enrolled_on)
-    present: int = sum(row[column] for row in days if row[0] >= start)
-    before = previous_window(tiers, today=today, enrolled_on=enrolled_on)
-    if before is None:
-        return present
-    last: int = sum(row[column] for row in days if before[0] <= row[0] <= before[1])
-    return max(present, last)
+    data = {
+        "level": work.level,
+        "grace_until": outcome.grace_until and outcome.grace_until.isoformat(),
+        "missing": format_metric(work.program, outcome.missing),
+    }
+    work.event("tier.downgrade_warning", data, kind="nightly")
 
 
 TIER_REVIEW = Kind(
     "tier_review",
     member=_member,
     decide=_decide_tier,
-    asks=lambda payload, program: [activity_of(payload.member)],
+    asks=lambda payload, program: [activity_of(payload.member, program)],
 )
 
 

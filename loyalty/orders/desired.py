@@ -3,7 +3,13 @@
 from typing import Any
 
 from loyalty.earning.rules import Award, OrderLine
-from loyalty.engine.activity import count_activity, rise, tier_body
+from loyalty.engine.activity import (
+    LevelAtReturn,
+    asks_of_return,
+    count_activity,
+    rise,
+    tier_body,
+)
 from loyalty.engine.commands import Ask, Decision, Kind
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import OrderConflict, ValidationFailed
@@ -178,7 +184,7 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
         give_award(work, record, award, points=change)
     elif change < 0:
         claw_back(work, record, -change, ref=record.ref, explanation={})
-    changed = _recount(work, record, day_before, before)
+    changed = _recount(work, record, request, day_before, before)
     _tell_changed(work, record, change)
     put_order(work, record)
     remember_order(work, record)
@@ -197,13 +203,18 @@ def _set_returned(work: MemberWork, record: OrderRecord, lines: list[LineState])
 
 
 def _recount(
-    work: MemberWork, record: OrderRecord, day_before: Any, before: tuple[int, int, int]
+    work: MemberWork,
+    record: OrderRecord,
+    request: PutOrder,
+    day_before: Any,
+    before: tuple[int, int, int],
 ) -> bool:
+    level = LevelAtReturn(work, request.body.member)
     spend, points, orders = before
     count_activity(work, day=day_before, spend=-spend, points=-points, orders=-orders)
     spend, points, orders = _counts(record)
     count_activity(work, day=record.day, spend=spend, points=points, orders=orders)
-    return rise(work, kind="earn", order=record.ref)
+    return level.follow(order=record.ref) or rise(work, kind="earn", order=record.ref)
 
 
 def _tell_changed(work: MemberWork, record: OrderRecord, change: int) -> None:
@@ -263,6 +274,7 @@ def _line_body(line: dict[str, Any]) -> dict[str, Any]:
 def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
     order = request.body.order
     asks = [order_by_ref(order_scope(order.store, order.channel), request.ref)]
+    asks += asks_of_return(request.body.member, program)
     if program.points.unknown_member == "enrol" and request.body.member[0] != "id":
         asks.append(owner_of(*request.body.member))
     return asks

@@ -3,8 +3,8 @@
 import hashlib
 from typing import Any
 
-from loyalty.engine.activity import count_activity
-from loyalty.engine.commands import Decision, Kind, MemberRef
+from loyalty.engine.activity import LevelAtReturn, asks_of_return, count_activity
+from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.load import lot_of
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
@@ -38,6 +38,7 @@ from loyalty.orders.services import (
     money,
     remember_order,
 )
+from loyalty.programs.rules import PublishedProgram
 
 
 def claw_back(
@@ -150,7 +151,7 @@ def _decide_return(session: Session, decision: Decision) -> tuple[int, dict[str,
         part_of(find_line(record.lines, line.line), units=quantity_units(line.quantity))
         for line in request.body.lines
     ]
-    answer = _take_back(work, record, parts, request.body)
+    answer = _take_back(work, record, parts, request)
     record.returns[request.body.ref] = {"content": content, "answer": answer}
     put_order(work, record)
     remember_order(work, record)
@@ -167,8 +168,9 @@ def _check_return(work: MemberWork, record: OrderRecord, request: ReturnRequest)
 
 
 def _take_back(
-    work: MemberWork, record: OrderRecord, parts: list[Part], request: ReturnRequest
+    work: MemberWork, record: OrderRecord, parts: list[Part], returned: ReturnOrder
 ) -> dict[str, Any]:
+    request = returned.body
     paid = record.state == "paid"
     points = sum(part.points for part in parts) if paid else 0
     spent = net_spend(record.lines)
@@ -179,6 +181,7 @@ def _take_back(
     spend = net_spend(record.lines) - spent
     record.net_amount += spend
     gone = all_returned(record.lines)
+    level = LevelAtReturn(work, _member_of(returned))
     if paid:
         count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)
     work.event(
@@ -195,6 +198,7 @@ def _take_back(
         order=record.ref,
         occurred_at=request.occurred_at,
     )
+    level.follow(order=record.ref)
     return {
         "order": record.ref,
         "return": request.ref,
@@ -207,9 +211,18 @@ def _take_back(
     }
 
 
+def _member_of(request: ReturnOrder) -> MemberRef:
+    return _order_ref(_scope_of(request), request.ref)
+
+
+def _asks_return(request: ReturnOrder, program: PublishedProgram) -> list[Ask]:
+    order = order_by_ref(_scope_of(request), request.ref)
+    return [order, *asks_of_return(_member_of(request), program)]
+
+
 RETURN = Kind(
     "return",
-    member=lambda request: _order_ref(_scope_of(request), request.ref),
+    member=_member_of,
     decide=_decide_return,
-    asks=lambda request, program: [order_by_ref(_scope_of(request), request.ref)],
+    asks=_asks_return,
 )

@@ -22,6 +22,22 @@ class Window(TextChoices):
     MEMBERSHIP_YEAR = "membership_year", "the year since the member joined"
 
 
+class Validity(TextChoices):
+    """How long a level is kept once it is reached."""
+
+    WHILE_QUALIFYING = "while_qualifying", "as long as it is earned, checked each night"
+    MONTHS = "months", "some months from the day on which it was reached"
+    END_OF_YEAR = "end_of_year", "to the end of the year"
+    END_OF_NEXT_YEAR = "end_of_next_year", "to the end of the next year"
+
+
+class OnReturn(TextChoices):
+    """What a return does to a level that it was reached with."""
+
+    KEEP = "keep", "nothing before the next check"
+    RECALCULATE = "recalculate", "takes it back at once"
+
+
 class Downgrade(TextChoices):
     """How a member falls who no longer qualifies."""
 

@@ -114,6 +114,8 @@ def _tiers(tiers: Mapping[str, Any], scale: int) -> TierPolicy:
     window, qualify_by = tiers["window"], tiers["qualify_by"]
     rolling = not isinstance(window, str)
     unit = scale if qualify_by == "spend" else 0
+    validity = tiers.get("validity", "while_qualifying" if rolling else "end_of_next_year")
+    for_months = not isinstance(validity, str)
     return TierPolicy(
         levels=tuple(_level(level, unit) for level in tiers["levels"]),
         qualify_by=qualify_by,
@@ -121,6 +123,10 @@ def _tiers(tiers: Mapping[str, Any], scale: int) -> TierPolicy:
         rolling_months=window["rolling_months"] if rolling else 12,
         downgrade=tiers["downgrade"],
         grace_days=tiers["grace_days"],
+        validity="months" if for_months else validity,
+        validity_months=validity["months"] if for_months else 12,
+        warning_days=tiers.get("warning_days", 30),
+        on_return=tiers.get("on_return", "keep"),
     )
 
 
@@ -130,6 +136,8 @@ def _level(level: Mapping[str, Any], unit: int) -> TierLevel:
         name=level["name"],
         threshold=parse_amount(level["from"], unit),
         earn_multiplier=Fraction(level["earn_multiplier"]),
+        keep=level.get("keep", False),
+        perks=tuple(level.get("benefits", {}).get("perks", ())),
     )
 
 

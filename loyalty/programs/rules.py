@@ -99,17 +99,32 @@ class EarningRule:
 
 @dataclass(frozen=True, slots=True)
 class TierLevel:
-    """One level. `threshold` is in minor units for spend, in points or orders otherwise."""
+    """One level. `threshold` is in minor units for spend, in points or orders otherwise.
+
+    Attributes:
+        keep: Whether it is never lost once it is reached.
+        perks: What else its members have, as text for them to read.
+    """
 
     code: str
     name: str
     threshold: int
     earn_multiplier: Fraction = Fraction(1)
+    keep: bool = False
+    perks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TierPolicy:
-    """How members rise and fall; `levels` are sorted by threshold, the first one is the ground."""
+    """How members rise and fall; `levels` are sorted by threshold, the first one is the ground.
+
+    Attributes:
+        validity: How long a level is kept, whatever comes: only while the metric suffices, for
+            `validity_months`, or to the end of this or the next year.
+        grace_days: After the validity, and after the warning where there is none.
+        warning_days: So many days before the end of the validity.
+        on_return: Whether a return can take a level back at once.
+    """
 
     levels: tuple[TierLevel, ...]
     qualify_by: Literal["spend", "points", "orders"] = "spend"
@@ -117,6 +132,12 @@ class TierPolicy:
     rolling_months: int = 12
     downgrade: Literal["one_level", "recalculate", "never"] = "one_level"
     grace_days: int = 30
+    validity: Literal["while_qualifying", "months", "end_of_year", "end_of_next_year"] = (
+        "while_qualifying"
+    )
+    validity_months: int = 12
+    warning_days: int = 30
+    on_return: Literal["keep", "recalculate"] = "keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from loyalty.programs.problems import suggest
 MAX_POINTS = 10**9
 MAX_FACTOR = 1000
 YEARS = "calendar_year", "membership_year"
+VALIDITIES = "while_qualifying", "end_of_year", "end_of_next_year"
 
 
 class Context(TypedDict):
@@ -119,6 +120,16 @@ def _window(value: object) -> str | dict[str, int]:
     raise ValueError("must be {rolling_months: 1 to 120}, calendar_year or membership_year")
 
 
+def _validity(value: object) -> str | dict[str, int]:
+    if isinstance(value, str) and value in VALIDITIES:
+        return value
+    months = value.get("months") if isinstance(value, dict) and len(value) == 1 else None
+    if isinstance(months, int) and not isinstance(months, bool) and 1 <= months <= 120:
+        return {"months": months}
+    words = ", ".join(VALIDITIES)
+    raise ValueError(f"must be {{months: 1 to 120}} or one of {words}")
+
+
 def _none_as_null(value: object) -> Any:
     return None if value == "none" else value
 
@@ -136,5 +147,6 @@ IsoDate = Annotated[str, BeforeValidator(_iso_date)]
 MonthDay = Annotated[str, BeforeValidator(_month_day)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Currency = Annotated[str, AfterValidator(_currency)]
+Validity = Annotated[str | dict[str, int], PlainValidator(_validity)]
 Window = Annotated[str | dict[str, int], PlainValidator(_window)]
 NoneAsNull = BeforeValidator(_none_as_null)

@@ -4,29 +4,48 @@ from django.db import models
 
 
 class MemberTier(models.Model):
-    """A member's present level; written by the command that changes it."""
+    """A member's present level; written by the command that changes it.
+
+    Attributes:
+        earned_level: Where somebody assigned the present level: the one that it stands in for,
+            which was valid until `earned_until`. Empty otherwise.
+    """
 
     member_id = models.UUIDField(primary_key=True)
     program_id = models.IntegerField()
     level = models.CharField(max_length=50)
     since = models.DateTimeField()
+    valid_until = models.DateField(
+        null=True, help_text="Last day on which the level is kept, whatever comes."
+    )
     grace_until = models.DateField(
         null=True, help_text="Last day on which the level is kept; set while it is not earned."
     )
+    earned_level = models.CharField(max_length=50, default="", blank=True)
+    earned_until = models.DateField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["program_id", "level"], name="member_tier_by_level")]
 
 
 class TierChange(models.Model):
-    """One rise or fall; never changed afterwards."""
+    """One rise, fall, renewal or assignment; never changed afterwards.
+
+    Attributes:
+        kind: What brought it: earn, return, nightly or assign.
+        reason: What whoever assigned the level gave as reason; empty otherwise.
+        valid_until: Of the level from then on.
+    """
 
     pk = models.CompositePrimaryKey("member_id", "number")
     member_id = models.UUIDField()
     number = models.BigIntegerField()
     from_level = models.CharField(max_length=50)
     to_level = models.CharField(max_length=50)
-    reason = models.CharField(max_length=30)
+    kind = models.CharField(max_length=30)
+    reason = models.TextField(default="", blank=True)
+    actor = models.CharField(max_length=100, default="", blank=True)
+    valid_until = models.DateField(null=True)
     metric = models.BigIntegerField(help_text="The qualifying metric at that moment.")
     program_version = models.IntegerField()
     changed_at = models.DateTimeField()

@@ -97,7 +97,9 @@ class TestWritingBack:
         rule = '{code: base, active: true, trigger: order, points: 1, per: "1.00", steps: whole}'
         assert f"  - {rule}\n" in text
         assert "  accept_late_days: 400\n" in text
-        assert '    - {code: bronze, name: Bronze, from: "0.00", earn_multiplier: "1"}\n' in text
+        level = 'code: bronze, name: Bronze, from: "0.00", earn_multiplier: "1", keep: false'
+        assert f"    - {{{level}, benefits: {{perks: []}}}}\n" in text
+        assert "  validity: while_qualifying\n" in text
 
     def test_the_order_of_keys_does_not_depend_on_the_database(self) -> None:
         document = files.read(GROCER)

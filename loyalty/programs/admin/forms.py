@@ -158,20 +158,30 @@ class ProgramForm(PartForm):
             "qualify_by",
             "window",
             "rolling_months",
+            "validity",
+            "validity_months",
+            "warning_days",
             "downgrade",
             "grace_days",
+            "on_return",
         )
         labels = {
             "timezone": "Time zone",
             "qualify_by": "Members rise by",
             "window": "Counted over",
             "rolling_months": "How many months",
+            "validity": "A level is kept",
+            "validity_months": "How many months",
+            "warning_days": "Warned so many days before",
             "downgrade": "Who no longer qualifies falls",
             "grace_days": "Days of grace",
+            "on_return": "A return of what it was reached with",
         }
         help_texts = {
             "rolling_months": "Where the last months count.",
-            "grace_days": "From warning to fall; 0: no warning.",
+            "validity_months": "Where a level is kept for some months.",
+            "warning_days": "Before the level ends; 0: no warning then.",
+            "grace_days": "For which a level is kept that is no longer earned.",
         }
 
 
@@ -225,10 +235,12 @@ class PointsForm(InlineForm):
 class LevelForm(InlineForm):
     """A tier level."""
 
+    perks = WordsField(help_text="By commas: Free delivery, Early access.")
+
     class Meta:
         model = TierLevel
-        fields = ("name", "code", "threshold", "earn_multiplier")
-        labels = {"threshold": "From", "earn_multiplier": "Points factor"}
+        fields = ("name", "code", "threshold", "earn_multiplier", "keep", "perks")
+        labels = {"threshold": "From", "earn_multiplier": "Points factor", "keep": "Never lost"}
 
 
 class StoreForm(PartForm):

@@ -100,8 +100,11 @@ class ProgramAdmin(PublishingAdmin):
                 "fields": (
                     "qualify_by",
                     "window",
+                    "rolling_months",
+                    "validity",
+                    ("validity_months", "warning_days"),
                     "downgrade",
-                    ("rolling_months", "grace_days"),
+                    ("grace_days", "on_return"),
                 ),
                 "description": "Needs tier levels, below; without any, nobody rises or falls.",
             },

@@ -3,19 +3,22 @@
 from decimal import Decimal
 from typing import Any
 
-from loyalty.programs.choices import Window
+from loyalty.programs.choices import Validity, Window
 from loyalty.programs.entries.part import Columns, Part, Row, Written, text_of
 from loyalty.programs.shapes.tiers import TierLevelEntry
+
+_PLAIN = ("downgrade", "grace_days", "warning_days", "on_return")
 
 
 def write_tiers(row: Row) -> dict[str, Any]:
     """Write how members rise and fall, from the program's row; the levels are rows of theirs."""
     rolling = row.window == Window.ROLLING
+    for_months = row.validity == Validity.MONTHS
     return {
         "qualify_by": row.qualify_by,
         "window": {"rolling_months": row.rolling_months} if rolling else row.window,
-        "downgrade": row.downgrade,
-        "grace_days": row.grace_days,
+        "validity": {"months": row.validity_months} if for_months else row.validity,
+        **{key: getattr(row, key) for key in _PLAIN},
     }
 
 
@@ -23,11 +26,15 @@ def read_tiers(tiers: Written | None) -> Columns:
     """Read the program's columns about tiers; none where it has no tiers, so that they stay."""
     if tiers is None:
         return {}
-    keys = ("qualify_by", "downgrade", "grace_days")
-    columns = {key: tiers[key] for key in keys}
-    if isinstance(tiers["window"], str):
-        return columns | {"window": tiers["window"]}
-    return columns | {"window": Window.ROLLING, **tiers["window"]}
+    columns = {key: tiers[key] for key in ("qualify_by", *_PLAIN)}
+    window, validity = tiers["window"], tiers["validity"]
+    if isinstance(window, str):
+        columns |= {"window": window}
+    else:
+        columns |= {"window": Window.ROLLING, **window}
+    if isinstance(validity, str):
+        return columns | {"validity": validity}
+    return columns | {"validity": Validity.MONTHS, "validity_months": validity["months"]}
 
 
 def _write_level(row: Row) -> dict[str, Any]:
@@ -36,6 +43,8 @@ def _write_level(row: Row) -> dict[str, Any]:
         "name": row.name,
         "from": text_of(row.threshold),
         "earn_multiplier": text_of(row.earn_multiplier),
+        "keep": row.keep,
+        "benefits": {"perks": row.perks},
     }
 
 
@@ -45,7 +54,11 @@ def _read_level(entry: Written) -> Columns:
         "name": entry["name"],
         "threshold": Decimal(entry["from"]),
         "earn_multiplier": Decimal(entry["earn_multiplier"]),
+        "keep": entry["keep"],
+        "perks": entry["benefits"]["perks"],
     }
 
 
-LEVEL = Part(TierLevelEntry, _write_level, _read_level, {"from": "threshold"})
+LEVEL = Part(
+    TierLevelEntry, _write_level, _read_level, {"from": "threshold", "benefits.perks": "perks"}
+)

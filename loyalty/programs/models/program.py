@@ -9,6 +9,7 @@ from loyalty.programs import choices, document, entries
 from loyalty.programs.fields import ExactDecimalField
 from loyalty.programs.models.base import PartOfProgram
 from loyalty.programs.shapes.points import NOTICE_DAYS
+from loyalty.programs.shapes.tiers import WARNING_DAYS
 from loyalty.programs.values import Context
 
 CURRENCY_IS_FIXED = "The currency of a published program cannot change; start another program."
@@ -61,8 +62,27 @@ class Program(PartOfProgram):
         default=choices.Downgrade.ONE_LEVEL,
         help_text="What happens to members who no longer qualify for their level.",
     )
+    validity = models.CharField(
+        max_length=20,
+        choices=choices.Validity.choices,
+        default=choices.Validity.WHILE_QUALIFYING,
+        help_text="How long a level is kept, whatever comes.",
+    )
+    validity_months = models.PositiveSmallIntegerField(
+        default=12, help_text="How many months, where it is some months."
+    )
     grace_days = models.PositiveSmallIntegerField(
-        default=30, help_text="Days between the warning and the fall; 0 means no warning."
+        default=30, help_text="Days for which a level is kept that is no longer earned."
+    )
+    warning_days = models.PositiveSmallIntegerField(
+        default=WARNING_DAYS,
+        help_text="So many days before the end of its validity the member is told; 0: never.",
+    )
+    on_return = models.CharField(
+        max_length=20,
+        choices=choices.OnReturn.choices,
+        default=choices.OnReturn.KEEP,
+        help_text="What a return does to a level that was reached with the purchase.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -1,5 +1,6 @@
 """Tier levels as marketers edit them."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from loyalty.programs import entries
@@ -22,6 +23,15 @@ class TierLevel(PartOfProgram):
     )
     earn_multiplier = ExactDecimalField(
         default=1, help_text="1.50 gives half as many points again to members of this level."
+    )
+    keep = models.BooleanField(
+        default=False, help_text="Whoever has reached this level never falls below it."
+    )
+    perks = ArrayField(
+        models.CharField(max_length=100),
+        default=list,
+        blank=True,
+        help_text="What else its members have, for them to read: Free delivery.",
     )
 
     class Meta:

@@ -37,7 +37,7 @@ def test_the_page_shows_balance_tier_and_why(marketer: Marketer, till: Till):
         ("orders", "order-1"),
         ("redemptions", "$5 off"),
         ("rewards", "points are missing"),
-        ("tiers", "bronze → silver"),
+        ("tiers", "Bronze → Silver"),
         ("events", "points.redeemed"),
     ],
 )

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from loyalty.engine.look import look
-from loyalty.tiers.rules import window_start
+from loyalty.tiers.windows import window_start
 from tests.factories import Clock, Till, open_till
 
 NEW_YORK = ZoneInfo("America/New_York")
