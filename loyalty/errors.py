@@ -227,6 +227,26 @@ class MemberNotActive(Conflict):
     title = "This member's account is closed."
 
 
+class SameMember(Conflict):
+    code = "same_member"
+    title = "Both names lead to the same member; perhaps they were merged before."
+
+
+class MemberHasHolds(Conflict):
+    code = "member_has_holds"
+    title = "Points are held; capture or void the holds first, or wait until they lapse."
+
+
+class NotMerged(Conflict):
+    code = "not_merged"
+    title = "This member was not merged into another one."
+
+
+class MergeNotReversible(Conflict):
+    code = "merge_not_reversible"
+    title = "This merge is more than 30 days old, or the survivor has changed too much."
+
+
 class BalanceTooLarge(Conflict):
     code = "balance_too_large"
     title = "The balance would pass the largest number of points that a member can hold."

@@ -3,7 +3,7 @@
 from loyalty.events.models import FeedHead, OutboxEvent
 from loyalty.http.models import ApiKey, IdempotencyKey
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet
-from loyalty.members.models import Identifier, Member
+from loyalty.members.models import Identifier, Member, MemberMerge
 from loyalty.nightly.models import NightlyRun
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.models import (
@@ -30,6 +30,7 @@ __all__ = [
     "LedgerTransaction",
     "Lot",
     "Member",
+    "MemberMerge",
     "MemberState",
     "MemberTier",
     "NightlyRun",

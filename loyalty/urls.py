@@ -16,6 +16,7 @@ from loyalty.members.api import (
     MemberView,
 )
 from loyalty.members.balance_api import BalanceView, LedgerView, LotsView
+from loyalty.members.merge_api import MergeView, UnmergeView
 from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
 from loyalty.rewards.api import (
     CaptureView,
@@ -44,6 +45,8 @@ urlpatterns = [
     path("v1/members/<str:member>/balance", BalanceView.as_view()),
     path("v1/members/<str:member>/ledger", LedgerView.as_view()),
     path("v1/members/<str:member>/lots", LotsView.as_view()),
+    path("v1/members/<str:member>/merge", MergeView.as_view()),
+    path("v1/members/<str:member>/unmerge", UnmergeView.as_view()),
     path("v1/members/<str:member>/rewards", MemberRewardsView.as_view()),
     path("v1/members/<str:member>/redemptions", MemberRedemptionsView.as_view()),
     path("v1/members/<str:member>/identifiers", IdentifiersView.as_view()),

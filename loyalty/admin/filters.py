@@ -43,6 +43,8 @@ class KindFilter(DropdownFilter):
 EVENT_TYPES: Final = (
     "member.enrolled",
     "member.updated",
+    "member.merged",
+    "member.unmerged",
     "points.pending",
     "points.earned",
     "points.matured",

@@ -179,7 +179,7 @@ def _late(occurred_at: datetime, recorded_at: datetime) -> bool:
 def _lot_row(work: MemberWork, row: Row) -> dict[str, Any]:
     names = ("granted", "pending", "available", "held", "redeemed", "expired", "revoked")
     lot: dict[str, Any] = dict(zip(names, row[2:9], strict=True))
-    settled, moved, active_at, expires_at, _, order = row[9:15]
+    settled, moved, active_at, expires_at, _, _, order = row[9:16]
     used = {
         "redeemed": lot["redeemed"],
         "expired": lot["expired"],

@@ -16,6 +16,8 @@ KINDS: Final = {
     "claw_back": "Taken back",
     "reinstate": "Given back",
     "adjust": "Adjusted",
+    "merge": "Merged",
+    "unmerge": "Merge undone",
 }
 
 SOURCES: Final = {
@@ -57,6 +59,8 @@ TIER_KINDS: Final = {
     "return": "a return",
     "nightly": "the nightly check",
     "assign": "assignment",
+    "merge": "a merge",
+    "unmerge": "the end of a merge",
 }
 
 

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from loyalty.programs.rules import PublishedProgram
 
 MemberRef = tuple[str, str]
-"""How a command names its member: ("id", uuid), (identifier type, value), ("order", scope/ref)."""
+"""How a command names its member: ("id", uuid), (identifier type, value), ("order", scope/ref).
+
+All lead to the member who goes on where two were merged; only ("account", uuid) does not.
+"""
 
 
 class ReadAgain(Exception):
@@ -80,13 +83,14 @@ class Kind:
         asks: Gives what it reads besides its member.
         decide: Decides; raises a LoyaltyError before it has changed anything, or gives the
             status and the body of the answer.
-        stays: Whether a decision is written even though nobody asked over HTTP.
+        others: Gives whom it locks besides; `decide` marks those that it changes as touched.
     """
 
     name: str
     member: Callable[[Any], MemberRef | None]
     decide: "Callable[[Session, Decision], tuple[int, dict[str, Any]]]"
     asks: "Callable[[Any, PublishedProgram], Sequence[Ask]]" = lambda payload, program: ()
+    others: Callable[[Any], Sequence[MemberRef]] = lambda payload: ()
 
 
 @dataclass(slots=True)

@@ -20,8 +20,12 @@ from loyalty.programs.rules import PublishedProgram
 
 # How a reference becomes a member, in any statement with $1 the program and r(type, value).
 # ("order", "SCOPE/REF") is the member of a recorded order; without SCOPE its ref must be the only.
+# The id of somebody who was merged away leads to who goes on; identifiers and orders moved there.
 MEMBER_OF = """(CASE r.type
-    WHEN 'id' THEN r.value::uuid
+    WHEN 'id' THEN coalesce(
+        (SELECT o.merged_into FROM loyalty_memberstate AS o WHERE o.member_id = r.value::uuid),
+        r.value::uuid)
+    WHEN 'account' THEN r.value::uuid
     WHEN 'order' THEN (
         SELECT CASE WHEN count(*) = 1 THEN min(c.member_id::text)::uuid END
         FROM loyalty_orderclaim AS c
@@ -31,6 +35,10 @@ MEMBER_OF = """(CASE r.type
         SELECT i.member_id FROM loyalty_identifier AS i
         WHERE i.program_id = $1 AND i.type = r.type AND i.value = r.value)
     END)"""
+
+# The member x and who was merged into them: what a person may do so often counts for all of them.
+PERSON = """(SELECT x.member_id UNION ALL
+    SELECT o.member_id FROM loyalty_memberstate AS o WHERE o.merged_into = x.member_id)"""
 
 KEY = (("key", "text"), ("hash", "bytea"))
 
@@ -321,7 +329,10 @@ def _take_spendable(session: Session, ask: Ask, rows: list[tuple[Any, ...]]) -> 
 
 def member_refs(commands: Sequence[Command]) -> list[MemberRef]:
     """List the references of the members that these commands lock, each once."""
-    refs = dict.fromkeys(command.kind.member(command.payload) for command in commands)
+    refs: dict[MemberRef | None, None] = {}
+    for command in commands:
+        refs[command.kind.member(command.payload)] = None
+        refs.update(dict.fromkeys(command.kind.others(command.payload)))
     return [ref for ref in refs if ref is not None]
 
 

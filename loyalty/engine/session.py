@@ -12,6 +12,7 @@ from loyalty.engine.tables import (
     LEDGER_TRANSACTION,
     LOT,
     MEMBER_STATE,
+    MEMBER_STATE_MERGED,
     NEW_MEMBER_STATE,
     NEW_WALLET,
     OUTBOX_EVENT,
@@ -70,6 +71,7 @@ class MemberWork:
         counted: What this run added to the member's activity, by day.
         due_holds: Open holds past their time.
         lapsed: Numbers of the holds that lapsed in this run.
+        merged: Set by a merge, or its undoing: into whom, and what their numbers grow by.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class MemberWork:
         self.counted: list[ActivityDay] = []
         self.due_holds: list[OpenHold] = []
         self.lapsed: set[int] = set()
+        self.merged: tuple[UUID | None, int | None] | None = None
         self.rows = Rows()
         self.touched = False
 
@@ -138,6 +141,7 @@ class MemberWork:
         order_number: int | None = None,
         redemption_number: int | None = None,
         reverses: int | None = None,
+        counterpart: tuple[UUID, int] | None = None,
         explanation: dict[str, Any] | None = None,
     ) -> None:
         """Add a ledger transaction: why its postings happened."""
@@ -159,6 +163,8 @@ class MemberWork:
                 "order_number": order_number,
                 "redemption_number": redemption_number,
                 "reverses": reverses,
+                "counterpart_id": counterpart and counterpart[0],
+                "counterpart_number": counterpart and counterpart[1],
                 "request_id": self.session.request_id,
                 "occurred_at": occurred_at or self.now,
                 "recorded_at": self.now,
@@ -227,15 +233,18 @@ class MemberWork:
         if self.is_new:
             self._flush_new()
         else:
-            self.rows.put(
-                MEMBER_STATE,
-                {
-                    "member_id": member,
-                    "status": self.status,
-                    "event_seq": self.event_seq,
-                    "number_seq": self.number_seq,
-                },
-            )
+            state = {
+                "member_id": member,
+                "status": self.status,
+                "event_seq": self.event_seq,
+                "number_seq": self.number_seq,
+            }
+            if self.merged is None:
+                self.rows.put(MEMBER_STATE, state)
+            else:
+                into, base = self.merged
+                state |= {"merged_into": into, "merged_base": base}
+                self.rows.put(MEMBER_STATE_MERGED, state)
         for lot in self.books.new_lots:
             self.rows.put(
                 LOT,
@@ -247,6 +256,7 @@ class MemberWork:
                     "active_at": lot.active_at,
                     "expires_at": lot.expires_at,
                     "origin": lot.origin,
+                    "came_from": lot.came_from,
                     "order_number": lot.order_number,
                     **EMPTY_LOT,
                 },
@@ -305,7 +315,7 @@ class Session:
     def add_member(self, work: MemberWork, refs: Sequence[MemberRef]) -> None:
         """Make a member known under these references and under its id."""
         self.works[work.member_id] = work
-        self.members[("id", str(work.member_id))] = work
+        self.members.setdefault(("id", str(work.member_id)), work)  # not if it leads to a survivor
         for ref in refs:
             self.members[ref] = work
 

@@ -130,6 +130,17 @@ MEMBER_STATE = Table(
     ),
 )
 
+MEMBER_STATE_MERGED = Table(
+    "loyalty_memberstate",
+    {**MEMBER_STATE.columns, "merged_into": "uuid", "merged_base": "bigint"},
+    key=("member_id",),
+    update=(
+        "UPDATE loyalty_memberstate AS s SET status = r.status, event_seq = r.event_seq,"
+        " number_seq = r.number_seq, merged_into = r.merged_into, merged_base = r.merged_base"
+        " FROM {rows} WHERE s.member_id = r.member_id"
+    ),
+)
+
 NEW_MEMBER_STATE = Table(
     "loyalty_memberstate",
     {
@@ -172,6 +183,8 @@ LEDGER_TRANSACTION = Table(
         "order_number": "bigint",
         "redemption_number": "bigint",
         "reverses": "bigint",
+        "counterpart_id": "uuid",
+        "counterpart_number": "bigint",
         "request_id": "text",
         "occurred_at": "timestamptz",
         "recorded_at": "timestamptz",
@@ -198,6 +211,7 @@ LOT = Table(
         "active_at": "timestamptz",
         "expires_at": "timestamptz",
         "origin": "bigint",
+        "came_from": "text",
         "order_number": "bigint",
     },
 )

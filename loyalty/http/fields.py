@@ -108,4 +108,5 @@ Code = Annotated[str, Field(pattern=_REF, min_length=1, max_length=50, examples=
 Channel = Annotated[str, Field(pattern=_REF, min_length=1, max_length=20, examples=["pos"])]
 Name = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=100)]
 OptionalName = Annotated[str, Field(pattern=_PRINTABLE, max_length=100)]
+OptionalReason = Annotated[str, Field(pattern=_PRINTABLE, max_length=500)]
 Reason = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=500)]

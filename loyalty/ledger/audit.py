@@ -200,13 +200,45 @@ WHERE {state_member} AND coalesce(e.last_sequence, 0) <> s.event_seq
     ),
     Check(
         "I16",
-        "what leaves a lot through transit arrives in another, in the same ledger transaction",
+        "what leaves a lot through transit arrives in another, in the same ledger transaction"
+        " or in its counterpart at another member",
+        f"""
+SELECT p.member_id, p.transaction_number, {_moved(8)} + coalesce(o.there, 0) AS lost
+FROM loyalty_posting AS p
+JOIN loyalty_ledgertransaction AS t
+    ON t.member_id = p.member_id AND t.number = p.transaction_number
+LEFT JOIN LATERAL (
+    SELECT {_moved(8).replace("p.", "q.")} AS there FROM loyalty_posting AS q
+    WHERE q.member_id = t.counterpart_id AND q.transaction_number = t.counterpart_number
+        AND 8 IN (q.source, q.destination)
+) AS o ON true
+WHERE {{member}} AND 8 IN (p.source, p.destination)
+GROUP BY p.member_id, p.transaction_number, o.there HAVING {_moved(8)} + coalesce(o.there, 0) <> 0
+""",
+    ),
+    Check(
+        "I16",
+        "counterparts name each other",
         """
-SELECT p.member_id, p.transaction_number,
-    sum(CASE 8 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END) AS lost
-FROM loyalty_posting AS p WHERE {member} AND 8 IN (p.source, p.destination)
-GROUP BY p.member_id, p.transaction_number
-HAVING sum(CASE 8 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END) <> 0
+SELECT t.member_id, t.number, t.counterpart_id, t.counterpart_number
+FROM loyalty_ledgertransaction AS t
+LEFT JOIN loyalty_ledgertransaction AS o
+    ON o.member_id = t.counterpart_id AND o.number = t.counterpart_number
+WHERE {transaction_member} AND t.counterpart_id IS NOT NULL
+    AND (t.member_id, t.number) IS DISTINCT FROM (o.counterpart_id, o.counterpart_number)
+""",
+    ),
+    Check(
+        "I16",
+        "who was merged away has neither points nor debt, and leads to a member who was not",
+        """
+SELECT s.member_id, s.merged_into, w.pending, w.available, w.held, w.debt
+FROM loyalty_memberstate AS s
+JOIN loyalty_wallet AS w ON w.member_id = s.member_id
+LEFT JOIN loyalty_memberstate AS o ON o.member_id = s.merged_into
+WHERE {state_member} AND s.merged_into IS NOT NULL AND (
+    w.pending + w.available + w.held + w.debt <> 0 OR s.status <> 'merged'
+    OR o.merged_into IS NOT NULL OR o.member_id IS NULL)
 """,
     ),
 )
@@ -220,6 +252,7 @@ ALIASES = {
     "hold_member": "h",
     "event_member": "e",
     "state_member": "s",
+    "transaction_member": "t",
 }
 
 

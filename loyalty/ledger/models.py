@@ -20,6 +20,8 @@ class MemberState(models.Model):
         event_seq: Sequence of the member's last event.
         number_seq: Last number given to a row of the member: ledger transactions, lots,
             redemptions, orders and tier changes share it, so numbers order a member's history.
+        merged_into: The member who goes on for them; never one who was merged away as well.
+        merged_base: What to add to a number of theirs to find the row among the survivor's.
     """
 
     class Status(models.TextChoices):
@@ -40,8 +42,18 @@ class MemberState(models.Model):
     program_id = models.IntegerField()
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
     merged_into = models.UUIDField(null=True)
+    merged_base = models.BigIntegerField(null=True)
     event_seq = models.BigIntegerField(default=0)
     number_seq = models.BigIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["merged_into"],
+                name="member_merged_into",
+                condition=models.Q(merged_into__isnull=False),
+            )
+        ]
 
 
 class Wallet(models.Model):
@@ -70,12 +82,14 @@ class LedgerTransaction(models.Model):
     """The postings that happened together, and why. Append-only.
 
     Attributes:
-        kind: earn, mature, redeem, hold, capture, void, lapse, expire, claw_back, reinstate or
-            adjust.
+        kind: earn, mature, redeem, hold, capture, void, lapse, expire, claw_back, reinstate,
+            adjust, merge or unmerge.
         source: Where it came from: api, admin, nightly, system.
         source_ref: The order, return or redemption it belongs to, in the caller's words.
         order_number, redemption_number: The member's order or redemption that caused it.
         reverses: Number of the ledger transaction that it takes back.
+        counterpart_id, counterpart_number: The other member's ledger transaction where points
+            went from one member to another.
         explanation: The rules that applied, with their arithmetic, and those that did not.
     """
 
@@ -94,6 +108,8 @@ class LedgerTransaction(models.Model):
     order_number = models.BigIntegerField(null=True)
     redemption_number = models.BigIntegerField(null=True)
     reverses = models.BigIntegerField(null=True)
+    counterpart_id = models.UUIDField(null=True)
+    counterpart_number = models.BigIntegerField(null=True)
     request_id = models.CharField(max_length=64, blank=True)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
@@ -130,6 +146,9 @@ class Lot(models.Model):
     active_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
     origin = models.BigIntegerField(null=True, help_text="The lot it continues, if any.")
+    came_from = models.CharField(
+        max_length=80, null=True, help_text="The lot of another member that it continues, if any."
+    )
     order_number = models.BigIntegerField(null=True)
 
     class Meta:
@@ -187,7 +206,7 @@ class Lot(models.Model):
 class Posting(models.Model):
     """An immutable row that moves an amount of one lot from one bucket to another.
 
-    The posting that creates a debt (debt to revoked) has no lot.
+    What creates a debt (debt to revoked), or hands one to another member, has no lot.
     """
 
     pk = models.CompositePrimaryKey("member_id", "currency", "seq")
@@ -214,7 +233,9 @@ class Posting(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(lot_number__isnull=False)
-                | models.Q(source=Bucket.DEBT.value, destination=Bucket.REVOKED.value),
+                | models.Q(source=Bucket.DEBT.value, destination=Bucket.REVOKED.value)
+                | models.Q(source=Bucket.DEBT.value, destination=Bucket.TRANSIT.value)
+                | models.Q(source=Bucket.TRANSIT.value, destination=Bucket.DEBT.value),
                 name="posting_of_a_lot",
             ),
         ]

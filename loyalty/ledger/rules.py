@@ -30,6 +30,7 @@ class LotState:
     held: int = 0
     origin: int | None = None
     order_number: int | None = None
+    came_from: str | None = None
 
     def lives(self, now: datetime) -> bool:
         """Tell whether its points can still be used: at `expires_at` they no longer can."""

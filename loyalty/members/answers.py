@@ -103,6 +103,35 @@ class MemberAnswer(BaseModel):
     tier: Tier | None
 
 
+class MergeAnswer(BaseModel):
+    """Two members are one; what went over to the survivor."""
+
+    merged: UUID
+    into: UUID
+    points: int
+    pending: int
+    debt: int
+    orders: int
+    identifiers: int
+    reversible_until: datetime
+    balance: Balance = Field(description="The survivor's.")
+    tier: Tier | None = Field(description="The survivor's.")
+
+
+class UnmergeAnswer(BaseModel):
+    """A merge was taken back; what went back with the member."""
+
+    unmerged: UUID
+    from_: UUID = Field(alias="from")
+    points: int
+    pending: int
+    debt: int
+    orders: int
+    identifiers: int
+    balance: Balance = Field(description="The unmerged member's.")
+    tier: Tier | None = Field(description="The unmerged member's.")
+
+
 class AdjustmentAnswer(BaseModel):
     """A manual change that was made."""
 
@@ -145,7 +174,7 @@ class LedgerItem(BaseModel):
     id: str
     kind: str = Field(
         description="earn, mature, redeem, hold, capture, void, lapse, expire, claw_back, "
-        "reinstate or adjust."
+        "reinstate, adjust, merge or unmerge."
     )
     points: int = Field(description="Its effect on what can be spent or will be.")
     available_after: int

@@ -54,3 +54,36 @@ class Identifier(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type}:{self.value}"
+
+
+class MemberMerge(models.Model):
+    """One member was merged into another: what it takes to undo it.
+
+    What moved from the merged member (lots, orders, identifiers) kept its number plus `base`
+    among the survivor's rows, so the numbers from `base` to `base + size` are theirs.
+
+    Attributes:
+        number: The merged member's ledger transaction of the merge; `survivor_number` the other's.
+        level_before, level_after: The survivor's tier.
+        counted: By day, what the orders that moved counted for then: [day, spend, points, orders].
+    """
+
+    pk = models.CompositePrimaryKey("member_id", "number")
+    member_id = models.UUIDField()
+    number = models.BigIntegerField()
+    program_id = models.IntegerField()
+    survivor_id = models.UUIDField()
+    survivor_number = models.BigIntegerField()
+    base = models.BigIntegerField()
+    size = models.BigIntegerField()
+    status_before = models.CharField(max_length=10)
+    level_before = models.CharField(max_length=50, blank=True)
+    level_after = models.CharField(max_length=50, blank=True)
+    debt = models.BigIntegerField()
+    counted = models.JSONField()
+    merged_at = models.DateTimeField()
+    reversible_until = models.DateTimeField()
+    undone_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.member_id} into {self.survivor_id}"

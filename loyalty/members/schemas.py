@@ -1,6 +1,6 @@
 """What callers send about members, and the payloads that services get."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -13,7 +13,15 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from loyalty.http.fields import Body, Day, Instant, OptionalName, Reason, SignedPoints
+from loyalty.http.fields import (
+    Body,
+    Day,
+    Instant,
+    OptionalName,
+    OptionalReason,
+    Reason,
+    SignedPoints,
+)
 from loyalty.members.identifiers import IdentifierType, MemberRef, normalise, parse_member_ref
 
 REFERENCE_PATTERN: Final = (
@@ -189,3 +197,48 @@ class RemoveIdentifier:
 
     member: MemberRef
     identifier_id: int
+
+
+class MergeRequest(Body):
+    """Into whom to merge the member of the path; that one goes on."""
+
+    into: Member
+    reason: OptionalReason = ""
+
+
+class UnmergeRequest(Body):
+    """Why a merge is taken back."""
+
+    reason: OptionalReason = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeMembers:
+    """POST /v1/members/{member}/merge; `also` collects who was merged before and must be locked."""
+
+    member: MemberRef
+    body: MergeRequest
+    also: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def into(self) -> MemberRef:
+        """The member who goes on."""
+        return self.body.into
+
+
+@dataclass(frozen=True, slots=True)
+class UnmergeMember:
+    """POST /v1/members/{member}/unmerge; `member` leads to the survivor, `account` does not.
+
+    `also` collects who was merged before and must be locked.
+    """
+
+    member: MemberRef
+    body: UnmergeRequest
+    also: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def account(self) -> tuple[str, str]:
+        """The merged member's own rows."""
+        kind = "account" if self.member.type == "id" else self.member.type
+        return (kind, self.member.value)

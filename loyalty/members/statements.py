@@ -49,7 +49,8 @@ SELECT r.ord, l.member_id, l.number, l.granted,
     l.held, l.redeemed,
     l.expired + CASE WHEN l.expires_at <= n.now
         THEN l.available + CASE WHEN l.active_at > n.now THEN 0 ELSE l.pending END ELSE 0 END,
-    l.revoked, l.settled, l.moved, l.active_at, l.expires_at, l.origin, o.ref
+    l.revoked, l.settled, l.moved, l.active_at, l.expires_at, l.origin,
+    l.came_from, o.ref
 FROM {{questions}}
 CROSS JOIN (SELECT clock_timestamp() AS now) AS n
 CROSS JOIN LATERAL (
@@ -158,7 +159,7 @@ def _posting(member_id: Any, lot: int | None, source: int, to: int, amount: int)
 def lot_item(row: tuple[Any, ...]) -> dict[str, Any]:
     """Show one lot: where its points are now."""
     member_id, number, granted, pending, available, held, redeemed, expired = row[:8]
-    revoked, settled, moved, active_at, expires_at, origin, order = row[8:]
+    revoked, settled, moved, active_at, expires_at, origin, came_from, order = row[8:]
     return {
         "id": encode_id("lot", member_id, number),
         "granted": granted,
@@ -172,7 +173,7 @@ def lot_item(row: tuple[Any, ...]) -> dict[str, Any]:
         "moved": moved,
         "active_at": active_at,
         "expires_at": expires_at,
-        "origin": encode_id("lot", member_id, origin) if origin else None,
+        "origin": encode_id("lot", member_id, origin) if origin else came_from,
         "order": order,
     }
 

@@ -35,6 +35,9 @@ class Order(models.Model):
     clawed_back = models.BigIntegerField(default=0)
     returns = models.JSONField(default=dict, help_text="Answers of returns by their ref.")
     transaction_number = models.BigIntegerField(null=True, help_text="Its first award.")
+    awarded_to = models.UUIDField(
+        null=True, help_text="In whose ledger that is, where it is not the member's own."
+    )
     content_hash = models.CharField(max_length=64)
     program_version = models.IntegerField()
     recorded_at = models.DateTimeField()

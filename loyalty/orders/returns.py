@@ -68,7 +68,7 @@ def claw_back(
         source_ref=ref,
         store=record.store,
         order_number=record.number,
-        reverses=record.transaction_number,
+        reverses=None if record.awarded_to else record.transaction_number,
         explanation={**explanation, "debt": taken.debt, "written_off": taken.written_off},
     )
     work.event(

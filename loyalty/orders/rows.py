@@ -28,6 +28,7 @@ ORDER = Table(
         "clawed_back": "bigint",
         "returns": "jsonb",
         "transaction_number": "bigint",
+        "awarded_to": "uuid",
         "content_hash": "text",
         "program_version": "int",
         "recorded_at": "timestamptz",
@@ -38,7 +39,7 @@ ORDER = Table(
         " revision = excluded.revision, occurred_at = excluded.occurred_at, day = excluded.day,"
         " net_amount = excluded.net_amount, lines = excluded.lines, points = excluded.points,"
         " clawed_back = excluded.clawed_back, returns = excluded.returns,"
-        " transaction_number = excluded.transaction_number,"
+        " transaction_number = excluded.transaction_number, awarded_to = excluded.awarded_to,"
         " content_hash = excluded.content_hash, program_version = excluded.program_version"
     ),
 )
@@ -62,9 +63,11 @@ ORDER_BY_REF = Read(
     f"""
 SELECT r.ord, o.member_id, c.scope, o.number, o.ref, o.store, o.channel, o.state, o.revision,
     o.occurred_at, o.day, o.currency, o.net_amount, o.lines::text, o.points, o.clawed_back,
-    o.returns::text, o.transaction_number, o.content_hash, o.program_version, o.recorded_at,
+    o.returns::text, o.transaction_number, o.awarded_to, o.content_hash,
+    o.program_version, o.recorded_at,
     (SELECT t.explanation::text FROM loyalty_ledgertransaction AS t
-     WHERE t.member_id = o.member_id AND t.number = o.transaction_number),
+     WHERE t.member_id = coalesce(o.awarded_to, o.member_id)
+        AND t.number = o.transaction_number),
     (SELECT json_agg({LOT_JSON})::text FROM loyalty_lot AS l
      WHERE l.member_id = o.member_id AND l.order_number = o.number)
 FROM {{questions}}

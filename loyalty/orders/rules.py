@@ -23,6 +23,7 @@ class OrderRecord:
 
     Attributes:
         scope: Where its ref is unique: "store:CODE" or "channel:NAME".
+        awarded_to: In whose ledger its first award is, if not in the member's own.
         returns: By the ref of the return: its content and its answer.
         explanation: Of its first award.
         lots: JSON objects of the lots that it earned.
@@ -45,6 +46,7 @@ class OrderRecord:
     clawed_back: int
     returns: dict[str, Any]
     transaction_number: int | None
+    awarded_to: UUID | None
     content_hash: str
     program_version: int
     recorded_at: datetime

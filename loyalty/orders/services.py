@@ -20,6 +20,7 @@ from loyalty.errors import (
     StoreUnknown,
     ValidationFailed,
 )
+from loyalty.http.ids import encode_id
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.rules import LotState
 from loyalty.members.rows import owner_of
@@ -121,6 +122,7 @@ def new_order(
         clawed_back=0,
         returns={},
         transaction_number=None,
+        awarded_to=None,
         content_hash=content_hash(order, lines),
         program_version=work.program.version,
         recorded_at=work.now,
@@ -301,7 +303,9 @@ def earn_body(
     """Describe an award as earn answers it."""
     lot = record.lots[0] if record.lots else None
     return {
-        "id": work.public_id("txn", record.transaction_number or record.number),
+        "id": encode_id(
+            "txn", record.awarded_to or work.member_id, record.transaction_number or record.number
+        ),
         "kind": "earn",
         "member": str(work.member_id),
         "order": record.ref,

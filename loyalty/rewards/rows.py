@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
-from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.load import MEMBER_OF, PERSON
 from loyalty.engine.tables import Table
 
 REDEMPTION = Table(
@@ -90,13 +90,13 @@ REWARD_USE = Read(
     f"""
 SELECT r.ord,
     (SELECT count(*) FROM loyalty_redemption AS d
-     WHERE d.member_id = x.member_id AND d.reward = r.reward AND d.counts
+     WHERE d.member_id IN {PERSON} AND d.reward = r.reward AND d.counts
         AND (r.per = 'ever' OR d.created_at >=
             date_trunc(r.per, clock_timestamp() AT TIME ZONE p.timezone) AT TIME ZONE p.timezone)),
-    NOT EXISTS (SELECT FROM loyalty_redemption AS d WHERE d.member_id = x.member_id)
+    NOT EXISTS (SELECT FROM loyalty_redemption AS d WHERE d.member_id IN {PERSON})
 FROM {{questions}}
 JOIN loyalty_program AS p ON p.id = $1
-CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id) AS x
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
 """,
     {**REF, "reward": "text", "per": "text"},
 )

@@ -64,7 +64,7 @@ def get_redemption(principal: Principal, member_id: UUID, number: int) -> dict[s
     """
     question = redemption_of(member_id, number)
     try:
-        session, work = look(principal, ("id", str(member_id)), [question])
+        session, work = look(principal, ("account", str(member_id)), [question])
     except MemberNotFound:
         raise RedemptionNotFound() from None
     found = session.found(question)

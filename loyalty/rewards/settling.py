@@ -19,6 +19,7 @@ from loyalty.http.auth import Principal
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.rules import LotState, Use
+from loyalty.members.merging import account, asks_survivor, pass_on
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.rows import lots_of_redemption, put_redemption, redemption_of
@@ -51,7 +52,7 @@ def _loaded(
     found = session.found(redemption_of(*args))
     if decision.work is None or not found:
         raise RedemptionNotFound()
-    work = require(decision)
+    work = decision.work if decision.work.status == "merged" else require(decision)
     state = state_of(found[0])
     _require_store(session.principal, state)
     uses = []
@@ -206,7 +207,9 @@ def _decide_reverse(session: Session, decision: Decision) -> tuple[int, Any]:
     put_redemption(work, redemption)
     facts = {"points": points, "expired": back.expired, "grace": back.grace, "reason": reason}
     tell(work, "points.reinstated", "reverse", redemption, **facts)
-    return answer(work, redemption, 200)
+    status, body = answer(work, redemption, 200)
+    body["balance"] = pass_on(work).books.wallet.as_balance()
+    return status, body
 
 
 def _last_spent(work: MemberWork, uses: list[Use], points: int) -> list[Use]:
@@ -235,4 +238,15 @@ def _reinstate(
     )
 
 
-REVERSE = Kind("reverse", member=_member_of, decide=_decide_reverse, asks=_asks_settle)
+def _asks_reverse(request: ReverseRedemption, program: PublishedProgram) -> list[Ask]:
+    return [*_asks_settle(request, program), *asks_survivor(request.redemption.member_id)]
+
+
+# What was redeemed before a merge comes back where it was taken, and goes on to the survivor.
+REVERSE = Kind(
+    "reverse",
+    member=lambda request: account(request.redemption.member_id),
+    decide=_decide_reverse,
+    asks=_asks_reverse,
+    others=lambda request: [_member_of(request)],
+)

@@ -13,6 +13,7 @@ from loyalty.members.identifiers import MemberRef
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from tests.contract.checker import check
 from tests.factories import STORE, Till, database_time, line, unique
+from tests.people import merge
 
 EVERYTHING = ("earn", "redeem", "members:read", "members:write", "adjust", "config", "events")
 
@@ -118,6 +119,16 @@ class Shop:
         number: int = reply.identifiers[-1]["id"]
         return number
 
+    def new_member(self) -> str:
+        """Enrol somebody else; return their id."""
+        return self.till.ids[self.till.member(1)]
+
+    def new_merged(self) -> str:
+        """Merge somebody new into the member; return their id."""
+        card = self.till.member(1)
+        assert merge(self.till, card, self.till.member()).status == 200
+        return self.till.ids[card]
+
     def calls(self) -> dict[str, tuple[str, str, Any]]:
         """List every call of the API with a body that works once: method, path, body."""
         member, card = f"/v1/members/{self.member}", f"card:{self.card}"
@@ -138,6 +149,12 @@ class Shop:
             "lookup_member": ("POST", "/v1/members/lookup", {"type": "card", "value": self.card}),
             "add_identifier": ("POST", f"{member}/identifiers", named),
             "remove_identifier": ("DELETE", f"{member}/identifiers/{self.other_card}", None),
+            "merge_members": (
+                "POST",
+                f"/v1/members/{self.new_member()}/merge",
+                {"into": f"card:{self.card}"},
+            ),
+            "unmerge_member": ("POST", f"/v1/members/{self.new_merged()}/unmerge", {}),
             "earn": ("POST", "/v1/earn", {"member": card, "order": order_body()}),
             "preview_earn": ("POST", "/v1/earn/preview", {"member": card, "order": order_body()}),
             "preview_draft": (
@@ -178,6 +195,8 @@ CALLS = (
     "lookup_member",
     "add_identifier",
     "remove_identifier",
+    "merge_members",
+    "unmerge_member",
     "earn",
     "preview_earn",
     "preview_draft",
@@ -201,6 +220,8 @@ CALLS = (
 KEYED = (
     "enrol",
     "add_identifier",
+    "merge_members",
+    "unmerge_member",
     "earn",
     "put_order",
     "return_order",

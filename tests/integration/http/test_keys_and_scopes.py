@@ -21,6 +21,8 @@ ACCEPTED = {
     "lookup_member": {"members:read"},
     "add_identifier": {"members:write"},
     "remove_identifier": {"members:write"},
+    "merge_members": {"members:write"},
+    "unmerge_member": {"members:write"},
     "earn": {"earn"},
     "preview_earn": {"earn"},
     "preview_draft": {"config"},

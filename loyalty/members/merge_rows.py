@@ -1,0 +1,229 @@
+"""What a merge reads and writes: everything of a member that goes over to another one.
+
+Rows that move keep their number plus a shift, so that no table of what became what is needed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from loyalty.engine.commands import REF, Ask, MemberRef, Read
+from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.session import MemberWork
+from loyalty.engine.tables import Table
+
+MEMBER_MERGE = Table(
+    "loyalty_membermerge",
+    {
+        "member_id": "uuid",
+        "number": "bigint",
+        "program_id": "int",
+        "survivor_id": "uuid",
+        "survivor_number": "bigint",
+        "base": "bigint",
+        "size": "bigint",
+        "status_before": "text",
+        "level_before": "text",
+        "level_after": "text",
+        "debt": "bigint",
+        "counted": "jsonb",
+        "merged_at": "timestamptz",
+        "reversible_until": "timestamptz",
+    },
+)
+
+MERGE_UNDONE = Table(
+    "loyalty_membermerge",
+    {"member_id": "uuid", "number": "bigint", "undone_at": "timestamptz"},
+    update=(
+        "UPDATE loyalty_membermerge AS m SET undone_at = r.undone_at FROM {rows}"
+        " WHERE m.member_id = r.member_id AND m.number = r.number"
+    ),
+)
+
+_MOVE = {"was": "uuid", "becomes": "uuid", "above": "bigint", "upto": "bigint", "shift": "bigint"}
+_THEIRS = "member_id = r.was AND {a}.number > r.above AND {a}.number <= r.upto"
+
+IDENTIFIERS_MOVED = Table(
+    "loyalty_identifier",
+    _MOVE,
+    update=(
+        "UPDATE loyalty_identifier AS i SET member_id = r.becomes, number = i.number + r.shift"
+        " FROM {rows} WHERE i." + _THEIRS.format(a="i")
+    ),
+)
+
+# `awarded_to` says in whose ledger the award of an order stands; none where it is the order's own.
+ORDERS_MOVED = Table(
+    "loyalty_order",
+    _MOVE,
+    update=(
+        "UPDATE loyalty_order AS o SET member_id = r.becomes, number = o.number + r.shift,"
+        " awarded_to = CASE WHEN o.transaction_number IS NULL THEN NULL"
+        " ELSE nullif(coalesce(o.awarded_to, r.was), r.becomes) END"
+        " FROM {rows} WHERE o." + _THEIRS.format(a="o")
+    ),
+)
+
+CLAIMS_MOVED = Table(
+    "loyalty_orderclaim",
+    _MOVE,
+    update=(
+        "UPDATE loyalty_orderclaim AS c SET member_id = r.becomes, number = c.number + r.shift"
+        " FROM {rows} JOIN loyalty_order AS o ON o." + _THEIRS.format(a="o") + " WHERE"
+        " c.program_id = o.program_id AND c.ref = o.ref AND c.member_id = r.was"
+        " AND c.number = o.number"
+    ),
+)
+
+MOVABLE_LOTS = Read(
+    "lots that can move",
+    f"""
+SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
+    l.order_number
+FROM {{questions}}
+JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF} AND (l.available > 0 OR l.pending > 0)
+""",
+    REF,
+)
+
+# What the orders numbered from `above` to `upto` count for, by day; the rows of the day sums; how
+# many identifiers and orders there are.
+COUNTED = """(SELECT coalesce(json_agg(json_build_array(d.day, d.spend, d.points, d.orders)), '[]')
+    FROM (
+        SELECT o.day, sum(o.net_amount)::bigint AS spend,
+            sum(o.points - o.clawed_back)::bigint AS points, sum(CASE WHEN EXISTS (
+                SELECT FROM jsonb_array_elements(o.lines) AS e
+                WHERE (e->>'returned')::bigint <> 0) AND NOT EXISTS (
+                SELECT FROM jsonb_array_elements(o.lines) AS e
+                WHERE (e->>'returned')::bigint <> (e->>'quantity')::numeric * 10000)
+            THEN 0 ELSE 1 END)::int AS orders
+        FROM loyalty_order AS o
+        WHERE o.member_id = {member} AND o.state = 'paid' AND o.number > {above}
+            AND o.number <= {upto}
+        GROUP BY o.day
+    ) AS d)::text"""
+DAYS = """(SELECT coalesce(json_agg(json_build_array(a.day, a.spend, a.points, a.orders)), '[]')
+    FROM loyalty_activityday AS a WHERE a.member_id = {member})::text"""
+
+BELONGINGS = Read(
+    "what a member has",
+    f"""
+SELECT r.ord, {COUNTED.format(member="x.id", above="0", upto="x.upto")},
+    {DAYS.format(member="x.id")},
+    (SELECT count(*) FROM loyalty_identifier AS i WHERE i.member_id = x.id),
+    (SELECT count(*) FROM loyalty_order AS o WHERE o.member_id = x.id)
+FROM {{questions}}
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS id, 9223372036854775807 AS upto) AS x
+""",
+    REF,
+)
+
+LAST_MERGE = Read(
+    "last merge of a member",
+    f"""
+SELECT r.ord, m.number, m.survivor_id, m.base, m.size, m.status_before, m.level_before,
+    m.level_after, m.debt, m.counted::text, m.reversible_until, m.undone_at, s.merged_into,
+    {COUNTED.format(member="m.survivor_id", above="m.base", upto="m.base + m.size")},
+    {DAYS.format(member="m.member_id")},
+    (SELECT count(*) FROM loyalty_identifier AS i
+     WHERE i.member_id = m.survivor_id AND i.number > m.base AND i.number <= m.base + m.size),
+    (SELECT count(*) FROM loyalty_order AS o
+     WHERE o.member_id = m.survivor_id AND o.number > m.base AND o.number <= m.base + m.size)
+FROM {{questions}}
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_membermerge AS m WHERE m.member_id = {MEMBER_OF}
+    ORDER BY m.number DESC LIMIT 1
+) AS m
+JOIN loyalty_memberstate AS s ON s.member_id = m.member_id
+""",
+    REF,
+)
+
+THEIR_LOTS = Read(
+    "lots that came with a merge",
+    f"""
+SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
+    l.order_number
+FROM {{questions}}
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_membermerge AS m WHERE m.member_id = {MEMBER_OF}
+    ORDER BY m.number DESC LIMIT 1
+) AS m
+JOIN loyalty_lot AS l ON l.member_id = m.survivor_id AND (l.available > 0 OR l.pending > 0)
+    AND (l.number > m.base AND l.number <= m.base + m.size
+        OR l.origin > m.base AND l.origin <= m.base + m.size
+        OR l.order_number > m.base AND l.order_number <= m.base + m.size)
+""",
+    REF,
+)
+
+MERGED_WITH = Read(
+    "who was merged into a member",
+    f"""
+SELECT r.ord, s.member_id, s.merged_base FROM {{questions}}
+JOIN loyalty_memberstate AS s ON s.merged_into = {MEMBER_OF}
+""",
+    REF,
+)
+
+MERGED_TO = Read(
+    "where a member's rows went",
+    f"""
+SELECT r.ord, s.merged_base FROM {{questions}}
+JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF}
+""",
+    REF,
+)
+
+
+def movable_lots(ref: MemberRef) -> Ask:
+    """Ask for all lots of a member that have points, usable or pending."""
+    return Ask(MOVABLE_LOTS, tuple(ref))
+
+
+def belongings_of(ref: MemberRef) -> Ask:
+    """Ask what a member's orders and days count for, and what else they have."""
+    return Ask(BELONGINGS, tuple(ref))
+
+
+def last_merge_of(ref: MemberRef) -> Ask:
+    """Ask for the last merge in which this member was merged away."""
+    return Ask(LAST_MERGE, tuple(ref))
+
+
+def their_lots(ref: MemberRef) -> Ask:
+    """Ask for the survivor's lots that came with this member."""
+    return Ask(THEIR_LOTS, tuple(ref))
+
+
+def merged_with(ref: MemberRef) -> Ask:
+    """Ask who was merged into this member, and by how much their numbers grew."""
+    return Ask(MERGED_WITH, tuple(ref))
+
+
+def merged_to(ref: MemberRef) -> Ask:
+    """Ask by how much the numbers of a member's rows grew when they were merged away."""
+    return Ask(MERGED_TO, tuple(ref))
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Whose rows become whose: those numbered above `above` up to `upto`, plus `shift`."""
+
+    was: MemberWork
+    becomes: MemberWork
+    above: int
+    upto: int
+    shift: int
+
+    def put(self) -> None:
+        """Move identifiers, and orders with their claims."""
+        row: dict[str, Any] = {
+            "was": self.was.member_id,
+            "becomes": self.becomes.member_id,
+            "above": self.above,
+            "upto": self.upto,
+            "shift": self.shift,
+        }
+        for table in (IDENTIFIERS_MOVED, ORDERS_MOVED, CLAIMS_MOVED):
+            self.becomes.rows.put(table, row)
