@@ -187,6 +187,7 @@ def _each(task: str, seconds: int) -> dict[str, Any]:
 CELERY_BEAT_SCHEDULE = {
     "relay": _each("crm_sync.relay", 1),
     "sweep": _each("crm_sync.sweep", 5),
+    "backfill": _each("crm_sync.backfill", 2),
     "lapse-holds": _each("loyalty.lapse_holds", 60),
     "nightly": _each("loyalty.run_nightly", 900),  # decides itself, by each program's time zone
     "delete-old-keys": {

@@ -25,6 +25,7 @@ from crm_sync.forms import CONFIG_FIELDS, ConnectionForm
 from crm_sync.models import Attempt, Connection, Delivery
 from crm_sync.selectors import Health, list_health
 from crm_sync.services import connections as services
+from crm_sync.services.probe import probe
 from crm_sync.services.redeliver import redeliver, redeliver_dead
 from crm_sync.signing import current_secret
 from loyalty.events.rules import envelope, event_id
@@ -113,7 +114,7 @@ class ConnectionAdmin(ModelAdmin):
         """Ask, then send an event that means nothing, and say what came of it."""
 
         def send(connection: Connection) -> None:
-            outcome = services.send_test_event(connection)
+            outcome = probe(connection)
             if isinstance(outcome, Delivered):
                 messages.success(request, f"It was taken, in {outcome.duration_ms} ms.")
             else:

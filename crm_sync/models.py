@@ -10,6 +10,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 
+from crm_sync.people_models import Backfill as Backfill
+from crm_sync.people_models import BulkJob as BulkJob
+from crm_sync.people_models import Contact as Contact
+from crm_sync.people_models import FieldMapping as FieldMapping
+
 EVENT_TYPE = RegexValidator(
     r"^[a-z_]+\.([a-z_]+|\*)\Z",
     "Write event types like points.earned, or points.* for all of them.",
@@ -32,6 +37,12 @@ class Connection(models.Model):
         default=list,
         blank=True,
         help_text="Such as points.earned or points.*; empty means all of them.",
+    )
+    shares_email = models.BooleanField(
+        default=True, help_text="Members are found at the vendor by email, and sent with it."
+    )
+    shares_phone = models.BooleanField(
+        default=False, help_text="The same by phone; numbers change hands more often."
     )
     is_enabled = models.BooleanField(default=True, editable=False)
     disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
@@ -226,7 +237,10 @@ class Delivery(models.Model):
 
 
 class Attempt(models.Model):
-    """One call of the destination, and what came of it."""
+    """One call of the destination, and what came of it.
+
+    Of an event's delivery; or, with connection and member instead, of a member's profile.
+    """
 
     class Outcome(models.TextChoices):
         """Fenced: somebody else had the lane meanwhile, so this attempt decided nothing."""
@@ -238,7 +252,13 @@ class Attempt(models.Model):
         CONFIGURATION = "configuration"
         FENCED = "fenced"
 
-    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempt_log")
+    delivery = models.ForeignKey(
+        Delivery, null=True, on_delete=models.CASCADE, related_name="attempt_log"
+    )
+    connection = models.ForeignKey(
+        Connection, null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    member_id = models.UUIDField(null=True)
     at = models.DateTimeField()
     duration_ms = models.IntegerField()
     status_code = models.SmallIntegerField(null=True)
@@ -249,6 +269,25 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(
+                    delivery__isnull=False, connection__isnull=True, member_id__isnull=True
+                )
+                | models.Q(
+                    delivery__isnull=True, connection__isnull=False, member_id__isnull=False
+                ),
+                name="attempt_of_a_delivery_or_a_profile",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["at"], name="attempt_by_time"),
+            models.Index(
+                fields=["connection", "member_id", "at"],
+                name="attempt_of_profile",
+                condition=models.Q(delivery__isnull=True),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.outcome} at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -15,6 +15,8 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from crm_sync.services import lanes, prune
+from crm_sync.services.backfill import list_running_backfills, step_backfill
+from crm_sync.services.bulk import poll_jobs
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.lanes import Lease
 from crm_sync.services.relay import claim_due_lanes, relay_events
@@ -37,6 +39,16 @@ def sweep() -> None:
     if orphans:
         log.warning("deliveries had no lane", lanes=orphans)
     ring(claim_due_lanes())
+
+
+@shared_task(name="crm_sync.backfill", acks_late=False)
+def backfill() -> None:
+    """Take the running backfills some steps further, and ask for the jobs that came of them."""
+    poll_jobs()
+    ends = time.monotonic() + TURN_SECONDS
+    running = list_running_backfills()
+    while running and time.monotonic() < ends:
+        running = [pk for pk in running if step_backfill(backfill_id=pk)]
 
 
 @shared_task(name="crm_sync.deliver_lane", acks_late=False)

@@ -275,10 +275,11 @@ class PushesInBulk(Protocol):
 class Matches(Protocol):
     """A destination that can be asked whom it knows before something is written there."""
 
-    def match(self, target: Target, person: Person) -> Match:
-        """Find the one whom the vendor knows: by our id, external ids, email, phone, in this order.
+    def match(self, target: Target, people: Sequence[Person]) -> list[Match]:
+        """Say of each whom the vendor knows: by our id, external ids, email, phone, in this order.
 
-        Several who fit by the same are candidates for a person to choose from, never guessed.
+        Several who fit by the same, or one who carries another member's id, are candidates for a
+        person to choose from, never guessed.
         """
         ...
 

@@ -3,25 +3,19 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from crm_sync.adapters import build_adapters
-from crm_sync.adapters.access import SecretMissing, Target
-from crm_sync.adapters.contract import Adapter, ConfigRefused, Environment, Outgoing
-from crm_sync.adapters.outcomes import Configuration, Outcome, storable
-from crm_sync.models import Connection, Relay
+from crm_sync.adapters.access import SecretMissing
+from crm_sync.adapters.contract import Adapter, ConfigRefused, Environment, PushesProfiles
+from crm_sync.models import Connection, FieldMapping, Relay
 from crm_sync.services import lanes
-from crm_sync.services.credentials import StoredCredentials, set_secrets
-from crm_sync.services.throttle import SharedThrottle
-from crm_sync.signing import valid_secrets
+from crm_sync.services.credentials import set_secrets
 from loyalty.events import selectors as events
 from loyalty.events import services as event_services
-
-TEST_EVENT = "connection.test"
 
 
 def adapters() -> dict[str, Adapter]:
@@ -100,6 +94,22 @@ def add_connection(
         position = 0 if from_beginning else head
         Relay.objects.create(connection=connection, position=position, live_from=head)
         store_secrets(connection_id=connection.pk, given=secrets)
+        _map_defaults(connection)
+
+
+def _map_defaults(connection: Connection) -> None:
+    adapter = adapters()[connection.adapter]
+    if isinstance(adapter, PushesProfiles):
+        FieldMapping.objects.bulk_create(
+            FieldMapping(
+                connection=connection,
+                attribute=field.attribute,
+                name=field.name,
+                form=field.form,
+                owner=field.owner,
+            )
+            for field in adapter.default_fields
+        )
 
 
 def check_secrets(*, adapter: str, given: Mapping[str, str], is_new: bool) -> None:
@@ -154,52 +164,3 @@ def rotate_secret(*, connection_id: int) -> Connection:
         connection.rotated_at = timezone.now()
         connection.save(update_fields=["secret_generation", "rotated_at"])
     return connection
-
-
-def send_test_event(connection: Connection) -> Outcome:
-    """Send an event that means nothing, now, and say what came of it.
-
-    It is in no lane and no feed; it takes up to CRM_TOTAL_SECONDS, so no transaction may be open.
-    """
-    correlation_id = uuid4()
-    now = timezone.now().isoformat()
-    body = {
-        "id": f"evt_test_{correlation_id.hex}",
-        "type": TEST_EVENT,
-        "version": 1,
-        "member": None,
-        "sequence": 0,
-        "occurred_at": now,
-        "recorded_at": now,
-        "cause": {"kind": "test"},
-        "balances": {},
-        "data": {"connection": connection.name},
-    }
-    outgoing = Outgoing(event_id=str(body["id"]), body=body, correlation_id=correlation_id)
-    adapter = adapters().get(connection.adapter)
-    if adapter is None:
-        return _no_adapter(connection)
-    return storable(adapter.probe(target_of(connection), outgoing))
-
-
-def send(connection: Connection, deliveries: Sequence[Outgoing]) -> list[Outcome]:
-    """Hand deliveries to the connection's adapter; no adapter is a wrong configuration."""
-    adapter = adapters().get(connection.adapter)
-    if adapter is None:
-        return [_no_adapter(connection)]
-    return [storable(outcome) for outcome in adapter.send(target_of(connection), deliveries)]
-
-
-def target_of(connection: Connection) -> Target:
-    """Give what the connection's adapter may see of it."""
-    adapter = adapters()[connection.adapter]
-    return Target(
-        config=connection.config,
-        credentials=StoredCredentials(connection.pk),
-        throttle=SharedThrottle(connection.pk),
-        signing_secrets=valid_secrets(connection, at=timezone.now()) if adapter.is_signed else (),
-    )
-
-
-def _no_adapter(connection: Connection) -> Outcome:
-    return Configuration(error=f"There is no adapter {connection.adapter}.")

@@ -1,9 +1,9 @@
 """Sending what a lane holds, one delivery after the other, and writing down what came of it."""
 
 import math
-import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,25 +11,21 @@ from uuid import uuid4
 import structlog
 from django.conf import settings
 from django.db import connection as database
-from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
-from crm_sync import rules
-from crm_sync.adapters import transport
-from crm_sync.adapters.contract import Outgoing
-from crm_sync.adapters.outcomes import Delivered, Outcome, Permanent, Postponed, Retryable
-from crm_sync.models import Attempt, Connection, Delivery, Relay
-from crm_sync.rules import Next, Verdict
-from crm_sync.services import lanes
-from crm_sync.services.connections import adapters, disable_connection, send
+from crm_sync.adapters.contract import Adapter, Outgoing
+from crm_sync.adapters.outcomes import Ambiguous, Outcome, Permanent, Postponed
+from crm_sync.models import Attempt, Connection, Delivery
+from crm_sync.rules import Next
+from crm_sync.services import health, lanes
+from crm_sync.services.calls import adapter_of, call_for_outcomes, no_adapter
 from crm_sync.services.lanes import Lease
+from crm_sync.services.people import Known, get_to_know, knows_people
+from crm_sync.services.profiles import push_profile
 from loyalty.events import selectors as events
 from loyalty.events.models import OutboxEvent
 from loyalty.events.rules import envelope, event_id
 
-CALLS_SHARE_OF_LEASE = 0.8
 DELIVERIES_AT_ONCE = 100  # of one lane; then it goes to the back of the queue
 _DELETED = Permanent(error="The event is older than events are kept, and was deleted.")
 log = structlog.get_logger(__name__)
@@ -62,8 +58,22 @@ RETURNING relay.failures
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One lease being served.
+
+    Attributes:
+        known: Whom the lane is about, at destinations that want to know it.
+    """
+
+    lease: Lease
+    connection: Connection
+    adapter: Adapter | None
+    known: Known | None
+
+
 def serve_lane(lease: Lease, *, until: float = math.inf) -> None:
-    """Send the lane's deliveries in order, until none is left or one has to wait.
+    """Send the lane's deliveries in order, then the member's profile, until nothing is left.
 
     Args:
         until: On the monotonic clock, when the turn ends: no further call is begun then.
@@ -79,62 +89,77 @@ def serve_lane(lease: Lease, *, until: float = math.inf) -> None:
         connection=connection, member_id=lease.member_id, state=Delivery.State.PENDING
     )
     deliveries = list(waiting.order_by("sequence")[:DELIVERIES_AT_ONCE])
-    adapter = adapters().get(connection.adapter)
-    size = adapter.batch_size if adapter else 1
+    if deliveries and not _send_all(_begin(lease, connection), deliveries, until):
+        return
+    if len(deliveries) == DELIVERIES_AT_ONCE or time.monotonic() >= until:
+        lanes.give_back(lease)
+    elif push_profile(lease, connection):
+        lanes.close(lease)
+
+
+def _begin(lease: Lease, connection: Connection) -> Turn:
+    adapter = adapter_of(connection)
+    known = None
+    if knows_people(adapter):
+        known = get_to_know(connection, [lease.member_id])[lease.member_id]
+    return Turn(lease, connection, adapter, known)
+
+
+def _send_all(turn: Turn, deliveries: Sequence[Delivery], until: float) -> bool:
+    """Send the deliveries; False if the lane is not ours any more, or waits, or time is up."""
+    size = turn.adapter.batch_size if turn.adapter else 1
     for first in range(0, len(deliveries), size):
         if first and time.monotonic() >= until:
-            lanes.give_back(lease)
-            return
-        if not _send_batch(lease, connection, deliveries[first : first + size]):
-            return
-    if len(deliveries) < DELIVERIES_AT_ONCE:
-        lanes.close(lease)
-    else:
-        lanes.give_back(lease)
+            lanes.give_back(turn.lease)
+            return False
+        if not _send_batch(turn, deliveries[first : first + size]):
+            return False
+    return True
 
 
-def _send_batch(lease: Lease, connection: Connection, batch: Sequence[Delivery]) -> bool:
-    """Send some deliveries of the lane; False if the lane is not ours any more, or waits."""
+def _send_batch(turn: Turn, batch: Sequence[Delivery]) -> bool:
     found = events.list_member_events(
-        member_id=lease.member_id, sequences=[delivery.sequence for delivery in batch]
+        member_id=turn.lease.member_id, sequences=[delivery.sequence for delivery in batch]
     )
     outgoing = []
     for delivery in batch:
-        if delivery.sequence in found:
-            outgoing.append((delivery, _outgoing(delivery, found[delivery.sequence])))
-        elif not _settle(lease, delivery, _outgoing(delivery, None), timezone.now(), _DELETED):
+        event = found.get(delivery.sequence)
+        if event is not None:
+            outgoing.append((delivery, _outgoing(turn, delivery, event)))
+        elif not _settle(
+            turn.lease, delivery, _outgoing(turn, delivery, None), timezone.now(), _DELETED
+        ):
             return False
     began = timezone.now()
-    outcomes = _call(connection, [call for _, call in outgoing])
+    outcomes = _call(turn, [call for _, call in outgoing])
     for (delivery, call), outcome in zip(outgoing, outcomes, strict=False):
-        if not _settle(lease, delivery, call, began, outcome):
+        if not _settle(turn.lease, delivery, call, began, outcome):
             return False
         began += timedelta(milliseconds=outcome.duration_ms)
     return len(outcomes) == len(outgoing)
 
 
-def _outgoing(delivery: Delivery, event: OutboxEvent | None) -> Outgoing:
+def _outgoing(turn: Turn, delivery: Delivery, event: OutboxEvent | None) -> Outgoing:
     return Outgoing(
         event_id=event_id(delivery.member_id, delivery.sequence),
         body=envelope(event) if event else {},
         correlation_id=uuid4(),
+        person=turn.known.person if turn.known else None,
         is_backfill=delivery.is_backfill,
     )
 
 
-def _call(connection: Connection, calls: Sequence[Outgoing]) -> list[Outcome]:
-    if database.in_atomic_block:
-        raise RuntimeError("A destination must not be called while a transaction is open.")
+def _call(turn: Turn, calls: Sequence[Outgoing]) -> list[Outcome]:
+    adapter = turn.adapter
     if not calls:
         return []
-    try:
-        # Whatever an adapter does, it ends before the lease does.
-        with transport.deadline(settings.CRM_LEASE_SECONDS * CALLS_SHARE_OF_LEASE):
-            return send(connection, calls)
-    except Exception:
-        # A bug in an adapter must not keep the lane until the lease runs out, again and again.
-        log.exception("adapter failed", connection=connection.pk, event_id=calls[0].event_id)
-        return [Retryable(error="The adapter itself failed; the worker's log says how.")]
+    if adapter is None:
+        return [no_adapter(turn.connection)]
+    trouble = turn.known.trouble if turn.known else None
+    if trouble is not None:
+        # Who is meant is in doubt for all of them; whatever else is wrong, the first one tells.
+        return [trouble] * (len(calls) if isinstance(trouble, Ambiguous) else 1)
+    return call_for_outcomes(turn.connection, lambda target: adapter.send(target, calls))
 
 
 def _settle(
@@ -142,9 +167,9 @@ def _settle(
 ) -> bool:
     """Write down what came of an attempt; True if the lane goes on with its next delivery."""
     if isinstance(outcome, Postponed):
-        postpone(lease, outcome)
+        health.postpone(lease, outcome)
         return False
-    verdict = _judge(delivery, lease.connection_id, outcome)
+    verdict = health.judge(lease.connection_id, outcome, attempts=delivery.attempts + 1)
     waits = verdict.delivery is Next.WAIT
     values: dict[str, Any] = {
         "connection": lease.connection_id,
@@ -169,66 +194,5 @@ def _settle(
     if row is None:
         log.warning("lease was lost while sending", event_id=call.event_id)
         return False
-    _note_health(lease.connection_id, row[0], verdict)
+    health.note(lease.connection_id, row[0], verdict, outcome)
     return not waits
-
-
-def postpone(lease: Lease, outcome: Postponed) -> None:
-    """Let the lane, and the whole connection with it, wait until the vendor's limits allow more."""
-    with transaction.atomic(durable=True):
-        relay = Relay.objects.select_for_update().filter(pk=lease.connection_id)
-        until = Now() + timedelta(seconds=outcome.seconds)
-        relay.update(resume_at=Greatest(F("resume_at"), until))
-        lanes.give_back(lease)
-
-
-def _judge(delivery: Delivery, connection_id: int, outcome: Outcome) -> Verdict:
-    relay = None
-    if not isinstance(outcome, Delivered | Permanent):
-        relay = Relay.objects.get(pk=connection_id)
-    since = relay.failing_since if relay else None
-    failing = timezone.now() - since if since else timedelta()
-    return rules.judge(
-        outcome,
-        attempts=delivery.attempts + 1,
-        failures=relay.failures if relay else 0,
-        failing_hours=failing / timedelta(hours=1),
-        breaker_failures=settings.CRM_BREAKER_FAILURES,
-        disable_hours=settings.CRM_DISABLE_AFTER_HOURS,
-        luck=random.random(),
-    )
-
-
-def _note_health(connection_id: int, failures: int, verdict: Verdict) -> None:
-    """Keep the connection's relay row right; nothing is written where all goes well."""
-    if not verdict.failures and not failures:
-        return
-    with transaction.atomic(durable=True):
-        relay = Relay.objects.select_for_update().get(pk=connection_id)
-        if verdict.failures:
-            _note_failure(relay, verdict)
-        else:
-            _note_success(relay)
-
-
-def _note_failure(relay: Relay, verdict: Verdict) -> None:
-    row = Relay.objects.filter(pk=relay.pk)
-    row.update(
-        failures=max(relay.failures + 1, verdict.failures),  # several lanes may fail at once
-        failing_since=Coalesce("failing_since", Now()),
-    )
-    if verdict.pause_seconds is not None:
-        until = Now() + timedelta(seconds=verdict.pause_seconds)
-        row.update(resume_at=Greatest(F("resume_at"), until))
-    if verdict.disable_reason:
-        disable_connection(connection_id=relay.pk, reason=verdict.disable_reason)
-        log.error("connection disabled", connection=relay.pk, reason=verdict.disable_reason)
-
-
-def _note_success(relay: Relay) -> None:
-    row = Relay.objects.filter(pk=relay.pk)
-    row.update(failures=0, failing_since=None)
-    if relay.failures >= settings.CRM_BREAKER_FAILURES:
-        # It is back. What it asked for while it was only busy still holds.
-        row.update(resume_at=None)
-        lanes.wake_lanes(connection_id=relay.pk)

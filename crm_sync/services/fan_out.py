@@ -6,9 +6,12 @@ from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
+from crm_sync.adapters.contract import PushesProfiles
 from crm_sync.models import Attempt, Connection, Delivery, Relay
 from crm_sync.rules import wants
 from crm_sync.services import lanes
+from crm_sync.services.connections import adapters
+from crm_sync.services.people import want_profiles
 from loyalty.events import selectors as events
 from loyalty.events.selectors import EventKey
 
@@ -77,7 +80,12 @@ def _insert(relay: Relay, keys: Sequence[EventKey]) -> None:
         ],
         ignore_conflicts=True,  # an event that was replayed before the cursor came by
     )
-    lanes.open_lanes(connection_id=connection.pk, member_ids={key.member_id for key in wanted})
+    members = {key.member_id for key in wanted}
+    if isinstance(adapters().get(connection.adapter), PushesProfiles):
+        # Whatever happened, and whether or not the event is wanted: where they stand may be new.
+        members = {key.member_id for key in keys}
+        want_profiles(connection_id=connection.pk, member_ids=members)
+    lanes.open_lanes(connection_id=connection.pk, member_ids=members)
 
 
 def _forget_answers(connection: Connection, keys: Sequence[EventKey]) -> None:
@@ -87,3 +95,4 @@ def _forget_answers(connection: Connection, keys: Sequence[EventKey]) -> None:
         Attempt.objects.filter(
             delivery__connection=connection, delivery__member_id__in=erased
         ).update(answer="")
+        Attempt.objects.filter(connection=connection, member_id__in=erased).update(answer="")

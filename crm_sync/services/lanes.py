@@ -34,7 +34,7 @@ WITH due AS MATERIALIZED (
       AND (lease_until IS NULL OR lease_until < statement_timestamp())
     ORDER BY next_at
     LIMIT least(%(limit)s, greatest(0, %(allowed)s - (
-        SELECT count(*) FROM crm_sync_lane
+        SELECT count(DISTINCT lease_token) FROM crm_sync_lane
         WHERE connection_id = %(connection)s AND lease_until >= statement_timestamp())))
     FOR UPDATE SKIP LOCKED
 )
@@ -91,10 +91,15 @@ WHERE connection_id = %(connection)s AND next_at > clock_timestamp() AND lease_t
 """
 
 _ORPHANS = """
-SELECT DISTINCT delivery.connection_id, delivery.member_id FROM crm_sync_delivery AS delivery
-WHERE delivery.state = 'pending' AND NOT EXISTS (
+SELECT DISTINCT waiting.connection_id, waiting.member_id
+FROM (
+    SELECT connection_id, member_id FROM crm_sync_delivery WHERE state = 'pending'
+    UNION ALL
+    SELECT connection_id, member_id FROM crm_sync_contact WHERE wanted > done
+) AS waiting
+WHERE NOT EXISTS (
     SELECT FROM crm_sync_lane AS lane
-    WHERE lane.connection_id = delivery.connection_id AND lane.member_id = delivery.member_id)
+    WHERE lane.connection_id = waiting.connection_id AND lane.member_id = waiting.member_id)
 LIMIT %(limit)s
 """
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from crm_sync.models import Attempt, Connection, Delivery, Relay
+from crm_sync.models import Attempt, BulkJob, Connection, Delivery, Relay
 from loyalty.events import selectors as events
 from loyalty.events import services as event_services
 
@@ -20,6 +20,10 @@ def delete_old_deliveries(*, now: datetime | None = None) -> int:
     somebody may still redeliver them. 0 days keeps them for ever.
     """
     now = now or timezone.now()
+    if settings.CRM_DELIVERY_RETENTION_DAYS:
+        before = now - timedelta(days=settings.CRM_DELIVERY_RETENTION_DAYS)
+        Attempt.objects.filter(delivery__isnull=True, at__lt=before).delete()
+        BulkJob.objects.filter(ended_at__lt=before).delete()
     return _delete(Delivery.State.DELIVERED, now, settings.CRM_DELIVERY_RETENTION_DAYS) + _delete(
         Delivery.State.DEAD, now, settings.LOYALTY_EVENT_RETENTION_DAYS
     )

@@ -1,11 +1,14 @@
 """Tests of delivery work with committed rows, as relay and workers do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.crm_sync.outbox import Outbox, committed_rows
+from crm_sync.models import Connection
+from crm_sync.services import connections
+from tests.factories import Till, open_till
+from tests.integration.crm_sync.outbox import Outbox, committed_rows, forget
 from tests.integration.crm_sync.receivers import Receiver
 
 _django_db_helper = pytest.fixture(committed_rows)
@@ -26,3 +29,24 @@ def receiver() -> Iterator[Receiver]:
     """Return a receiver of webhooks that takes everything."""
     with Receiver() as running:
         yield running
+
+
+@pytest.fixture
+def till(db: None) -> Iterator[Till]:
+    """Return a till of a program with real members; its connections are taken away in the end."""
+    opened = open_till()
+    yield opened
+    forget(opened.program)
+
+
+@pytest.fixture
+def connect_vendor(till: Till, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Connection]:
+    """Return a function that connects an adapter of a test's own to the till's program."""
+
+    def connect(adapter: Any, **options: Any) -> Connection:
+        real = connections.adapters()
+        monkeypatch.setattr(connections, "_build", lambda _: {**real, "vendor": adapter})
+        values = {"name": "Vendor", "adapter": "vendor", "config": {}, **options}
+        return connections.create_connection(program_id=till.program.pk, **values)
+
+    return connect

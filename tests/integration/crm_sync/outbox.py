@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from django.db import connection
 from django.utils import timezone
 
-from crm_sync.models import Attempt, Connection, Delivery, Lane, Relay
+from crm_sync.models import Attempt, Connection, Contact, Delivery, Lane, Relay
 from crm_sync.services.connections import create_connection
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.relay import claim_due_lanes, relay_events
@@ -82,13 +82,19 @@ class Outbox:
 
     def remove(self) -> None:
         """Take away all that was written for this program."""
-        mine = Connection.objects.filter(program=self.program)
-        Attempt.objects.filter(delivery__connection__in=mine).delete()
-        for model in (Delivery, Lane, Relay):
-            model.objects.filter(connection__in=mine).delete()
-        mine.delete()
+        forget(self.program)
         OutboxEvent.objects.filter(program_id=self.program.pk).delete()
         self.program.delete()
+
+
+def forget(program: Program) -> None:
+    """Take away a program's connections, and all that was written for them."""
+    mine = Connection.objects.filter(program=program)
+    Attempt.objects.filter(delivery__connection__in=mine).delete()
+    Attempt.objects.filter(connection__in=mine).delete()
+    for model in (Delivery, Lane, Contact, Relay):
+        model.objects.filter(connection__in=mine).delete()
+    mine.delete()
 
 
 def drain(rounds: int = 1000) -> None:

@@ -18,8 +18,8 @@ from crm_sync.selectors import list_health
 from crm_sync.services.connections import (
     disable_connection,
     rotate_secret,
-    send_test_event,
 )
+from crm_sync.services.probe import probe
 from crm_sync.signing import current_secret, valid_secrets
 from tests.integration.crm_sync.outbox import Outbox, drain
 from tests.integration.crm_sync.receivers import Answer, Receiver
@@ -64,7 +64,7 @@ class TestSecrets:
 class TestTestEvent:
     def test_it_is_signed_and_says_what_it_is(self, outbox: Outbox, receiver: Receiver) -> None:
         destination = outbox.connect(receiver.url)
-        assert isinstance(send_test_event(destination), Delivered)
+        assert isinstance(probe(destination), Delivered)
         call = receiver.calls[0]
         event = Webhook(current_secret(destination)).verify(call.body, call.headers)
         assert event["type"] == "connection.test"
@@ -72,7 +72,7 @@ class TestTestEvent:
 
     def test_it_says_what_is_wrong(self, outbox: Outbox, receiver: Receiver) -> None:
         receiver.respond = lambda call: Answer(404)
-        outcome = send_test_event(outbox.connect(receiver.url))
+        outcome = probe(outbox.connect(receiver.url))
         assert isinstance(outcome, Configuration)
         assert "404" in outcome.error
 

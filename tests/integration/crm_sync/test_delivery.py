@@ -5,11 +5,13 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
+from crm_sync.adapters.access import Target
+from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Outgoing
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Doubt, Outcome
+from crm_sync.adapters.webhook import WebhookAdapter
 from crm_sync.models import Attempt, Connection, Delivery, Lane, Relay
 from crm_sync.rules import MAX_ATTEMPTS
-from crm_sync.services import deliver
 from crm_sync.services.connections import enable_connection
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.relay import claim_due_lanes, relay_events
@@ -156,7 +158,7 @@ class TestFailing:
         destination = outbox.connect(receiver.url)
         outbox.write(uuid4())
         with monkeypatch.context() as patch:
-            patch.setattr(deliver, "send", fail)
+            patch.setattr(WebhookAdapter, "send", fail)
             drain()
         attempt = Attempt.objects.get(delivery__connection=destination)
         assert attempt.outcome == "retryable"
@@ -341,11 +343,11 @@ class TestInDoubt:
     def test_it_is_parked_and_the_lane_goes_on(
         self, outbox: Outbox, monkeypatch: pytest.MonkeyPatch, reason: Doubt, attempts: int
     ) -> None:
-        def send(_: Connection, calls: list[Outgoing]) -> list[Outcome]:
+        def send(_: object, target: Target, calls: list[Outgoing]) -> list[Outcome]:
             first = calls[0].body["sequence"] == 1
             return [Ambiguous(reason=reason, error="No answer.") if first else Delivered()]
 
-        monkeypatch.setattr(deliver, "send", send)
+        monkeypatch.setattr(ConsoleAdapter, "send", send)
         destination, member = outbox.connect(), uuid4()
         outbox.write(member)
         outbox.write(member)

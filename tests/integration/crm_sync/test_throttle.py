@@ -6,9 +6,9 @@ import pytest
 from django.db import connections
 
 from crm_sync.adapters.access import Limit, MustWait
+from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.outcomes import Delivered, Outcome, Postponed
 from crm_sync.models import Attempt, Delivery, Relay
-from crm_sync.services import deliver
 from crm_sync.services.throttle import SharedThrottle
 from tests.integration.crm_sync.outbox import Outbox, drain, pass_time
 
@@ -70,7 +70,7 @@ def test_a_call_that_was_not_made_counts_as_nothing(
     destination = outbox.connect()
     outbox.write_many(members=1, each=1)
     answers: list[Outcome] = [Postponed(seconds=600.0), Delivered()]
-    monkeypatch.setattr(deliver, "send", lambda *_: [answers.pop(0)])
+    monkeypatch.setattr(ConsoleAdapter, "send", lambda *_: [answers.pop(0)])
     drain()
     delivery = Delivery.objects.get(connection=destination)
     relay = Relay.objects.get(connection=destination)

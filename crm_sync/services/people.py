@@ -1,0 +1,187 @@
+"""Who a member is at a vendor: asked once, before anything is written there, and kept."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection as database
+from django.db import transaction
+
+from crm_sync.adapters.contract import Adapter, Match, Matches, Person, PushesProfiles
+from crm_sync.adapters.outcomes import Ambiguous, Doubt, Outcome, storable
+from crm_sync.models import Connection, Contact, Delivery, Relay
+from crm_sync.services import lanes
+from crm_sync.services.calls import adapter_of, call
+from crm_sync.services.redeliver import redeliver
+from loyalty.members.selectors import Standing, list_standings
+
+_GONE = {"closed", "erased"}
+
+_WANT = """
+INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by, wanted,
+    done, fingerprint, version, attempts, stuck, last_error, candidates, is_backfill)
+SELECT %(connection)s, member, '', '', 1, 0, '', 0, 0, '', '', '[]', %(backfill)s
+FROM unnest(%(members)s::uuid[]) AS member ORDER BY member
+ON CONFLICT (connection_id, member_id) DO UPDATE SET
+    wanted = contact.wanted + 1,
+    is_backfill = excluded.is_backfill AND (contact.is_backfill OR contact.wanted = contact.done)
+"""
+
+_LEARN = """
+INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by, wanted,
+    done, fingerprint, version, attempts, stuck, last_error, candidates, is_backfill)
+VALUES (%(connection)s, %(member)s, %(vendor_id)s, %(matched_by)s, 0, 0, '', 0, 0, '', '', '[]',
+    false)
+ON CONFLICT (connection_id, member_id) DO UPDATE
+SET vendor_id = excluded.vendor_id, matched_by = excluded.matched_by
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A member with all that a call about them needs.
+
+    Attributes:
+        standing: None where the member is gone.
+        trouble: Why nothing may be written about them yet.
+    """
+
+    person: Person
+    contact: Contact
+    standing: Standing | None = None
+    trouble: Outcome | None = None
+
+
+def knows_people(adapter: Adapter | None) -> bool:
+    """Say whether a destination wants to know whom an event is about."""
+    return isinstance(adapter, PushesProfiles | Matches)
+
+
+def want_profiles(
+    *, connection_id: int, member_ids: Collection[UUID], is_backfill: bool = False
+) -> None:
+    """Ask for these members' profiles to be sent; the caller opens their lanes too."""
+    values: dict[str, Any] = {
+        "connection": connection_id,
+        "members": list(member_ids),
+        "backfill": is_backfill,
+    }
+    with database.cursor() as cursor:
+        cursor.execute(_WANT, values)
+
+
+def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID, Known]:
+    """Find out who these members are at the vendor, asking it about those who are new to us.
+
+    What was wanted is read before where a member stands, so that nothing that happens meanwhile
+    counts as sent.
+    """
+    rows = Contact.objects.filter(connection=connection, member_id__in=member_ids)
+    contacts = {row.member_id: row for row in rows}
+    standings = list_standings(member_ids)
+    known = {}
+    for member_id in member_ids:
+        contact = contacts.get(member_id) or Contact(connection=connection, member_id=member_id)
+        standing = standings.get(member_id)
+        if standing is not None and standing.status in _GONE:
+            standing = None
+        person = _person(connection, contact, standing)
+        known[member_id] = Known(person, contact, standing, _known_trouble(contact))
+    return known | _match(connection, [one for one in known.values() if _is_new(one)])
+
+
+def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> None:
+    """Take a person's word for who a member is at the vendor, and send what was parked.
+
+    Args:
+        vendor_id: Empty: none of them, the vendor is to make a new profile.
+    """
+    with transaction.atomic():
+        Relay.objects.select_for_update().get(connection_id=connection_id)
+        Contact.objects.filter(connection_id=connection_id, member_id=member_id).update(
+            vendor_id=vendor_id,
+            matched_by="person" if vendor_id else "new",
+            stuck="",
+            candidates=[],
+            last_error="",
+            fingerprint="",
+            attempts=0,
+        )
+        want_profiles(connection_id=connection_id, member_ids=[member_id])
+        lanes.open_lanes(connection_id=connection_id, member_ids=[member_id])
+    parked = Delivery.objects.filter(
+        connection_id=connection_id, member_id=member_id, state=Delivery.State.PARKED
+    )
+    redeliver(delivery_ids=list(parked.values_list("pk", flat=True)))
+
+
+def _person(connection: Connection, contact: Contact, standing: Standing | None) -> Person:
+    def values(type_: str) -> tuple[str, ...]:
+        return tuple(v for t, v in standing.identifiers if t == type_) if standing else ()
+
+    email = values("email") if connection.shares_email else ()
+    phone = values("phone") if connection.shares_phone else ()
+    return Person(
+        member_id=str(contact.member_id),
+        vendor_id=contact.vendor_id,
+        email=email[0] if email else "",
+        phone=phone[0] if phone else "",
+        external_ids=values("external"),
+    )
+
+
+def _is_new(known: Known) -> bool:
+    return not known.contact.matched_by and known.standing is not None and known.trouble is None
+
+
+def _known_trouble(contact: Contact) -> Outcome | None:
+    if contact.stuck != Contact.Stuck.PARKED:
+        return None
+    return _in_doubt(contact.candidates)
+
+
+def _in_doubt(candidates: Sequence[str]) -> Outcome:
+    return Ambiguous(
+        reason=Doubt.SEVERAL_MATCHES,
+        error="Several people at the vendor match: choose one at the connection's people.",
+        candidates=tuple(candidates),
+    )
+
+
+def _match(connection: Connection, new: Sequence[Known]) -> dict[UUID, Known]:
+    adapter = _adapter_that_matches(connection)
+    if adapter is None or not new:
+        return {}
+    found = call(connection, lambda target: adapter.match(target, [one.person for one in new]))
+    if isinstance(found, Outcome):
+        return {one.contact.member_id: _troubled(one, found) for one in new}
+    pairs = zip(new, found, strict=True)
+    return {one.contact.member_id: _learn(connection, one, match) for one, match in pairs}
+
+
+def _adapter_that_matches(connection: Connection) -> Matches | None:
+    adapter = adapter_of(connection)
+    return adapter if isinstance(adapter, Matches) else None
+
+
+def _learn(connection: Connection, known: Known, match: Match) -> Known:
+    if match.outcome is not None:
+        return _troubled(known, match.outcome)
+    if match.candidates:
+        return _troubled(known, _in_doubt(match.candidates))
+    contact = known.contact
+    contact.vendor_id, contact.matched_by = match.vendor_id, match.matched_by or "new"
+    values: dict[str, Any] = {
+        "connection": connection.pk,
+        "member": contact.member_id,
+        "vendor_id": contact.vendor_id,
+        "matched_by": contact.matched_by,
+    }
+    with database.cursor() as cursor:
+        cursor.execute(_LEARN, values)
+    return Known(_person(connection, contact, known.standing), contact, known.standing)
+
+
+def _troubled(known: Known, outcome: Outcome) -> Known:
+    return Known(known.person, known.contact, known.standing, storable(outcome))

@@ -1,0 +1,138 @@
+"""What other systems want to know of many members at once."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import orjson
+from django.db import connection
+
+from loyalty.errors import NotFound
+from loyalty.members.models import Member
+from loyalty.programs.selectors import published_program
+
+_STANDINGS = """
+SELECT member.id, member.program_id, program.code, program.timezone, state.status,
+    state.event_seq, member.enrolled_at, member.first_name, member.last_name, member.birth_date,
+    member.language, member.attributes, tier.level, tier.since,
+    coalesce(wallet.available, 0), coalesce(wallet.pending, 0), coalesce(wallet.held, 0),
+    coalesce(wallet.debt, 0), coalesce(wallet.lifetime_earned, 0), ending.expires_at,
+    (SELECT sum(lot.available)::bigint FROM loyalty_lot AS lot
+     WHERE lot.member_id = member.id AND lot.available > 0
+       AND lot.expires_at = ending.expires_at),
+    (SELECT max(redemption.created_at) FROM loyalty_redemption AS redemption
+     WHERE redemption.member_id = member.id AND redemption.captured > 0),
+    (SELECT json_agg(json_build_array(identifier.type, identifier.value)
+        ORDER BY identifier.number)
+     FROM loyalty_identifier AS identifier WHERE identifier.member_id = member.id)
+FROM loyalty_member AS member
+JOIN loyalty_memberstate AS state ON state.member_id = member.id
+JOIN loyalty_program AS program ON program.id = member.program_id
+LEFT JOIN loyalty_wallet AS wallet ON wallet.member_id = member.id AND wallet.currency = 1
+LEFT JOIN loyalty_membertier AS tier ON tier.member_id = member.id
+LEFT JOIN LATERAL (
+    SELECT lot.expires_at FROM loyalty_lot AS lot
+    WHERE lot.member_id = member.id AND lot.available > 0
+      AND lot.expires_at > statement_timestamp()
+    ORDER BY lot.expires_at LIMIT 1
+) AS ending ON true
+WHERE member.id = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A member as of their newest event: `sequence` is that event's.
+
+    What is due and not done yet, such as points that expired an hour ago, is not in it: the night
+    does it, writes an event, and then it is.
+
+    Attributes:
+        expiring: Points that end next, on the program's day `expiring_on`.
+        identifiers: Pairs of type and value, the oldest first.
+    """
+
+    member_id: UUID
+    program: str
+    status: str
+    sequence: int
+    enrolled_at: datetime
+    available: int
+    pending: int
+    held: int
+    debt: int
+    lifetime_earned: int
+    tier: str = ""
+    tier_since: datetime | None = None
+    expiring: int = 0
+    expiring_on: date | None = None
+    last_redeemed_at: datetime | None = None
+    first_name: str = ""
+    last_name: str = ""
+    birth_date: date | None = None
+    language: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    identifiers: tuple[tuple[str, str], ...] = ()
+
+
+def list_standings(member_ids: Collection[UUID]) -> dict[UUID, Standing]:
+    """Read where these members stand, in one query; those who do not exist are missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDINGS, [list(member_ids)])
+        return {row[0]: _standing(row) for row in cursor.fetchall()}
+
+
+def list_member_ids(*, program_id: int, after: UUID | None, limit: int) -> list[UUID]:
+    """List a program's members by id, from the one after."""
+    rows = Member.objects.filter(program_id=program_id)
+    if after is not None:
+        rows = rows.filter(pk__gt=after)
+    return list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
+
+
+def count_members(*, program_id: int) -> int:
+    """Count a program's members."""
+    return Member.objects.filter(program_id=program_id).count()
+
+
+def _standing(row: tuple[Any, ...]) -> Standing:
+    ends: datetime | None = row[19]
+    return Standing(
+        member_id=row[0],
+        program=row[2],
+        status=row[4],
+        sequence=row[5],
+        enrolled_at=row[6],
+        first_name=row[7],
+        last_name=row[8],
+        birth_date=row[9],
+        language=row[10],
+        attributes=_json(row[11]) or {},
+        tier=row[12] or _ground_level(row[1]),
+        tier_since=row[13],
+        available=row[14],
+        pending=row[15],
+        held=row[16],
+        debt=row[17],
+        lifetime_earned=row[18],
+        expiring=row[20] or 0,
+        expiring_on=ends.astimezone(ZoneInfo(row[3])).date() if ends else None,
+        last_redeemed_at=row[21],
+        identifiers=tuple((type_, value) for type_, value in _json(row[22]) or []),
+    )
+
+
+def _json(found: Any) -> Any:
+    return orjson.loads(found) if isinstance(found, str | bytes) else found
+
+
+def _ground_level(program_id: int) -> str:
+    """Give the level of those who never rose: no row says it."""
+    try:
+        tiers = published_program(program_id).tiers
+    except NotFound:
+        return ""
+    return tiers.levels[0].code if tiers is not None else ""

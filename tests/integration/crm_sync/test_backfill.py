@@ -1,0 +1,178 @@
+"""Telling a vendor of all members, beside what happens meanwhile."""
+
+from collections.abc import Callable
+
+import pytest
+
+from crm_sync.adapters.outcomes import Permanent, Postponed, Retryable
+from crm_sync.models import Backfill, BulkJob, Connection, Contact, Lane, Relay
+from crm_sync.services.backfill import (
+    BackfillRefused,
+    list_running_backfills,
+    set_backfill_state,
+    start_backfill,
+    step_backfill,
+)
+from crm_sync.services.bulk import poll_jobs
+from crm_sync.services.relay import relay_events
+from tests.factories import Till
+from tests.integration.crm_sync.outbox import drain, pass_time
+from tests.integration.crm_sync.vendor import BulkVendor, Vendor
+
+Connect = Callable[..., Connection]
+
+
+def run_backfill(backfill: Backfill) -> None:
+    """Step, send what has a lane, and ask for jobs, until it is done."""
+    for _ in range(30):
+        step_backfill(backfill_id=backfill.pk)
+        drain()
+        BulkJob.objects.update(ask_at=backfill.started_at)
+        poll_jobs()
+        backfill.refresh_from_db()
+        if backfill.state == "done":
+            return
+    raise AssertionError(f"{backfill} is {backfill.state}")
+
+
+def members(till: Till, count: int) -> list[str]:
+    return [till.ids[till.member(balance=10 + n)] for n in range(count)]
+
+
+class TestOneByOne:
+    def test_everybody_is_told_and_marked(self, till: Till, connect_vendor: Connect) -> None:
+        ids = members(till, 3)
+        vendor = Vendor()
+        destination = connect_vendor(vendor)
+        backfill = start_backfill(connection_id=destination.pk, by="ada")
+        run_backfill(backfill)
+        assert set(vendor.profiles) == set(ids)
+        assert (backfill.walked, backfill.total, backfill.started_by) == (3, 3, "ada")
+        assert set(vendor.backfilled) == {True}
+
+    def test_whoever_is_told_already_is_not_told_again(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        vendor = Vendor()
+        destination = connect_vendor(vendor)
+        ids = members(till, 2)
+        drain()
+        vendor.log.clear()
+        run_backfill(start_backfill(connection_id=destination.pk))
+        assert vendor.log == []
+        assert set(vendor.backfilled) == {False}
+        assert set(vendor.profiles) == set(ids)
+
+    def test_todays_event_is_no_backfill(self, till: Till, connect_vendor: Connect) -> None:
+        card = till.member(balance=1)
+        vendor = Vendor()
+        destination = connect_vendor(vendor)
+        step_backfill(backfill_id=start_backfill(connection_id=destination.pk).pk)
+        till.adjust(card, 1)
+        drain()
+        assert vendor.backfilled == [False]
+
+    def test_events_from_before_the_connection_are_marked(
+        self, till: Till, connect_vendor: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        card = till.member()
+        vendor = Vendor()
+        seen: list[bool] = []
+        send = vendor.send
+        monkeypatch.setattr(
+            vendor, "send", lambda t, ds: (seen.extend(d.is_backfill for d in ds), send(t, ds))[1]
+        )
+        connect_vendor(vendor, from_beginning=True)
+        till.adjust(card, 1)
+        drain()
+        assert seen == [True, False]
+
+    def test_one_at_a_time_and_only_where_profiles_are_kept(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        members(till, 1)
+        destination = connect_vendor(Vendor())
+        backfill = start_backfill(connection_id=destination.pk)
+        with pytest.raises(BackfillRefused, match="under way"):
+            start_backfill(connection_id=destination.pk)
+        set_backfill_state(backfill_id=backfill.pk, state=Backfill.State.PAUSED)
+        assert backfill.pk not in list_running_backfills()
+        assert not step_backfill(backfill_id=backfill.pk)
+        set_backfill_state(backfill_id=backfill.pk, state=Backfill.State.CANCELLED)
+        run_backfill(start_backfill(connection_id=destination.pk))
+        Connection.objects.filter(pk=destination.pk).update(adapter="console")
+        with pytest.raises(BackfillRefused, match="keeps no profiles"):
+            start_backfill(connection_id=destination.pk)
+
+
+class TestInBulk:
+    def test_jobs_take_everybody_a_few_at_a_time(self, till: Till, connect_vendor: Connect) -> None:
+        ids = members(till, 7)
+        vendor = BulkVendor()
+        destination = connect_vendor(vendor)
+        run_backfill(start_backfill(connection_id=destination.pk))
+        assert [len(job) for job in vendor.jobs.values()] == [3, 3, 1]
+        assert set(vendor.profiles) == set(ids)
+        assert not Lane.objects.filter(connection=destination).exists()
+        contacts = Contact.objects.filter(connection=destination)
+        assert {c.done == c.wanted and bool(c.fingerprint) for c in contacts} == {True}
+
+    def test_one_that_a_job_refused_is_sent_by_itself_and_says_why(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        bad, good = members(till, 2)
+        vendor = BulkVendor(refuses={bad: Permanent(error="Bad email.")})
+        destination = connect_vendor(vendor)
+        backfill = start_backfill(connection_id=destination.pk)
+        step_backfill(backfill_id=backfill.pk)
+        BulkJob.objects.update(ask_at=backfill.started_at)
+        poll_jobs()
+        assert BulkJob.objects.get(connection=destination).failed == 1
+        vendor.outcomes = [Permanent(error="Bad email.")]
+        drain()
+        contact = Contact.objects.get(connection=destination, member_id=bad)
+        assert (contact.stuck, contact.last_error) == ("dead", "Bad email.")
+        assert list(vendor.profiles) == [good]
+
+    def test_what_was_sent_while_the_job_worked_is_sent_once_more(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        card = till.member(balance=10)
+        vendor = BulkVendor(is_working=True)
+        destination = connect_vendor(vendor)
+        backfill = start_backfill(connection_id=destination.pk)
+        step_backfill(backfill_id=backfill.pk)
+        till.adjust(card, 5)
+        drain()
+        assert vendor.profiles[till.ids[card]]["loyalty_points"] == 15
+        vendor.is_working = False
+        run_backfill(backfill)  # the job overwrites it with 10, as the vendor's queue pleases
+        assert vendor.profiles[till.ids[card]]["loyalty_points"] == 15
+        assert vendor.of(till.ids[card]).count("profile") == 3
+
+    def test_a_member_with_events_on_the_way_is_served_in_their_lane(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        vendor = BulkVendor()
+        destination = connect_vendor(vendor)
+        members(till, 2)
+        relay_events()
+        step_backfill(backfill_id=start_backfill(connection_id=destination.pk).pk)
+        assert vendor.jobs == {}
+        drain()
+        assert len(vendor.profiles) == 2
+
+    @pytest.mark.parametrize("outcome", [Retryable(error="500"), Postponed(seconds=5.0)])
+    def test_a_call_that_failed_is_one_failure_and_is_made_up_for(
+        self, till: Till, connect_vendor: Connect, outcome: Retryable
+    ) -> None:
+        ids = members(till, 3)
+        vendor = BulkVendor(outcomes=[outcome])
+        destination = connect_vendor(vendor)
+        backfill = start_backfill(connection_id=destination.pk)
+        step_backfill(backfill_id=backfill.pk)
+        failures = Relay.objects.get(connection=destination).failures
+        assert failures == (1 if isinstance(outcome, Retryable) else 0)
+        pass_time(destination)
+        run_backfill(backfill)
+        assert set(vendor.profiles) == set(ids)
