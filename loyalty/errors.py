@@ -247,6 +247,16 @@ class MergeNotReversible(Conflict):
     title = "This merge is more than 30 days old, or the survivor has changed too much."
 
 
+class TierIsEarned(Conflict):
+    code = "tier_is_earned"
+    title = "The member has earned a higher level; a level is assigned above what is earned."
+
+
+class TierNotAssigned(Conflict):
+    code = "tier_not_assigned"
+    title = "The member's level was not assigned, so there is none to take back."
+
+
 class BalanceTooLarge(Conflict):
     code = "balance_too_large"
     title = "The balance would pass the largest number of points that a member can hold."

@@ -27,6 +27,7 @@ from loyalty.rewards.api import (
     ReverseView,
     VoidView,
 )
+from loyalty.standing.api import TierHistoryView, TierView
 from loyalty.trials.api import DraftPreviewView
 
 urlpatterns = [
@@ -47,6 +48,8 @@ urlpatterns = [
     path("v1/members/<str:member>/lots", LotsView.as_view()),
     path("v1/members/<str:member>/merge", MergeView.as_view()),
     path("v1/members/<str:member>/unmerge", UnmergeView.as_view()),
+    path("v1/members/<str:member>/tier", TierView.as_view()),
+    path("v1/members/<str:member>/tier/history", TierHistoryView.as_view()),
     path("v1/members/<str:member>/rewards", MemberRewardsView.as_view()),
     path("v1/members/<str:member>/redemptions", MemberRedemptionsView.as_view()),
     path("v1/members/<str:member>/identifiers", IdentifiersView.as_view()),

@@ -6,7 +6,7 @@ form carries a key of its own, so that a double click is one command.
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID, uuid4
 
 import orjson
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -35,6 +36,9 @@ from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Member
 from loyalty.members.schemas import AdjustRequest, UpdateMember, UpdateRequest
 from loyalty.members.services import ADJUST, UPDATE
+from loyalty.programs.selectors import published_program
+from loyalty.standing.schemas import AssignLevel, AssignRequest
+from loyalty.standing.services import ASSIGN
 
 MAY_ADJUST: Final = "loyalty.add_ledgertransaction"
 """The permission to change points by hand: it adds a ledger transaction."""
@@ -53,6 +57,10 @@ class ActionForm(forms.Form):
     intro: str
     button: str
     done: str
+
+    def offer(self, member: Member) -> None:
+        """Fill in what the form offers for this member."""
+        return
 
     def command(self, member: Member) -> Payload:
         """Give what the engine is to do."""
@@ -92,6 +100,52 @@ class AdjustForm(ActionForm):
             "reason": self.cleaned_data["reason"],
         }
         return ADJUST, AdjustRequest.model_validate(body)
+
+
+class TierForm(ActionForm):
+    """Assign a level, or take an assigned one back."""
+
+    title = "Assign a tier level"
+    intro = (
+        "The member keeps the level until the day you name, whatever they buy; then they go back"
+        " to what they have earned. Who earns more meanwhile rises."
+    )
+    button = "Assign"
+    done = "The tier is changed."
+
+    level = forms.ChoiceField(
+        label="Level", required=False, widget=UnfoldAdminSelectWidget(), choices=[]
+    )
+    until = forms.DateField(
+        label="Until",
+        required=False,
+        help_text="The last day, included. Empty: for good.",
+        widget=UnfoldAdminTextInputWidget({"type": "date"}),
+    )
+    reason = forms.CharField(
+        label="Reason",
+        max_length=500,
+        help_text="Kept for ever, with your name.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+
+    def offer(self, member: Member) -> None:
+        """Offer the program's levels as they are live."""
+        levels = published_program(member.program_id).levels.values()
+        names = [(level.code, level.name) for level in levels]
+        field = cast(forms.ChoiceField, self.fields["level"])
+        field.choices = [*names, ("", "None: take the assigned level back")]
+
+    def command(self, member: Member) -> Payload:
+        """Give the assignment."""
+        data = self.cleaned_data
+        body = {
+            "level": data["level"] or None,
+            "until": data["until"] and data["until"].isoformat(),
+            "reason": data["reason"],
+        }
+        request = AssignRequest.model_validate_json(orjson.dumps(body))
+        return ASSIGN, AssignLevel(_ref(member), request)
 
 
 class FreezeForm(ActionForm):
@@ -195,6 +249,7 @@ def _act(
     members = Member.objects.select_related("program", "state")
     member = get_object_or_404(members, pk=member_id)
     form = form_class(request.POST or None, initial=_initial(form_class, member))
+    form.offer(member)
     back = reverse("admin:loyalty_member_change", args=[member.pk])
     if request.method == "POST" and form.is_valid() and _run(request, member, form):
         return HttpResponseRedirect(back)
@@ -259,4 +314,5 @@ VIEWS: Final = {
     "freeze": _view(FreezeForm, MAY_CHANGE),
     "unfreeze": _view(UnfreezeForm, MAY_CHANGE),
     "profile": _view(ProfileForm, MAY_CHANGE),
+    "tier": _view(TierForm, MAY_CHANGE),
 }

@@ -94,6 +94,13 @@ def lowest_kept(policy: TierPolicy, rank: int) -> int:
     return max((r for r in range(rank + 1) if policy.levels[r].keep), default=0)
 
 
+def back_from_assigned(policy: TierPolicy, held: Held, metric: int) -> TierLevel:
+    """Find the level of a member whose assigned level ends: the one from before, or a better."""
+    reached = level_for(policy, metric)
+    before = rank_of(policy, held.earned_level)
+    return policy.levels[max(before, rank_of(policy, reached.code))]
+
+
 def returned(policy: TierPolicy, *, held: Held, before: int, after: int) -> TierLevel | None:
     """Find the level to which a return takes a member back at once, or None.
 
@@ -219,8 +226,8 @@ class _Judge:
     def assigned(self, rank: int) -> Review:
         """Keep an assigned level until its day, then go back to the level that was earned."""
         policy, held, until = self.policy, self.held, self.held.valid_until
-        earned = level_for(policy, self.metric(self.today))
-        back = max(rank_of(policy, held.earned_level), rank_of(policy, earned.code))
+        earned = back_from_assigned(policy, held, self.metric(self.today))
+        back = rank_of(policy, earned.code)
         if until is not None and self.today > until:
             return self._back_to(back, rank)
         near = until is not None and self.today >= until - timedelta(days=policy.warning_days)

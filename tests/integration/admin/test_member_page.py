@@ -185,3 +185,16 @@ NOBODY = "0198f000-0000-7000-8000-000000000000"
 @pytest.mark.parametrize("path", ["nonsense/change/", f"{NOBODY}/change/", f"{NOBODY}/adjust/"])
 def test_no_such_member_is_404(marketer: Marketer, path: str):
     assert marketer.client.get(f"/admin/loyalty/member/{path}").status_code in (302, 404)
+
+
+def test_a_level_is_assigned_and_the_history_says_who_and_why(marketer: Marketer, till: Till):
+    card = till.member()
+    path = action(till, card, "tier")
+    refused = marketer.save(path, level="", until="", reason="none")
+    assert "not assigned" in text_of(refused)
+    marketer.save(path, level="silver", until="2099-12-31", reason="Of our partner")
+    words = text_of(marketer.open(page_of(till, card)))
+    assert "Assigned until 31 December 2099" in words
+    history = text_of(marketer.open(page_of(till, card, "tiers")))
+    assert "Bronze → Silver" in history and "Of our partner" in history
+    assert f"by assignment of admin:{marketer.user.username}" in history

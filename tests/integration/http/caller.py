@@ -176,6 +176,7 @@ class Shop:
             "get_balance": ("GET", f"{member}/balance", None),
             "list_ledger": ("GET", f"{member}/ledger", None),
             "list_lots": ("GET", f"{member}/lots", None),
+            **tier_calls(member),
             "list_rewards": ("GET", f"{member}/rewards", None),
             "list_redemptions": ("GET", f"{member}/redemptions", None),
             "adjust": ("POST", "/v1/adjustments", adjust),
@@ -186,6 +187,16 @@ class Shop:
             ),
             "list_events": ("GET", "/v1/events", None),
         }
+
+
+def tier_calls(member: str) -> dict[str, tuple[str, str, Any]]:
+    """List the calls about a member's tier."""
+    assigned = {"level": "silver", "until": "2099-12-31", "reason": "a partner's member"}
+    return {
+        "get_tier": ("GET", f"{member}/tier", None),
+        "assign_tier": ("POST", f"{member}/tier", assigned),
+        "list_tier_history": ("GET", f"{member}/tier/history", None),
+    }
 
 
 CALLS = (
@@ -210,6 +221,9 @@ CALLS = (
     "get_balance",
     "list_ledger",
     "list_lots",
+    "get_tier",
+    "assign_tier",
+    "list_tier_history",
     "list_rewards",
     "list_redemptions",
     "adjust",
@@ -222,6 +236,7 @@ KEYED = (
     "add_identifier",
     "merge_members",
     "unmerge_member",
+    "assign_tier",
     "earn",
     "put_order",
     "return_order",
