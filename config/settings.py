@@ -189,6 +189,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": _each("crm_sync.sweep", 5),
     "backfill": _each("crm_sync.backfill", 2),
     "lapse-holds": _each("loyalty.lapse_holds", 60),
+    "publish-scheduled": _each("loyalty.publish_scheduled", 10),
     "nightly": _each("loyalty.run_nightly", 900),  # decides itself, by each program's time zone
     "delete-old-keys": {
         "task": "loyalty.delete_old_keys",

@@ -262,6 +262,14 @@ class BalanceTooLarge(Conflict):
     title = "The balance would pass the largest number of points that a member can hold."
 
 
+# 412: it was meant for something that is no more. Not kept: who reads again may ask again.
+
+
+class DraftChanged(LoyaltyError):
+    code, status, retry = "draft_changed", 412, "new_key"
+    title = "Somebody has changed this since you read it; read it again."
+
+
 # 422: the request can be read, and cannot be meant.
 
 

@@ -13,6 +13,7 @@ from loyalty.programs.models import (
     PublishedVersion,
     Reward,
     RewardStock,
+    ScheduledPublication,
     Store,
     TierLevel,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "RedemptionClaim",
     "Reward",
     "RewardStock",
+    "ScheduledPublication",
     "Store",
     "TierChange",
     "TierLevel",

@@ -5,12 +5,19 @@ from django.utils import timezone
 
 from loyalty.http.idempotency import delete_old_keys
 from loyalty.nightly import services as nightly
+from loyalty.programs import scheduling
 
 
 @shared_task(name="loyalty.lapse_holds")
 def lapse_holds() -> None:
     """Let go of holds past their time (each minute)."""
     nightly.lapse_holds()
+
+
+@shared_task(name="loyalty.publish_scheduled")
+def publish_scheduled() -> None:
+    """Publish the drafts whose time has come (every ten seconds)."""
+    scheduling.publish_due(now=timezone.now())
 
 
 @shared_task(name="loyalty.run_nightly")

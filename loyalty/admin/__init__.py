@@ -9,7 +9,9 @@ from django.contrib import admin
 from loyalty.admin import api_keys as api_keys
 from loyalty.admin import history as history
 from loyalty.admin import members as members
+from loyalty.admin import review as review
 from loyalty.admin import staff as staff
+from loyalty.admin import versions as versions
 from loyalty.programs import admin as programs
 
 __all__ = ["programs"]

@@ -1,65 +1,172 @@
-"""Say in a few lines what differs between two versions of a program. Pure."""
+"""What differs between two documents of a program, in words and in groups. Pure.
+
+The history of versions, the review before publishing and `program diff` all read the same list.
+"""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-_NOTHING = "-"
+from loyalty.programs import sentences
+
+Kind = Literal["added", "removed", "changed", "moved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference.
+
+    Attributes:
+        group: Under which heading it stands: "Rewards".
+        code: Of the entry that differs; empty for the program itself.
+        what: The key that differs, in words; empty where an entry came or went.
+        before, after: The values, in words; of an entry that came, what it does.
+    """
+
+    group: str
+    kind: Kind
+    code: str = ""
+    what: str = ""
+    before: str = ""
+    after: str = ""
+
+    @property
+    def place(self) -> str:
+        """Name what differs, below its heading."""
+        return ", ".join(filter(None, (self.code, self.what)))
+
+    @property
+    def news(self) -> str:
+        """Say how it differs."""
+        if self.kind == "changed":
+            return f"{self.before} → {self.after}"
+        if self.kind == "moved":
+            return "in another order"
+        return f"{self.kind}: {self.after or self.before}"
+
+    def __str__(self) -> str:
+        """Say all of it in one line: "Reward five-off, cost: 50 → 45"."""
+        entry = f"{_ONE_OF.get(self.group, self.group)} {self.code}" if self.code else self.group
+        return f"{', '.join(filter(None, (entry, self.what)))}: {self.news}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    group: str
+    path: tuple[str, ...]
+    one: str
+
+
+_PARTS: Final = (
+    _Part("Earning rules", ("earning_rules",), "Earning rule"),
+    _Part("Campaigns", ("campaigns",), "Campaign"),
+    _Part("Tier levels", ("tiers", "levels"), "Tier level"),
+    _Part("Rewards", ("rewards",), "Reward"),
+    _Part("Stores", ("stores",), "Store"),
+)
+_ONE_OF: Final = {part.group: part.one for part in _PARTS}
+_BLOCKS: Final = {"points": "How points behave", "tiers": "How members rise and fall"}
+_LISTED: Final = {part.path[0] for part in _PARTS}
 
 
 def describe_changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
-    """List what changed, one line each: "rewards five-off cost: 500 -> 450".
+    """List what changed, one line each: "Reward five-off, cost: 500 → 450".
 
     Args:
         before: The canonical document of the earlier version; None before the first.
     """
     if before is None:
         return ["first version"]
-    return list(_changes("", before, after))
+    return [str(change) for change in changes(before, after)]
 
 
-def _changes(place: str, before: object, after: object) -> Iterator[str]:
-    if before == after:
-        return
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        yield from _changed_keys(place, before, after)
-    elif _is_coded(before) and _is_coded(after):
-        yield from _changed_keys(place, _by_code(before), _by_code(after))
-        if sorted(_by_code(before)) == sorted(_by_code(after)) and list(_by_code(before)) != list(
-            _by_code(after)
-        ):
-            yield f"{place}: other order"
-    else:
-        yield f"{place}: {_shown(before)} -> {_shown(after)}"
+def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    """List what differs, in the order in which people think about a program.
+
+    Args:
+        before: None where nothing was published yet: all of it is new.
+    """
+    return list(_all_changes(before or {}, after))
 
 
-def _changed_keys(place: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    for key in [*after, *(key for key in before if key not in after)]:
-        where = f"{place} {key}".strip()
-        if key not in after and _is_entry(before[key]):
-            yield f"{where}: removed"
-        elif key not in before and _is_entry(after[key]):
-            yield f"{where}: added"
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """List what differs between two states of one entry."""
+    return list(_of_block("", before, after))
+
+
+def grouped(found: list[Change]) -> dict[str, list[Change]]:
+    """Put changes under their headings."""
+    groups: dict[str, list[Change]] = {}
+    for change in found:
+        groups.setdefault(change.group, []).append(change)
+    return groups
+
+
+def review(found: list[Change]) -> str:
+    """Write changes as a page of text: headings, and a line for each; empty without changes."""
+    signs = {"added": "+", "removed": "-", "changed": "~", "moved": "~"}
+    return "\n\n".join(
+        "\n".join([group, *(f"  {signs[c.kind]} {_line(c)}" for c in those)])
+        for group, those in grouped(found).items()
+    )
+
+
+def _line(change: Change) -> str:
+    return f"{change.place}: {change.news}" if change.place else change.news
+
+
+def _all_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    yield from _of_block("Program", _plain(before), _plain(after))
+    for key, group in _BLOCKS.items():
+        yield from _of_block(group, _block(before, key), _block(after, key))
+    for part in _PARTS:
+        yield from _of_list(part.group, _list(before, part.path), _list(after, part.path), after)
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of the program itself; a block that is not known here is shown as it is."""
+    return {key: value for key, value in document.items() if key not in _LISTED | set(_BLOCKS)}
+
+
+def _block(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in (document.get(key) or {}).items() if name != "levels"}
+
+
+def _list(document: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    found: Any = document
+    for key in path:
+        found = (found or {}).get(key)
+    return {entry["code"]: entry for entry in found or ()}
+
+
+def _of_list(
+    group: str, before: dict[str, Any], after: dict[str, Any], document: Mapping[str, Any]
+) -> Iterator[Change]:
+    currency = str(document.get("currency", ""))
+    for code, entry in after.items():
+        if code not in before:
+            told = sentences.of_entry(group, entry, currency)
+            yield Change(group, "added", code, after=told)
         else:
-            yield from _changes(where, before.get(key), after.get(key))
+            yield from _of_block(group, before[code], entry, code)
+    for code, entry in before.items():
+        if code not in after:
+            told = sentences.of_entry(group, entry, currency)
+            yield Change(group, "removed", code, before=told)
+    if [code for code in before if code in after] != [code for code in after if code in before]:
+        yield Change(group, "moved")
 
 
-def _is_entry(value: object) -> bool:
-    return isinstance(value, Mapping) and "code" in value
-
-
-def _is_coded(value: object) -> bool:
-    return isinstance(value, list) and all(_is_entry(item) for item in value)
-
-
-def _by_code(entries: Any) -> dict[str, Any]:
-    return {entry["code"]: entry for entry in entries}
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return _NOTHING
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_shown(part)}" for key, part in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value)) or _NOTHING
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _of_block(
+    group: str, before: Mapping[str, Any], after: Mapping[str, Any], code: str = "", above: str = ""
+) -> Iterator[Change]:
+    for key in [*after, *(key for key in before if key not in after)]:
+        old, new = before.get(key), after.get(key)
+        if old == new:
+            continue
+        name = f"{above} {sentences.key_in_words(key)}".strip()
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _of_block(group, old, new, code, name)
+        else:
+            shown = sentences.value_in_words(old), sentences.value_in_words(new)
+            yield Change(group, "changed", code, name, *shown)

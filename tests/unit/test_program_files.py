@@ -136,24 +136,24 @@ class TestChanges:
     @pytest.mark.parametrize(
         ("old", "new", "line"),
         [
-            ("cost: 500", "cost: 450", "rewards five-off cost: 500 -> 450"),
-            ("    stock: 200\n", "", "rewards mug stock: 200 -> -"),
+            ("cost: 500", "cost: 450", "Reward five-off, cost: 500 → 450"),
+            ("    stock: 200\n", "", "Reward mug, stock: 200 → not set"),
             (
                 "  - {code: welcome, bonus: 100, trigger: member.enrolled}\n",
                 "",
-                "earning_rules welcome: removed",
+                "Earning rule welcome: removed: 100 points, for joining the program",
             ),
             (
                 "  - {code: welcome",
                 '  - {code: more, multiply: "3"}\n  - {code: welcome',
-                "earning_rules more: added",
+                "Earning rule more: added: 3 × the points for the amount",
             ),
             (
                 "{months: 12, until: end_of_month}",
                 "none",
-                "points expiry: months 12, until end_of_month -> none",
+                "How points behave, expiry: months 12, until end of month → none",
             ),
-            ("[30, 7]", "[14]", "points expiring_notice_days: 30, 7 -> 14"),
+            ("[30, 7]", "[14]", "How points behave, expiring notice days: 30, 7 → 14"),
         ],
     )
     def test_are_told_in_one_line_each(self, old: str, new: str, line: str) -> None:
@@ -163,7 +163,7 @@ class TestChanges:
         document: dict[str, Any] = files.read(GROCER)
         turned = {**document, "rewards": document["rewards"][::-1]}
 
-        assert describe_changes(document, turned) == ["rewards: other order"]
+        assert describe_changes(document, turned) == ["Rewards: in another order"]
 
     def test_of_the_first_version(self) -> None:
         assert describe_changes(None, files.read(GROCER)) == ["first version"]

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from loyalty.errors import NotFound
 from loyalty.programs import files, selectors, services
+from loyalty.programs.changes import changes, review
 from loyalty.programs.models import Program, PublishedVersion
 from loyalty.programs.problems import DocumentInvalid
 
@@ -26,7 +27,9 @@ class Command(BaseCommand):
             "apply", help="make a program what the file says, and publish it"
         )
         apply.add_argument("file", metavar="FILE", help="a program file, or - for standard input")
+        apply.add_argument("--reason", default="", help="why, kept with the version")
         diff = actions.add_parser("diff", help="show what apply would change; nothing if nothing")
+        diff.add_argument("--lines", action="store_true", help="as lines of the two files")
         diff.add_argument("file", metavar="FILE", help="a program file, or - for standard input")
         export = actions.add_parser("export", help="write what is live to standard output")
         export.add_argument("code", metavar="CODE", help="the program's code")
@@ -37,32 +40,40 @@ class Command(BaseCommand):
         if action == "export":
             self._export(options["code"])
         elif action == "diff":
-            self._diff(options["file"])
+            self._diff(options["file"], by_lines=options["lines"])
         else:
-            self._apply(options["file"])
+            self._apply(options["file"], reason=options["reason"])
 
-    def _apply(self, name: str) -> None:
+    def _apply(self, name: str, *, reason: str) -> None:
         document = _read(name)
-        before = _live_version(document["program"])
+        code = document["program"]
+        row = Program.objects.filter(code=code).first()
+        before, gone = row.version if row else 0, _unpublished(row)
+        actor = f"command line: {_user()}"[:100]
         try:
-            program = services.apply_document(document, actor=f"command line: {_user()}"[:100])
+            program = services.apply_document(document, actor=actor, reason=reason[:500])
         except DocumentInvalid as invalid:
             raise CommandError("\n".join(f"{name}: {each}" for each in invalid.problems)) from None
         if program.version == before:
-            self.stdout.write(f"{program.code}: nothing changed, version {before} stays live.")
-            return
-        self.stdout.write(f"{program.code}: version {program.version} is live.")
-        for line in _summary(program):
-            self.stdout.write(f"  {line}")
+            self.stdout.write(f"{code}: nothing changed, version {before} stays live.")
+        else:
+            self.stdout.write(f"{code}: version {program.version} is live.")
+            for line in _summary(program):
+                self.stdout.write(f"  {line}")
+        for line in gone:
+            self.stdout.write(line)
 
-    def _diff(self, name: str) -> None:
+    def _diff(self, name: str, *, by_lines: bool) -> None:
         wanted = _read(name)
         program = Program.objects.filter(code=wanted["program"]).first()
         live = selectors.live_document(program.pk) if program else None
-        version = program.version if program else 0
-        text = files.diff(
-            live, wanted, live_name=f"live (version {version})", wanted_name=f"file ({name})"
-        )
+        version, file = program.version if program else 0, f"file ({name})"
+        if by_lines:
+            text = files.diff(live, wanted, live_name=f"live (version {version})", wanted_name=file)
+        else:
+            of = f"changes of version {version}, which is live" if live else "would make live"
+            told = review(changes(live, wanted))
+            text = f"{wanted['program']}: what the {file} {of}\n\n{told}" if told else ""
         if text:
             self.stdout.write(text)
 
@@ -88,8 +99,17 @@ def _read(name: str) -> dict[str, Any]:
         raise CommandError("\n".join(f"{name}: {each}" for each in invalid.messages)) from None
 
 
-def _live_version(code: str) -> int:
-    return Program.objects.filter(code=code).values_list("version", flat=True).first() or 0
+def _unpublished(program: Program | None) -> list[str]:
+    """List the edits in the admin that applying a file takes out of the draft."""
+    found = selectors.unpublished(program) if program is not None and program.version else []
+    if not found or program is None:
+        return []
+    one = len(found) == 1
+    head = (
+        f"  {len(found)} change{'' if one else 's'} of the draft, which {program.edited_by} edited "
+        f"last, {'was' if one else 'were'} not live and {'is' if one else 'are'} gone:"
+    )
+    return [head, *(f"    {change}" for change in found)]
 
 
 def _summary(program: Program) -> list[str]:

@@ -1,3 +1,3 @@
-"""Programs in the admin: edit in tables, published with each save."""
+"""Programs in the admin: each save edits the draft; `loyalty.admin.review` publishes it."""
 
 from loyalty.programs.admin import pages as pages

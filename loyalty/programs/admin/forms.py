@@ -13,7 +13,8 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from loyalty.programs.admin.publishing import Located, in_words
+from loyalty.programs.admin.located import Located, in_words
+from loyalty.programs.admin.seen import Seen
 from loyalty.programs.models import (
     EarningRule,
     PointCurrency,
@@ -32,7 +33,7 @@ else:
 FIXED = " It stays as it is, because members' histories name it."
 
 
-class PartForm(ModelForm):
+class PartForm(Seen, ModelForm):
     """A form of a part of a program.
 
     Attributes:
@@ -44,6 +45,7 @@ class PartForm(ModelForm):
     def __init__(self, *args: Any, problems: Sequence[Located] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.problems = [*self.problems, *problems]
+        self.remember()
         if self.instance.pk:
             self._fix("code", "program")
         if "program" in self.fields:

@@ -5,11 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import display
 
-from loyalty.programs import files
+from loyalty.programs.admin.drafts import DraftAdmin
 from loyalty.programs.admin.forms import (
     InlineRows,
     LevelForm,
@@ -19,7 +18,6 @@ from loyalty.programs.admin.forms import (
     RuleForm,
     StoreForm,
 )
-from loyalty.programs.admin.publishing import PublishingAdmin
 from loyalty.programs.choices import Gives, RuleKind
 from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import (
@@ -83,14 +81,13 @@ class LevelsInline(TabularInline):
 
 
 @admin.register(Program)
-class ProgramAdmin(PublishingAdmin):
+class ProgramAdmin(DraftAdmin):
     """A program: who it is, its points and its tiers."""
 
     form = ProgramForm
     inlines = (LevelsInline, PointsInline)
     list_display = ("name", "code", "currency", "timezone", "live", "published")
     search_fields = ("name", "code")
-    change_form_outer_before_template = "admin/loyalty/program/live.html"
     warn_unsaved_form = True
     fieldsets = (
         ("Program", {"fields": (("name", "code"), ("currency", "timezone"))}),
@@ -144,7 +141,7 @@ class ProgramAdmin(PublishingAdmin):
         return super().change_view(request, object_id, form_url, context)
 
 
-class PartAdmin(PublishingAdmin):
+class PartAdmin(DraftAdmin):
     """A list of one kind of part; the program is shown where there are several."""
 
     list_select_related = ("program",)
@@ -285,53 +282,6 @@ class RewardAdmin(PartAdmin):
     def dates(self, reward: Reward) -> str:
         """Say when it can be had."""
         return _dates(reward)
-
-
-@admin.register(PublishedVersion)
-class PublishedVersionAdmin(ModelAdmin):
-    """Who changed what, and when: the versions of all programs, newest first."""
-
-    list_display = ("headline", "program", "changes", "published_by", "published_at")
-    list_display_links = ("headline",)
-    list_filter = ("program",)
-    list_select_related = ("program",)
-    ordering = ("-published_at",)
-    fields = ("program", "version", "published_at", "published_by", "changed", "program_file")
-    readonly_fields = ("changed", "program_file")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never: saving a program publishes."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: ledger transactions are explained by what was published."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: ledger transactions are explained by what was published."""
-        return False
-
-    @display(description="What changed")
-    def changed(self, version: PublishedVersion) -> Any:
-        """List what changed, one line each."""
-        return format_html_join("", "<p>{}</p>", ((line,) for line in version.summary.splitlines()))
-
-    @display(description="As a program file")
-    def program_file(self, version: PublishedVersion) -> Any:
-        """Show the whole program as `program export` writes it, to compare or to apply again."""
-        return format_html('<pre class="ly-file">{}</pre>', files.export(version.document))
-
-    @display(description="Version", ordering="version")
-    def headline(self, version: PublishedVersion) -> str:
-        """Name the version."""
-        return f"Version {version.version}"
-
-    @display(description="What changed")
-    def changes(self, version: PublishedVersion) -> str:
-        """Show the first lines of what changed."""
-        lines = version.summary.splitlines()
-        more = f" … and {len(lines) - 2} more" if len(lines) > 2 else ""
-        return f"{'; '.join(lines[:2])}{more}"
 
 
 def _money(program: Program, amount: Any) -> str:

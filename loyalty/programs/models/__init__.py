@@ -10,17 +10,19 @@ from loyalty.programs.models.earning import EarningRule
 from loyalty.programs.models.program import CURRENCY_IS_FIXED, PointCurrency, Program, Store
 from loyalty.programs.models.rewards import Reward, RewardStock
 from loyalty.programs.models.tiers import TierLevel
-from loyalty.programs.models.versions import PublishedVersion
+from loyalty.programs.models.versions import Outcome, PublishedVersion, ScheduledPublication
 
 __all__ = [
     "CURRENCY_IS_FIXED",
     "EarningRule",
+    "Outcome",
     "PartOfProgram",
     "PointCurrency",
     "Program",
     "PublishedVersion",
     "Reward",
     "RewardStock",
+    "ScheduledPublication",
     "Store",
     "TierLevel",
 ]

@@ -41,6 +41,11 @@ class Program(PartOfProgram):
     version = models.IntegerField(
         default=0, editable=False, help_text="The version that tills use now; 0 is none yet."
     )
+    revision = models.IntegerField(
+        default=0, editable=False, help_text="Counts the changes of the draft."
+    )
+    edited_by = models.CharField(max_length=100, default="", editable=False)
+    edited_at = models.DateTimeField(null=True, editable=False)
     qualify_by = models.CharField(
         max_length=10,
         choices=choices.QualifyBy.choices,
@@ -88,6 +93,7 @@ class Program(PartOfProgram):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("publish_program", "Can publish programs")]
 
     def __str__(self) -> str:
         return self.name

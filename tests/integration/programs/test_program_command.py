@@ -7,7 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from loyalty.programs import files, selectors
-from loyalty.programs.models import Program, PublishedVersion
+from loyalty.programs.drafts import mark_edited
+from loyalty.programs.models import Program, PublishedVersion, Reward
 from tests.unit.program_file import GROCER
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +39,7 @@ def test_says_what_changed(path: Path) -> None:
     path.write_text(GROCER.replace("cost: 500", "cost: 450"), encoding="utf-8")
 
     assert program("apply", path) == (
-        "grocer: version 2 is live.\n  rewards five-off cost: 500 -> 450\n"
+        "grocer: version 2 is live.\n  Reward five-off, cost: 500 → 450\n"
     )
 
 
@@ -48,23 +49,65 @@ def test_diff_prints_nothing_where_nothing_differs(path: Path) -> None:
     assert program("diff", path) == ""
 
 
-def test_diff_shows_what_would_change_and_changes_nothing(path: Path) -> None:
+def test_diff_reads_like_a_review_and_changes_nothing(path: Path) -> None:
+    program("apply", path)
+    wanted = GROCER.replace("grace_days: 30", "grace_days: 60").replace("cost: 500", "cost: 450")
+    without = "  - {code: welcome, bonus: 100, trigger: member.enrolled}\n"
+    path.write_text(wanted.replace(without, ""), encoding="utf-8")
+
+    assert (
+        program("diff", path)
+        == f"""\
+grocer: what the file ({path}) changes of version 1, which is live
+
+How members rise and fall
+  ~ grace days: 30 → 60
+
+Earning rules
+  - welcome: removed: 100 points, for joining the program
+
+Rewards
+  ~ five-off, cost: 500 → 450
+"""
+    )
+    assert Program.objects.get().version == 1
+
+
+def test_diff_by_lines(path: Path) -> None:
     program("apply", path)
     path.write_text(GROCER.replace("grace_days: 30", "grace_days: 60"), encoding="utf-8")
 
-    lines = program("diff", path).splitlines()
+    lines = program("diff", "--lines", path).splitlines()
 
     assert lines[:2] == ["--- live (version 1)", f"+++ file ({path})"]
     assert [line for line in lines[2:] if line[0] in "+-"] == [
         "-  grace_days: 30",
         "+  grace_days: 60",
     ]
-    assert Program.objects.get().version == 1
 
 
 def test_diff_of_a_new_program_shows_all_of_it(path: Path) -> None:
-    assert "+program: grocer" in program("diff", path).splitlines()
-    assert not Program.objects.exists()
+    assert "+program: grocer" in program("diff", "--lines", path).splitlines()
+    assert "  + base: added: 1 point for each 1.00 USD" in program("diff", path).splitlines()
+
+
+def test_apply_says_what_of_the_draft_is_gone(path: Path) -> None:
+    program("apply", path)
+    Reward.objects.filter(code="five-off").update(cost=1)
+    mark_edited(Program.objects.get().pk, actor="ann")
+
+    assert program("apply", path) == (
+        "grocer: nothing changed, version 1 stays live.\n"
+        "  1 change of the draft, which ann edited last, was not live and is gone:\n"
+        "    Reward five-off, cost: 500 → 1\n"
+    )
+    assert Reward.objects.get(code="five-off").cost == 500
+
+
+def test_apply_keeps_the_reason(path: Path) -> None:
+    program("apply", path, "--reason", "The spring program")
+
+    assert PublishedVersion.objects.get().reason == "The spring program"
 
 
 def test_exports_what_can_be_applied_again(path: Path, tmp_path: Path) -> None:

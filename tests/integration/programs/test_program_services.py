@@ -117,7 +117,7 @@ class TestApplyDocument:
 
         published = PublishedVersion.objects.get(program=program, version=2)
         assert (program.version, published.published_by) == (2, "Ann")
-        assert published.summary == "rewards five-off cost: 500 -> 450"
+        assert published.summary == "Reward five-off, cost: 500 → 450"
 
     def test_rows_keep_their_ids_and_what_is_not_named_goes(self, grocer: Program) -> None:
         mug = Reward.objects.get(code="mug")

@@ -1,0 +1,96 @@
+"""Where a problem of a program shows: at its row and column, in the words of a form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loyalty.programs import entries, selectors
+from loyalty.programs.models import (
+    EarningRule,
+    PartOfProgram,
+    PointCurrency,
+    Program,
+    Reward,
+    Store,
+    TierLevel,
+)
+from loyalty.programs.problems import Path, Problem, dotted
+
+_LISTS: dict[str, tuple[type[PartOfProgram], entries.Part]] = {
+    "stores": (Store, entries.STORE),
+    "earning_rules": (EarningRule, entries.RULE),
+    "rewards": (Reward, entries.REWARD),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A problem of a program, at the row and column to which it belongs.
+
+    Attributes:
+        code: Of the row; empty where there is only one of the kind.
+        column: Empty where the row as a whole is wrong.
+    """
+
+    model: type[PartOfProgram]
+    code: str
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        what = str(self.model._meta.verbose_name).capitalize()
+        where = f"{what} “{self.code}”" if self.code else what
+        words = self.column.replace("_", " ")
+        return f"{where}{f', {words}' if words else ''}: {self.message}"
+
+
+def locate(program: Program, problems: Sequence[Problem]) -> list[Located]:
+    """Find the row and column of each problem; the rows must still be as they were refused."""
+    draft = selectors.draft(program)
+    return [_locate(draft, problem) for problem in problems]
+
+
+def _locate(draft: dict[str, Any], problem: Problem) -> Located:
+    head, rest = problem.path[0] if problem.path else "", problem.path[1:]
+    message = in_words(problem.message)
+    if head in _LISTS:
+        model, part = _LISTS[str(head)]
+        return Located(model, *_row(draft[str(head)], part, rest), message)
+    if problem.path[:2] == ("tiers", "levels"):
+        levels = draft["tiers"]["levels"]
+        return Located(TierLevel, *_row(levels, entries.LEVEL, rest[1:]), message)
+    if head == "points":
+        return Located(PointCurrency, "", _column(entries.POINTS, rest), message)
+    path = rest if head == "tiers" else problem.path
+    return Located(Program, "", _column(entries.HEAD, path), message)
+
+
+def _row(rows: list[dict[str, Any]], part: entries.Part, path: Path) -> tuple[str, str]:
+    if not path or not isinstance(path[0], int):
+        return "", ""
+    return str(rows[path[0]]["code"]), _column(part, path[1:])
+
+
+def _column(part: entries.Part, path: Path) -> str:
+    key = dotted(path).split("[")[0]
+    return part.columns.get(key, key)
+
+
+def in_words(message: str) -> str:
+    """Turn the words of a program file's check into a sentence of a form."""
+    words = message.removesuffix(".")
+    for key, label in _WORDS.items():
+        words = words.replace(key, label)
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+_WORDS = {
+    'either months or dates, or is "none"': "the number of months, or the dates",
+    "maturity_days": "“Days until usable”",
+    "amount_off or product": "an amount or a product",
+    "points and per, or multiply, or bonus": "points for an amount, or a factor, or a bonus",
+    "both points and per: 1 point per amount": "both: so many points, for each of this amount",
+    "the trigger member.enrolled": "“joining the program”",
+    "without when": "without conditions",
+    "is missing": "must be filled in",
+}

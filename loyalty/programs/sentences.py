@@ -1,0 +1,177 @@
+"""A program's entries and values in the words of people. Pure.
+
+Reads documents of any age, so it takes for granted no key but the code, and shows what it does not
+know under its own name rather than leave it out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+NOTHING: Final = "not set"
+
+Entry = Mapping[str, Any]
+
+_KEYS: Final = {
+    "from": "from",
+    "to": "until",
+    "per": "for each",
+    "active": "switched on",
+    "when": "for",
+    "multiply": "factor",
+    "gives": "it gives",
+    "earn_multiplier": "points factor",
+    "qualify_by": "members rise by",
+    "order_amount_min": "least amount",
+    "order_amount_max": "most amount",
+    "per_member": "for each member",
+}
+_WEEKDAYS: Final = {
+    "mon": "Monday",
+    "tue": "Tuesday",
+    "wed": "Wednesday",
+    "thu": "Thursday",
+    "fri": "Friday",
+    "sat": "Saturday",
+    "sun": "Sunday",
+}
+
+
+def key_in_words(key: str) -> str:
+    """Name a key of a program file: "earn_multiplier" is "points factor"."""
+    return _KEYS.get(key, key.replace("_", " "))
+
+
+def value_in_words(value: object) -> str:
+    """Write a value of a program file in one line."""
+    if value is None or value in ([], {}):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{key_in_words(key)} {value_in_words(part)}" for key, part in value.items()
+        )
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(value_in_words, value))
+    return str(value).replace("_", " ")
+
+
+def of_entry(group: str, entry: Entry, currency: str) -> str:
+    """Say in one line what an entry of a program does.
+
+    Args:
+        group: Of which list it is, as `changes` calls it.
+        currency: Of the program, which amounts are followed by.
+    """
+    tell = _TELL.get(group)
+    return tell(entry, currency) if tell else _all_keys(entry)
+
+
+def rule(entry: Entry, currency: str = "") -> str:
+    """Say what an earning rule does: "2 × the points for the amount, in category PRODUCE"."""
+    told = [_effect(entry, currency), *conditions(entry, currency)]
+    return ", ".join([*told, *_limits(entry), *_season(entry)])
+
+
+def reward(entry: Entry, currency: str = "") -> str:
+    """Say what a reward costs and gives: "5.00 USD off for 500 points"."""
+    gives: Entry = entry.get("gives", {})
+    if "amount_off" in gives:
+        what = f"{_money(gives['amount_off'], currency)} off"
+    elif "product" in gives:
+        what = f"product {gives['product']}"
+    else:
+        what = value_in_words(gives)
+    told = [f"{what} for {value_in_words(entry.get('cost'))} points"]
+    if entry.get("tiers"):
+        told.append(f"for {_any_of(entry['tiers'])}")
+    if entry.get("stock") is not None:
+        told.append(f"{entry['stock']:,} in stock")
+    if limit := entry.get("per_member"):
+        told.append(f"{limit['times']} times a {limit['per']} for each member")
+    return ", ".join([*told, *_season(entry)])
+
+
+def level(entry: Entry, currency: str = "") -> str:
+    """Say where a tier level begins and what it gives."""
+    factor = entry.get("earn_multiplier", "1")
+    more = f", points count {factor} times" if factor != "1" else ""
+    return f"from {entry.get('from')}{more}"
+
+
+def conditions(entry: Entry, currency: str = "") -> list[str]:
+    """Say for what a rule is, a few words for each condition; empty means for all."""
+    trigger = entry.get("trigger", "order")
+    told = [] if trigger == "order" else [f"for {_TRIGGERS.get(trigger, trigger)}"]
+    for key, value in (entry.get("when") or {}).items():
+        say = _CONDITIONS.get(key)
+        told.append(say(value, currency) if say else f"{key_in_words(key)} {value_in_words(value)}")
+    return told
+
+
+def _effect(entry: Entry, currency: str) -> str:
+    if "per" in entry:
+        unit = "point" if entry.get("points") == 1 else "points"
+        return f"{entry.get('points')} {unit} for each {_money(entry['per'], currency)}"
+    if "multiply" in entry:
+        return f"{entry['multiply']} × the points for the amount"
+    return f"{value_in_words(entry.get('bonus'))} points"
+
+
+def _limits(entry: Entry) -> list[str]:
+    limit = entry.get("limit")
+    if not limit:
+        return []
+    per = limit.get("per", "ever")
+    often = f"{limit['times']:,} times" if "times" in limit else f"{limit.get('points'):,} points"
+    return [f"at most {often} {'in all' if per == 'ever' else f'a {per}'} for each member"]
+
+
+def _season(entry: Entry) -> list[str]:
+    told = [f"{key_in_words(key)} {entry[key]}" for key in ("from", "to") if entry.get(key)]
+    return [*told, *(["switched off"] if entry.get("active") is False else [])]
+
+
+def _money(amount: Any, currency: str) -> str:
+    return f"{amount} {currency}".strip()
+
+
+def _any_of(values: Sequence[Any]) -> str:
+    shown = [str(value) for value in values]
+    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
+
+
+def _all_keys(entry: Entry) -> str:
+    return value_in_words({key: value for key, value in entry.items() if key != "code"})
+
+
+def _store(entry: Entry, currency: str) -> str:
+    return str(entry.get("name", entry["code"]))
+
+
+_TRIGGERS: Final = {
+    "member.enrolled": "joining the program",
+    "member.birthday": "a birthday",
+    "member.anniversary": "an anniversary of joining",
+    "activity": "an activity",
+}
+_CONDITIONS: Final[dict[str, Callable[[Any, str], str]]] = {
+    "category": lambda value, _: f"in category {_any_of(value)}",
+    "brand": lambda value, _: f"of brand {_any_of(value)}",
+    "sku": lambda value, _: f"for product {_any_of(value)}",
+    "store": lambda value, _: f"at store {_any_of(value)}",
+    "channel": lambda value, _: f"by channel {_any_of(value)}",
+    "weekday": lambda value, _: f"on {_any_of([_WEEKDAYS.get(day, day) for day in value])}",
+    "tier": lambda value, _: f"for members of {_any_of(value)}",
+    "segment": lambda value, _: f"for members in {_any_of(value)}",
+    "order_amount_min": lambda value, currency: f"from {_money(value, currency)}",
+    "order_amount_max": lambda value, currency: f"up to {_money(value, currency)}",
+}
+_TELL: Final[dict[str, Callable[[Entry, str], str]]] = {
+    "Earning rules": rule,
+    "Rewards": reward,
+    "Tier levels": level,
+    "Stores": _store,
+}

@@ -1,0 +1,99 @@
+"""What a marketer is warned of before a draft is published."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from loyalty.programs.advice import Facts, advise
+from loyalty.programs.document import validate
+from tests.factories import program_document
+
+TODAY = Facts(today="2026-11-22")
+BASE = {"code": "base", "points": 1, "per": "1.00"}
+OFF = {"code": "off", "name": "Off", "cost": 500, "gives": {"amount_off": "5.00"}}
+
+
+def warned(facts: Facts = TODAY, live: dict[str, Any] | None = None, **changes: Any) -> list[str]:
+    """List the warnings of a small shop with changes, each with its code."""
+    plain = {"earning_rules": [BASE], "rewards": [], "tiers": None}
+    draft = validate(program_document(**{**plain, **changes}))
+    before = validate(program_document(**{**plain, **live})) if live is not None else None
+    return [f"{a.code}: {a.message}" if a.code else a.message for a in advise(before, draft, facts)]
+
+
+def test_a_plain_program_is_not_warned_of() -> None:
+    assert warned(rewards=[OFF]) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ([], "No rule gives points for the amount of a purchase."),
+        ([{**BASE, "active": False}], "No rule gives points for the amount of a purchase."),
+        (
+            [{**BASE, "from": "2026-12-01"}],
+            "Until 2026-12-01 no rule gives points for the amount of a purchase.",
+        ),
+        (
+            [BASE, {**BASE, "code": "more"}],
+            "more: base and more all count for every purchase: they add up.",
+        ),
+        (
+            [{"code": "double", "multiply": "2"}],
+            "double: It multiplies the points for the amount, and no rule gives any.",
+        ),
+        (
+            [BASE, {"code": "spring", "bonus": 5, "to": "2026-11-21"}],
+            "spring: It ended on 2026-11-21 and gives nothing any more.",
+        ),
+    ],
+)
+def test_rules_that_give_nothing_or_too_much(rules: list[dict[str, Any]], words: str) -> None:
+    assert words in warned(earning_rules=rules)
+
+
+def test_a_rule_that_ends_today_is_still_in_force() -> None:
+    assert warned(earning_rules=[BASE, {"code": "b", "bonus": 5, "to": "2026-11-22"}]) == []
+
+
+def test_a_rate_that_is_far_from_the_live_one() -> None:
+    found = warned(live={}, earning_rules=[{**BASE, "points": 10}])
+    assert found == ["A purchase of 100 USD gives 1,000 points, and 100 until now."]
+    assert warned(live={}, earning_rules=[{**BASE, "per": "1.50"}]) == []
+
+
+def levels(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"qualify_by": "spend", "levels": [{"code": "bronze", "from": "0"}, *entries]}
+
+
+def test_levels_that_nobody_reaches_or_wants() -> None:
+    gold = {"code": "gold", "from": "1000.00"}
+    silver = {"code": "silver", "from": "250.00", "earn_multiplier": "2"}
+    facts = Facts(today="2026-11-22", most_metric=Decimal("120.00"))
+    assert warned(facts, live={"tiers": levels(silver)}, tiers=levels(gold)) == [
+        "gold: It begins at 1000.00, and no member is beyond 120.00.",
+        "silver: It is taken out: its members get the level that they reach, at their next "
+        "purchase or at night.",
+    ]
+    assert warned(tiers=levels(silver, gold)) == [
+        "gold: Its members get fewer points than those of Silver, below it."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cost": 501}, "Nobody can afford its 501 points: the most that a member has is 500."),
+        ({"to": "2026-11-21"}, "It ended on 2026-11-21: nobody can have it."),
+        ({"stock": 3}, "None is left: nobody can have it until the stock is raised."),
+        (
+            {"cost": 100},
+            "Its 100 points are worth 1 USD when members pay with points, and it takes 5.00 USD "
+            "off.",
+        ),
+    ],
+)
+def test_rewards_that_nobody_can_have_or_everybody(change: dict[str, Any], words: str) -> None:
+    facts = Facts(today="2026-11-22", most_points=500, taken={"off": 3})
+    assert warned(facts, rewards=[{**OFF, **change}]) == [f"off: {words}"]
