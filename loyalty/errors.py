@@ -117,6 +117,11 @@ class OrderNotFound(NotFound):
     title = "No order with that ref is known yet; send the order first, then its return."
 
 
+class MemberErased(LoyaltyError):
+    code, status, retry, stored = "member_erased", 410, "never", True
+    title = "This was answered about a member who was erased since; the answer is gone."
+
+
 class MethodNotAllowed(LoyaltyError):
     code, status, retry = "method_not_allowed", 405, "never"
     title = "This address does not answer to that method."

@@ -3,7 +3,7 @@
 from loyalty.events.models import FeedHead, OutboxEvent
 from loyalty.http.models import ApiKey, IdempotencyKey
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet
-from loyalty.members.models import Identifier, Member, MemberMerge
+from loyalty.members.models import Erasure, Identifier, Member, MemberMerge
 from loyalty.nightly.models import NightlyRun
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.models import (
@@ -24,6 +24,7 @@ __all__ = [
     "ActivityDay",
     "ApiKey",
     "EarningRule",
+    "Erasure",
     "FeedHead",
     "Hold",
     "IdempotencyKey",

@@ -17,7 +17,9 @@ from loyalty.members.api import (
 )
 from loyalty.members.balance_api import BalanceView, LedgerView, LotsView
 from loyalty.members.merge_api import MergeView, UnmergeView
+from loyalty.members.privacy_api import EraseView
 from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
+from loyalty.orders.export_api import ExportView
 from loyalty.rewards.api import (
     CaptureView,
     MemberRedemptionsView,
@@ -50,6 +52,8 @@ urlpatterns = [
     path("v1/members/<str:member>/unmerge", UnmergeView.as_view()),
     path("v1/members/<str:member>/tier", TierView.as_view()),
     path("v1/members/<str:member>/tier/history", TierHistoryView.as_view()),
+    path("v1/members/<str:member>/erase", EraseView.as_view()),
+    path("v1/members/<str:member>/export", ExportView.as_view()),
     path("v1/members/<str:member>/rewards", MemberRewardsView.as_view()),
     path("v1/members/<str:member>/redemptions", MemberRedemptionsView.as_view()),
     path("v1/members/<str:member>/identifiers", IdentifiersView.as_view()),

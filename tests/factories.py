@@ -27,6 +27,7 @@ from loyalty.engine.commands import Command, Kind
 from loyalty.engine.run import run
 from loyalty.http.auth import Principal
 from loyalty.http.ids import decode_id
+from loyalty.members import adjustments
 from loyalty.members import services as members
 from loyalty.members.schemas import AdjustRequest, EnrolRequest, UpdateMember, UpdateRequest
 from loyalty.orders import desired, returns
@@ -236,7 +237,7 @@ class Till:
         if ends is not None:
             body["expires_at"] = ends.isoformat()
         payload = AdjustRequest.model_validate_json(json.dumps(body))
-        return self.command(members.ADJUST, payload, body, key=key)
+        return self.command(adjustments.ADJUST, payload, body, key=key)
 
     def freezing(self, card: str, status: str = "frozen", *, key: str | None = None) -> Command:
         """Freeze a member, or make them active again."""

@@ -1,9 +1,16 @@
 """What support says about people at a till of tests/factories.py: merge, and take that back."""
 
 from loyalty.engine.commands import Command
-from loyalty.members import merging
+from loyalty.members import erasing, merging
 from loyalty.members.identifiers import MemberRef
-from loyalty.members.schemas import MergeMembers, MergeRequest, UnmergeMember, UnmergeRequest
+from loyalty.members.schemas import (
+    EraseMember,
+    EraseRequest,
+    MergeMembers,
+    MergeRequest,
+    UnmergeMember,
+    UnmergeRequest,
+)
 from tests.factories import Reply, Till
 
 
@@ -24,3 +31,9 @@ def unmerge(till: Till, card: str) -> Reply:
     member = till.ids[card]
     payload = UnmergeMember(MemberRef("id", member), UnmergeRequest())
     return till.send(till.command(merging.UNMERGE, payload, member))[0]
+
+
+def erase(till: Till, card: str) -> Reply:
+    """Erase what names a member."""
+    payload = EraseMember(MemberRef("card", card), EraseRequest())
+    return till.send(till.command(erasing.ERASE, payload, card))[0]

@@ -56,8 +56,9 @@ def enrol(principal: Any) -> None:
     """Enrol all members, with points to redeem."""
     from loyalty.engine.commands import Command
     from loyalty.engine.run import run
+    from loyalty.members.adjustments import ADJUST
     from loyalty.members.schemas import AdjustRequest, EnrolRequest
-    from loyalty.members.services import ADJUST, ENROL
+    from loyalty.members.services import ENROL
 
     for first in range(0, tills.MEMBERS, tills.BATCH):
         cards = [tills.card(number) for number in range(first, first + tills.BATCH)]

@@ -45,6 +45,7 @@ EVENT_TYPES: Final = (
     "member.updated",
     "member.merged",
     "member.unmerged",
+    "member.erased",
     "points.pending",
     "points.earned",
     "points.matured",

@@ -32,10 +32,11 @@ from loyalty.engine.commands import Answer, Command, Kind
 from loyalty.engine.run import run
 from loyalty.errors import LoyaltyError
 from loyalty.http.fields import MAX_POINTS
+from loyalty.members.adjustments import ADJUST
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Member
 from loyalty.members.schemas import AdjustRequest, UpdateMember, UpdateRequest
-from loyalty.members.services import ADJUST, UPDATE
+from loyalty.members.services import UPDATE
 from loyalty.programs.selectors import published_program
 from loyalty.standing.schemas import AssignLevel, AssignRequest
 from loyalty.standing.services import ASSIGN

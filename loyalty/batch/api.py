@@ -25,6 +25,7 @@ from loyalty.http.idempotency import read_key, request_hash
 from loyalty.http.problems import from_validation, problem_bytes
 from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint
+from loyalty.members import adjustments
 from loyalty.members import services as members
 from loyalty.members.schemas import AdjustRequest, EnrolRequest
 from loyalty.orders import returns
@@ -84,7 +85,7 @@ BATCH_KINDS: Final[dict[str, BatchKind]] = {
         beside=("order_ref", "store"),
     ),
     "adjust": BatchKind(
-        members.ADJUST, AdjustRequest, ("adjust",), _same, lambda body: "/v1/adjustments"
+        adjustments.ADJUST, AdjustRequest, ("adjust",), _same, lambda body: "/v1/adjustments"
     ),
 }
 

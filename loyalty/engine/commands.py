@@ -83,6 +83,8 @@ class Kind:
         asks: Gives what it reads besides its member.
         decide: Decides; raises a LoyaltyError before it has changed anything, or gives the
             status and the body of the answer.
+        personal: Whether its answers, which are those of a member, hold personal data: they go when
+            the member is erased.
         others: Gives whom it locks besides; `decide` marks those that it changes as touched.
     """
 
@@ -91,6 +93,7 @@ class Kind:
     decide: "Callable[[Session, Decision], tuple[int, dict[str, Any]]]"
     asks: "Callable[[Any, PublishedProgram], Sequence[Ask]]" = lambda payload, program: ()
     others: Callable[[Any], Sequence[MemberRef]] = lambda payload: ()
+    personal: bool = False
 
 
 @dataclass(slots=True)

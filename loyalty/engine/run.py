@@ -178,6 +178,7 @@ class _Run:
         self.answers: dict[str, tuple[bytes, Answer]] = {}
         self.keys: dict[str, bytes] = {}
         self.kept: dict[str, tuple[Table, dict[str, Any]]] = {}
+        self.personal: dict[str, str] = {}
 
     def go(self) -> list[Answer]:
         """Load, decide and write; leave no transaction open, whatever happens."""
@@ -298,6 +299,8 @@ class _Run:
         self.kept[key] = (KEY_DROP, row)
         if stored:
             row |= {"status": answer.status, "body": answer.body.decode()}
+            if key in self.personal:
+                row["personal_of"] = self.personal[key]
             self.kept[key] = (KEY_ANSWER, row)
 
     def _decide(self, session: Session, command: Command) -> tuple[Answer, bool]:
@@ -310,6 +313,8 @@ class _Run:
             return Answer(error.status, problem_bytes(error, command.request_id)), error.stored
         if work is not None:
             work.touched = True
+        if command.kind.personal and command.key is not None:
+            self.personal[command.key] = body["id"]
         return Answer(status, orjson.dumps(body)), True
 
     def write(self, session: Session) -> None:

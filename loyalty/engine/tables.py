@@ -104,9 +104,16 @@ class Rows:
 
 KEY_ANSWER = Table(
     "loyalty_idempotencykey",
-    {"client": "bigint", "key": "text", "status": "smallint", "body": "text"},
+    {
+        "client": "bigint",
+        "key": "text",
+        "status": "smallint",
+        "body": "text",
+        "personal_of": "uuid",
+    },
     update=(
-        "UPDATE loyalty_idempotencykey AS k SET status = r.status, body = r.body FROM {rows}"
+        "UPDATE loyalty_idempotencykey AS k SET status = r.status, body = r.body,"
+        " personal_of = r.personal_of FROM {rows}"
         " WHERE k.client = r.client AND k.key = r.key"
     ),
 )

@@ -50,7 +50,15 @@ class IdempotencyKey(models.Model):
     request_hash = models.BinaryField(max_length=32)
     status = models.SmallIntegerField(null=True)
     body = models.TextField(null=True)
+    personal_of = models.UUIDField(null=True, help_text="Of whom the answer has personal data.")
     created_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["created_at"], name="idempotency_key_age")]
+        indexes = [
+            models.Index(fields=["created_at"], name="idempotency_key_age"),
+            models.Index(
+                fields=["personal_of"],
+                name="idempotency_key_personal",
+                condition=models.Q(personal_of__isnull=False),
+            ),
+        ]

@@ -132,6 +132,36 @@ class UnmergeAnswer(BaseModel):
     tier: Tier | None = Field(description="The unmerged member's.")
 
 
+class EraseAnswer(BaseModel):
+    """A person was erased: what named them is gone, the ledger stays."""
+
+    erased: UUID
+    with_: list[UUID] = Field(alias="with", description="Merged into them before: erased too.")
+    erased_at: datetime
+    balance: Balance
+
+
+Rows = list[dict[str, Any]]
+
+
+class ExportAnswer(BaseModel):
+    """All that is held on a person: themselves, and the rows of each table as they are kept."""
+
+    member: MemberAnswer
+    merged_members: Rows = Field(description="Members who were merged into this one.")
+    identifiers: Rows
+    ledger_transactions: Rows
+    postings: Rows
+    lots: Rows
+    holds: Rows
+    tier_changes: Rows
+    activity_days: Rows
+    merges: Rows
+    orders: Rows
+    redemptions: Rows
+    events: Rows
+
+
 class AdjustmentAnswer(BaseModel):
     """A manual change that was made."""
 

@@ -13,6 +13,7 @@ from loyalty.errors import (
     BalanceTooLarge,
     IdentifierTaken,
     InsufficientPoints,
+    MemberErased,
     MemberNotActive,
     MemberNotFound,
     NotFound,
@@ -22,7 +23,7 @@ from loyalty.http.auth import Principal
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
-from loyalty.members import services
+from loyalty.members import adjustments, services
 from loyalty.members.answers import AdjustmentAnswer, MemberAnswer
 from loyalty.members.identifiers import MemberRef, parse_member_ref
 from loyalty.members.rows import profile_of
@@ -75,7 +76,7 @@ class MembersView(CommandEndpoint):
             "profile": {"first_name": "Ada"},
         },
         answers={201: MemberAnswer},
-        errors=[IdentifierTaken],
+        errors=[IdentifierTaken, MemberErased],
         key=True,
     )
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -108,7 +109,7 @@ class MemberView(CommandEndpoint):
         request=UpdateRequest,
         example={"profile": {"language": "en"}, "attributes": {"shoe_size": 42}},
         answers={200: MemberAnswer},
-        errors=[MemberNotFound, MemberNotActive],
+        errors=[MemberNotFound, MemberNotActive, MemberErased],
     )
     def patch(self, request: HttpRequest, member: str) -> HttpResponse:
         body, canonical = parse(UpdateRequest, read_body(request))
@@ -148,7 +149,7 @@ class IdentifiersView(CommandEndpoint):
         request=IdentifierInput,
         example={"type": "card", "value": "2262"},
         answers={200: MemberAnswer, 201: MemberAnswer},
-        errors=[MemberNotFound, MemberNotActive, IdentifierTaken],
+        errors=[MemberNotFound, MemberNotActive, IdentifierTaken, MemberErased],
         key=True,
     )
     def post(self, request: HttpRequest, member: str) -> HttpResponse:
@@ -168,7 +169,7 @@ class IdentifierView(CommandEndpoint):
         tag="Members",
         path={**MEMBER, "identifier": "The identifier's id."},
         answers={200: MemberAnswer},
-        errors=[MemberNotFound, MemberNotActive, NotFound, ValidationFailed],
+        errors=[MemberNotFound, MemberNotActive, NotFound, ValidationFailed, MemberErased],
     )
     def delete(self, request: HttpRequest, member: str, identifier: str) -> HttpResponse:
         if not (identifier.isascii() and identifier.isdigit() and len(identifier) <= 18):
@@ -194,4 +195,4 @@ class AdjustmentsView(CommandEndpoint):
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(AdjustRequest, read_body(request))
-        return self.run(request, services.ADJUST, body, canonical_body=canonical)
+        return self.run(request, adjustments.ADJUST, body, canonical_body=canonical)

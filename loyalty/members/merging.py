@@ -35,7 +35,7 @@ from loyalty.members.merge_rows import (
     their_lots,
 )
 from loyalty.members.merge_tiers import changes_of, join_tiers, part_tiers
-from loyalty.members.schemas import MergeMembers, UnmergeMember
+from loyalty.members.schemas import EraseMember, MergeMembers, UnmergeMember
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
 
@@ -119,7 +119,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
         raise SameMember()
     if merged.books.wallet.held:
         raise MemberHasHolds(f"{merged.books.wallet.held} points are held.")
-    before_them = _merged_before(session, request, session.found(merged_with(request.member)))
+    before_them = merged_before(session, request, session.found(merged_with(request.member)))
     merged.add_lots([LotState(*row) for row in session.found(movable_lots(request.member))])
     counted, days, identifiers, orders = session.found(belongings_of(request.member))[0]
     base, size = survivor.number_seq, merged.number_seq
@@ -157,8 +157,10 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     }
 
 
-def _merged_before(
-    session: Session, request: MergeMembers | UnmergeMember, found: list[tuple[UUID, int]]
+def merged_before(
+    session: Session,
+    request: MergeMembers | UnmergeMember | EraseMember,
+    found: list[tuple[UUID, int]],
 ) -> list[tuple[MemberWork, int]]:
     """Give who was merged before and leads elsewhere now, with what their numbers grew by.
 
@@ -233,7 +235,7 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
     with_them = [
         row for row in session.found(merged_with(request.member)) if base < row[1] < base + size
     ]
-    before_them = _merged_before(session, request, with_them)
+    before_them = merged_before(session, request, with_them)
     survivor.add_lots([LotState(*row) for row in session.found(their_lots(request.account))])
     theirs = [lot for lot in survivor.books.lots.values() if _came(lot, base, base + size)]
     moved, _, _ = hand_over(

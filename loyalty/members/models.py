@@ -87,3 +87,23 @@ class MemberMerge(models.Model):
 
     def __str__(self) -> str:
         return f"{self.member_id} into {self.survivor_id}"
+
+
+class Erasure(models.Model):
+    """Somebody was erased. Kept, so that a restored backup can be brought to forget them again.
+
+    Attributes:
+        digest: The keyed hash of the member's id, for the list that is kept outside.
+    """
+
+    member_id = models.UUIDField(primary_key=True)
+    program_id = models.IntegerField()
+    digest = models.CharField(max_length=64)
+    actor = models.CharField(max_length=100)
+    erased_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["erased_at"], name="erasure_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} at {self.erased_at:%Y-%m-%d}"

@@ -212,6 +212,19 @@ class UnmergeRequest(Body):
     reason: OptionalReason = ""
 
 
+class EraseRequest(Body):
+    """Nothing more needs to be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class EraseMember:
+    """POST /v1/members/{member}/erase; `also` collects who was merged before: the same person."""
+
+    member: MemberRef
+    body: EraseRequest
+    also: list[tuple[str, str]] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class MergeMembers:
     """POST /v1/members/{member}/merge; `also` collects who was merged before and must be locked."""

@@ -1,4 +1,4 @@
-"""Enrol a member, change them, name them, and change their points by hand."""
+"""Enrol a member, change them, name them, and give them points."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -11,7 +11,6 @@ from loyalty.earning.rules import enrolment_bonuses
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.ids import new_id
-from loyalty.engine.load import spendable_lots
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
     IdentifierTaken,
@@ -21,7 +20,6 @@ from loyalty.errors import (
     ValidationFailed,
 )
 from loyalty.ledger import rules as ledger
-from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.rules import LotState, WalletState
 from loyalty.members.rows import (
     IDENTIFIER_REMOVED,
@@ -31,7 +29,7 @@ from loyalty.members.rows import (
     owner_of,
     profile_of,
 )
-from loyalty.members.schemas import AddIdentifier, AdjustRequest, EnrolRequest, UpdateMember
+from loyalty.members.schemas import AddIdentifier, EnrolRequest, UpdateMember
 from loyalty.programs.expiry import expires_at, local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.tiers.windows import window_start
@@ -238,7 +236,13 @@ def _asks_enrol(request: EnrolRequest, program: PublishedProgram) -> list[Ask]:
     return [owner_of(item.type, item.value) for item in request.identifiers]
 
 
-ENROL = Kind("enrol", member=lambda request: None, decide=_decide_enrol, asks=_asks_enrol)
+ENROL = Kind(
+    "enrol",
+    member=lambda request: None,
+    decide=_decide_enrol,
+    asks=_asks_enrol,
+    personal=True,
+)
 
 
 def _decide_update(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
@@ -286,6 +290,7 @@ UPDATE = Kind(
     member=lambda request: request.member,
     decide=_decide_update,
     asks=lambda request, program: [profile_of(request.member)],
+    personal=True,
 )
 
 
@@ -314,6 +319,7 @@ ADD_IDENTIFIER = Kind(
         profile_of(request.member),
         owner_of(request.body.type, request.body.value),
     ],
+    personal=True,
 )
 
 
@@ -339,62 +345,5 @@ REMOVE_IDENTIFIER = Kind(
     member=lambda request: request.member,
     decide=_decide_remove,
     asks=lambda request, program: [profile_of(request.member)],
-)
-
-
-def _decide_adjust(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    work = require(decision)
-    request: AdjustRequest = decision.payload
-    if request.expires_at is not None and request.expires_at <= work.now:
-        raise ValidationFailed(
-            "expires_at is in the past.",
-            errors=[{"pointer": "/expires_at", "message": "lies in the future"}],
-        )
-    number = _give(work, request) if request.points > 0 else _take(work, request)
-    return 201, {
-        "id": work.public_id("txn", number),
-        "kind": "adjust",
-        "member": str(work.member_id),
-        "points": request.points,
-        "reason": request.reason,
-        "actor": session.principal.name,
-        "balance": work.books.wallet.as_balance(),
-    }
-
-
-def _give(work: MemberWork, request: AdjustRequest) -> int:
-    return grant(
-        work,
-        kind="adjust",
-        points=request.points,
-        explanation={},
-        reason=request.reason,
-        ends_at=request.expires_at,
-    )
-
-
-def _take(work: MemberWork, request: AdjustRequest) -> int:
-    points = -request.points
-    uses = ledger.choose_lots(work.books, points=points, now=work.now)
-    number = work.next_number()
-    ledger.spend(work.books, transaction=number, uses=uses, to=Bucket.REVOKED)
-    work.transaction("adjust", number=number, points=-points, reason=request.reason)
-    work.event(
-        "points.adjusted",
-        {
-            "points": -points,
-            "transaction": work.public_id("txn", number),
-            "reason": request.reason,
-        },
-        kind="adjust",
-    )
-    return number
-
-
-def _asks_adjust(request: AdjustRequest, program: PublishedProgram) -> list[Ask]:
-    return [spendable_lots(request.member)] if request.points < 0 else []
-
-
-ADJUST = Kind(
-    "adjust", member=lambda request: request.member, decide=_decide_adjust, asks=_asks_adjust
+    personal=True,
 )

@@ -26,6 +26,7 @@ from loyalty.engine.activity import (
 from loyalty.engine.commands import Ask, Command, Decision, Kind, MemberRef
 from loyalty.engine.run import run
 from loyalty.engine.session import MemberWork, Session
+from loyalty.errors import MemberNotFound
 from loyalty.http.auth import Principal
 from loyalty.members.services import require
 from loyalty.nightly.models import NightlyRun
@@ -74,7 +75,9 @@ def _member(payload: OneMember) -> MemberRef:
 
 
 def _decide_settle(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    work = require(decision)
+    work = decision.work
+    if work is None:
+        raise MemberNotFound()
     return 200, {"balance": work.books.wallet.as_balance()}
 
 

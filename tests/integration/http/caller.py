@@ -50,6 +50,10 @@ class Caller:
             content_type=sent.pop("Content-Type", "application/json"),
             headers={name: value for name, value in sent.items() if value},
         )
+        if response.streaming:
+            whole = HttpResponse(b"".join(response), status=response.status_code)
+            whole.headers = response.headers
+            response = whole
         if response.status_code != 405:
             check(
                 method,
@@ -155,6 +159,8 @@ class Shop:
                 {"into": f"card:{self.card}"},
             ),
             "unmerge_member": ("POST", f"/v1/members/{self.new_merged()}/unmerge", {}),
+            "erase_member": ("POST", f"/v1/members/{self.new_member()}/erase", {}),
+            "export_member": ("GET", f"{member}/export", None),
             "earn": ("POST", "/v1/earn", {"member": card, "order": order_body()}),
             "preview_earn": ("POST", "/v1/earn/preview", {"member": card, "order": order_body()}),
             "preview_draft": (
@@ -208,6 +214,8 @@ CALLS = (
     "remove_identifier",
     "merge_members",
     "unmerge_member",
+    "erase_member",
+    "export_member",
     "earn",
     "preview_earn",
     "preview_draft",
@@ -237,6 +245,7 @@ KEYED = (
     "merge_members",
     "unmerge_member",
     "assign_tier",
+    "erase_member",
     "earn",
     "put_order",
     "return_order",

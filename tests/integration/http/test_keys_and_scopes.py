@@ -23,6 +23,8 @@ ACCEPTED = {
     "remove_identifier": {"members:write"},
     "merge_members": {"members:write"},
     "unmerge_member": {"members:write"},
+    "erase_member": {"members:write"},
+    "export_member": {"members:read"},
     "earn": {"earn"},
     "preview_earn": {"earn"},
     "preview_draft": {"config"},

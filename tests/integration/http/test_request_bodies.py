@@ -273,7 +273,7 @@ def test_a_body_in_chunks_is_refused(still_api: Caller) -> None:
 def test_what_is_not_an_object_is_refused(
     still_shop: Shop, still_api: Caller, name: str, body: bytes
 ) -> None:
-    if name in ("capture", "void", "unmerge_member") and not body:
+    if name in ("capture", "void", "unmerge_member", "erase_member") and not body:
         return  # nothing to say is {} here
     method, path, _ = still_shop.calls()[name]
     assert code_of(still_api.call(method, path, body)) in (
