@@ -16,6 +16,7 @@ from crm_sync.services.deliver import serve_lane
 from crm_sync.services.people import resolve_match
 from crm_sync.services.prune import delete_old_deliveries
 from crm_sync.services.relay import claim_due_lanes, relay_events
+from loyalty.members import adjustments
 from loyalty.members import services as members
 from loyalty.members.schemas import AdjustRequest, EnrolRequest
 from tests.factories import Till, unique
@@ -236,7 +237,7 @@ class TestMatching:
 def _adjust(member: str) -> tuple[Any, Any]:
 
     body = {"member": member, "points": 3, "reason": "goodwill"}
-    return members.ADJUST, AdjustRequest.model_validate(body)
+    return adjustments.ADJUST, AdjustRequest.model_validate(body)
 
 
 def test_attempts_of_profiles_are_pruned(
