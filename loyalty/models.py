@@ -19,10 +19,12 @@ from loyalty.programs.models import (
 )
 from loyalty.rewards.models import Redemption, RedemptionClaim
 from loyalty.tiers.models import ActivityDay, MemberTier, TierChange
+from loyalty.trials.models import Backtest
 
 __all__ = [
     "ActivityDay",
     "ApiKey",
+    "Backtest",
     "EarningRule",
     "Erasure",
     "FeedHead",

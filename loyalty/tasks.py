@@ -6,6 +6,7 @@ from django.utils import timezone
 from loyalty.http.idempotency import delete_old_keys
 from loyalty.nightly import services as nightly
 from loyalty.programs import scheduling
+from loyalty.trials import services as trials
 
 
 @shared_task(name="loyalty.lapse_holds")
@@ -30,3 +31,9 @@ def run_nightly() -> None:
 def delete_old_keys_task() -> None:
     """Forget idempotency keys after 30 days (daily)."""
     delete_old_keys()
+
+
+@shared_task(name="loyalty.run_backtest", acks_late=False)
+def run_backtest(backtest_id: int) -> None:
+    """Run a backtest that somebody asked for in the admin."""
+    trials.run_in_own_process(backtest_id)

@@ -152,7 +152,13 @@ def _decide_return(session: Session, decision: Decision) -> tuple[int, dict[str,
         for line in request.body.lines
     ]
     answer = _take_back(work, record, parts, request)
-    record.returns[request.body.ref] = {"content": content, "answer": answer}
+    record.returns[request.body.ref] = {
+        "content": content,
+        "answer": answer,
+        # When it came, among the member's rows, and what: for a backtest, which returns it again.
+        "after": work.number_seq,
+        "units": {part.line["line"]: part.units for part in parts},
+    }
     put_order(work, record)
     remember_order(work, record)
     return 201, {**answer, "balance": work.books.wallet.as_balance()}

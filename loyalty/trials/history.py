@@ -1,0 +1,337 @@
+"""What happened to members, as a backtest reads it: some hundred members at a time.
+
+Everything is read in one snapshot, so that tills that earn meanwhile change nothing of it. A
+member's rows are numbered by the member, and these numbers order their history.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+import psycopg
+from django.db import connection as django_connection
+
+from loyalty.tiers.windows import ActivityDay
+
+CHUNK_ORDERS = 4_000
+"""Orders read at once: about 20 MB, whatever the length of the period."""
+
+_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+_COUNT = """
+SELECT count(*) FROM loyalty_order WHERE program_id = %s AND day BETWEEN %s AND %s
+"""
+
+# Orders that came with a merged member were decided in that one's history, and stay as they are.
+# Whose history is decided anew, and from which of the member's numbers on.
+_WHO = """
+SELECT member_id, min(first), sum(orders)::bigint FROM (
+    SELECT o.member_id, min(o.number) AS first, count(*) AS orders FROM loyalty_order AS o
+    WHERE o.program_id = %(program)s AND o.day BETWEEN %(begin)s AND %(end)s GROUP BY o.member_id
+    UNION ALL
+    SELECT m.id, 0, 0 FROM loyalty_member AS m
+    JOIN loyalty_memberstate AS s ON s.member_id = m.id AND s.status <> 'merged'
+    WHERE m.program_id = %(program)s
+        AND (m.enrolled_at AT TIME ZONE %(zone)s)::date BETWEEN %(begin)s AND %(end)s
+) AS found GROUP BY member_id ORDER BY member_id
+"""
+
+_OF = "FROM unnest(%(members)s::uuid[], %(first)s::bigint[]) AS r(member_id, first)"
+
+_MEMBERS = f"""
+SELECT s.member_id, m.enrolled_at, g.level, g.since, g.valid_until, r.first, (
+    SELECT coalesce(sum(l.pending + l.available), 0)::bigint FROM loyalty_lot AS l
+    WHERE l.member_id = s.member_id AND (l.expires_at IS NULL OR l.expires_at > %(now)s))
+{_OF}
+JOIN loyalty_memberstate AS s ON s.member_id = r.member_id
+JOIN loyalty_member AS m ON m.id = s.member_id
+LEFT JOIN loyalty_membertier AS g ON g.member_id = s.member_id
+ORDER BY s.member_id
+"""
+
+_ORDERS = f"""
+SELECT o.member_id, o.number, o.ref, o.store, o.channel,
+    CASE WHEN o.awarded_to IS NULL THEN o.state ELSE 'merged' END, o.occurred_at, o.day,
+    o.net_amount, o.lines::text, o.points, o.clawed_back, o.returns::text, o.recorded_at,
+    (t.explanation->'applied')::text,
+    (SELECT l.active_at FROM loyalty_lot AS l
+     WHERE l.member_id = o.member_id AND l.order_number = o.number ORDER BY l.number LIMIT 1),
+    (SELECT l.expires_at FROM loyalty_lot AS l
+     WHERE l.member_id = o.member_id AND l.order_number = o.number ORDER BY l.number LIMIT 1)
+{_OF}
+JOIN loyalty_order AS o ON o.member_id = r.member_id AND o.number >= r.first
+LEFT JOIN loyalty_ledgertransaction AS t
+    ON t.member_id = o.member_id AND t.number = o.transaction_number
+"""
+
+# What orders do is decided anew; what is due by itself happens by itself.
+_MOVES = f"""
+SELECT t.member_id, t.number, t.kind, t.points, t.redemption_number, t.order_number, t.recorded_at,
+    l.active_at, l.expires_at, CASE t.kind WHEN 'earn' THEN (t.explanation->'applied')::text END
+{_OF}
+JOIN loyalty_ledgertransaction AS t ON t.member_id = r.member_id AND t.number >= r.first
+LEFT JOIN LATERAL (
+    SELECT p.lot_number FROM loyalty_posting AS p
+    WHERE p.member_id = t.member_id AND p.transaction_number = t.number AND p.source IN (0, 8)
+    LIMIT 1) AS p ON t.points > 0 AND t.redemption_number IS NULL
+LEFT JOIN loyalty_lot AS l ON l.member_id = t.member_id AND l.number = p.lot_number
+WHERE t.kind <> 'mature' AND (t.order_number IS NULL OR t.order_number < r.first)
+"""
+
+_OPENING = f"""
+SELECT x.member_id, l.number, l.order_number, l.active_at, l.expires_at,
+    x.pending, x.available, x.debt
+FROM (
+    SELECT p.member_id, p.lot_number,
+        sum(CASE 1 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)::bigint
+            AS pending,
+        sum(CASE 2 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)::bigint
+            AS available,
+        sum(CASE 7 WHEN p.source THEN p.amount WHEN p.destination THEN -p.amount ELSE 0 END)::bigint
+            AS debt
+    {_OF}
+    JOIN loyalty_posting AS p ON p.member_id = r.member_id AND p.transaction_number < r.first
+    GROUP BY p.member_id, p.lot_number
+) AS x LEFT JOIN loyalty_lot AS l ON l.member_id = x.member_id AND l.number = x.lot_number
+WHERE x.pending > 0 OR x.available > 0 OR x.debt <> 0
+"""
+
+# What was used before and came back afterwards: it goes back into the lots that it came from.
+_USES = f"""
+SELECT t.member_id, t.redemption_number, p.lot_number, l.active_at, l.expires_at,
+    sum(CASE p.source WHEN 2 THEN p.amount ELSE -p.amount END)::bigint
+FROM (
+    SELECT DISTINCT t.member_id, t.redemption_number, r.first
+    {_OF} JOIN loyalty_ledgertransaction AS t ON t.member_id = r.member_id AND t.number >= r.first
+    WHERE t.points > 0 AND t.redemption_number < r.first
+) AS t
+JOIN loyalty_posting AS p ON p.member_id = t.member_id
+    AND p.redemption_number = t.redemption_number AND p.transaction_number < t.first
+JOIN loyalty_lot AS l ON l.member_id = p.member_id AND l.number = p.lot_number
+WHERE 2 IN (p.source, p.destination)
+GROUP BY t.member_id, t.redemption_number, p.lot_number, l.active_at, l.expires_at
+"""
+
+_ACTIVITY = f"""
+SELECT a.member_id, a.day, a.spend, a.points, a.orders
+{_OF} JOIN loyalty_activityday AS a ON a.member_id = r.member_id
+"""
+
+_RISES_AND_FALLS = f"""
+SELECT c.member_id, c.number, c.from_level, c.to_level, c.kind, c.changed_at, c.valid_until
+{_OF} JOIN loyalty_tierchange AS c ON c.member_id = r.member_id
+"""
+
+_ALL_OUTSTANDING = """
+SELECT coalesce(sum(l.pending + l.available), 0)::bigint FROM loyalty_lot AS l
+WHERE l.program_id = %s AND (l.expires_at IS NULL OR l.expires_at > %s)
+"""
+
+
+@dataclass(slots=True)
+class PastOrder:
+    """An order as it is now, with what it earned.
+
+    Attributes:
+        points: All that it was given; `clawed_back` of it was taken back.
+        rules: Points by rule, of its first award.
+        active_at, expires_at: Of its first lot, where it has one.
+    """
+
+    number: int
+    ref: str
+    store: str
+    channel: str
+    state: str
+    occurred_at: datetime
+    day: date
+    net_amount: int
+    lines: list[dict[str, Any]]
+    points: int
+    clawed_back: int
+    returns: dict[str, Any]
+    recorded_at: datetime
+    rules: list[dict[str, Any]]
+    active_at: datetime | None
+    expires_at: datetime | None
+
+    @property
+    def kept(self) -> int:
+        """Tell what is left of its points after returns."""
+        return self.points - self.clawed_back
+
+
+@dataclass(slots=True)
+class Move:
+    """A ledger transaction of no order, or of one that is not decided anew.
+
+    A redemption, an adjustment, a bonus for joining; the return of an earlier order.
+    """
+
+    number: int
+    kind: str
+    points: int
+    redemption: int | None
+    order: int | None
+    recorded_at: datetime
+    active_at: datetime | None
+    expires_at: datetime | None
+    rules: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class OpeningLot:
+    """What was left of a lot before the first order of the period; no number: a debt."""
+
+    number: int | None
+    order: int | None
+    active_at: datetime | None
+    expires_at: datetime | None
+    pending: int
+    available: int
+    debt: int
+
+
+class EarlierUse(NamedTuple):
+    """What a redemption had taken of a lot before the first order of the period."""
+
+    redemption: int
+    lot: int
+    active_at: datetime
+    expires_at: datetime | None
+    points: int
+
+
+@dataclass(slots=True)
+class LevelChange:
+    """A rise, a fall or a renewal that happened."""
+
+    number: int
+    before: str
+    after: str
+    kind: str
+    at: datetime
+    valid_until: date | None
+
+
+@dataclass(slots=True)
+class Past:
+    """One member's history from their first order of the period on.
+
+    Attributes:
+        first: The member's number from which on things are decided anew.
+        level: The present level, since when and how long; none where there is no row of it.
+        outstanding: Points that they have now, pending ones included.
+        activity: As it is now.
+    """
+
+    member_id: UUID
+    enrolled_at: datetime
+    level: str | None
+    since: datetime | None
+    valid_until: date | None
+    first: int
+    outstanding: int
+    orders: list[PastOrder] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    opening: list[OpeningLot] = field(default_factory=list)
+    uses: list[EarlierUse] = field(default_factory=list)
+    activity: list[ActivityDay] = field(default_factory=list)
+    changes: list[LevelChange] = field(default_factory=list)
+
+
+class Archive:
+    """One program's past, in one snapshot on a connection of its own."""
+
+    def __init__(
+        self, connection: "psycopg.Connection[Any]", program_id: int, now: datetime
+    ) -> None:
+        self._connection = connection
+        self._program_id = program_id
+        self._now = now
+
+    def count_orders(self, begin: date, end: date) -> int:
+        """Count the orders of a period, by the days of the purchases."""
+        return int(self._row(_COUNT, (self._program_id, begin, end))[0])
+
+    def outstanding(self) -> int:
+        """Sum the points that all members have now."""
+        return int(self._row(_ALL_OUTSTANDING, (self._program_id, self._now))[0])
+
+    def members(self, begin: date, end: date, zone: str) -> Iterator[Past]:
+        """Give all members who bought or joined in the period, some hundred in memory at once."""
+        given = {"program": self._program_id, "begin": begin, "end": end, "zone": zone}
+        with self._connection.cursor("loyalty_backtest") as cursor:
+            cursor.itersize = 1_000
+            cursor.execute(_WHO, given)
+            for chunk in _chunks(cursor):
+                yield from self._read(chunk)
+
+    def _row(self, sql: str, given: Sequence[Any] = ()) -> tuple[Any, ...]:
+        found = self._connection.execute(sql.encode(), given).fetchone()
+        assert found is not None
+        return tuple(found)
+
+    def _read(self, chunk: list[tuple[UUID, int, int]]) -> Iterator[Past]:
+        given = {
+            "members": [who for who, *_ in chunk],
+            "first": [first for _, first, _ in chunk],
+            "now": self._now,
+        }
+        found: dict[UUID, Past] = {}
+        for member_id, enrolled_at, *state in self._all(_MEMBERS, given):
+            found[member_id] = Past(member_id, enrolled_at, *state)
+        for member_id, *order in self._all(_ORDERS, given):
+            found[member_id].orders.append(_order(order))
+        for member_id, *move in self._all(_MOVES, given):
+            move[-1] = orjson.loads(move[-1]) if move[-1] else []
+            found[member_id].moves.append(Move(*move))
+        for member_id, *lot in self._all(_OPENING, given):
+            found[member_id].opening.append(OpeningLot(*lot))
+        for member_id, *use in self._all(_USES, given):
+            found[member_id].uses.append(EarlierUse(*use))
+        for member_id, *day in self._all(_ACTIVITY, given):
+            found[member_id].activity.append(ActivityDay(*day))
+        for member_id, *change in self._all(_RISES_AND_FALLS, given):
+            found[member_id].changes.append(LevelChange(*change))
+        yield from found.values()
+
+    def _all(self, sql: str, given: dict[str, Any]) -> Any:
+        return self._connection.execute(sql.encode(), given)
+
+
+@contextmanager
+def archive(program_id: int, *, now: datetime) -> Iterator[Archive]:
+    """Open a program's past as it is at this moment; nothing can be written through it."""
+    own = django_connection.copy()
+    own.ensure_connection()
+    raw: psycopg.Connection[Any] = own.connection
+    try:
+        raw.execute(_SNAPSHOT)
+        yield Archive(raw, program_id, now)
+    finally:
+        own.close()
+
+
+def _chunks(rows: Any) -> Iterator[list[tuple[UUID, int, int]]]:
+    chunk: list[tuple[UUID, int, int]] = []
+    orders = 0
+    for row in rows:
+        chunk.append(row)
+        orders += row[2] + 1
+        if orders >= CHUNK_ORDERS:
+            yield chunk
+            chunk, orders = [], 0
+    if chunk:
+        yield chunk
+
+
+def _order(columns: list[Any]) -> PastOrder:
+    columns[8] = orjson.loads(columns[8])
+    columns[11] = orjson.loads(columns[11])
+    columns[13] = orjson.loads(columns[13]) if columns[13] else []
+    return PastOrder(*columns)

@@ -1,0 +1,186 @@
+"""Live one member's history again under another program, in memory.
+
+The same code decides as at the till: awards, lots, clawbacks, rises, the nightly review of
+levels. Only the clock and the order of things come from history, and what would be written is
+counted instead. What members did with their points (redemptions) they do again as far as their
+points suffice; adjustments stay as they were.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from functools import partial
+
+from loyalty.earning.rules import OrderLine, enrolment_bonuses
+from loyalty.engine.activity import LevelAtReturn, count_activity, rise
+from loyalty.members.services import grant
+from loyalty.orders.returns import claw_back
+from loyalty.orders.rules import (
+    all_returned,
+    net_spend,
+    part_of,
+    quantity_units,
+    take_part,
+)
+from loyalty.orders.schemas import Order
+from loyalty.orders.services import award_for, new_order, record_paid
+from loyalty.programs.rules import PublishedProgram
+from loyalty.trials.history import Move, Past, PastOrder
+from loyalty.trials.life import Awarded, Life, Outcome
+
+
+def replay(
+    past: Past,
+    *,
+    program: PublishedProgram,
+    live: PublishedProgram,
+    begin: date,
+    end: date,
+    now: datetime,
+) -> Outcome:
+    """Live a member's history again; orders of the period are decided anew.
+
+    Args:
+        live: What was live before the period.
+        begin, end: First and last day of the period, by the days of the purchases.
+        now: The moment up to which the history goes on.
+    """
+    return _Replay(past, program, live, begin, end, now).go()
+
+
+class _Replay(Life):
+    """What happened to one member, again, in its order."""
+
+    def go(self) -> Outcome:
+        """Do everything again in its order, up to now."""
+        if self.joins:
+            self._join()
+        else:
+            self.warm_up()
+        for _, at, again in sorted(self._history(), key=lambda entry: entry[0]):
+            self.advance(at)
+            again()
+            self.harvest()
+        self.advance(max(self.end, self.session.now))
+        wallet = self.work.books.wallet
+        self.outcome.outstanding = wallet.available + wallet.pending
+        self.outcome.level = self.work.level
+        return self.outcome
+
+    def _history(self) -> Iterator[tuple[float, datetime, Callable[[], None]]]:
+        for order in self.past.orders:
+            if order.state != "paid":
+                continue
+            if not self.period[0] <= order.day <= self.period[1]:
+                yield order.number, order.recorded_at, partial(self._keep, order)
+                continue
+            yield order.number, order.recorded_at, partial(self._earn, order)
+            yield from self._returns(order)
+        for move in self.past.moves:
+            yield move.number, move.recorded_at, partial(self._repeat, move)
+
+    def _returns(self, order: PastOrder) -> Iterator[tuple[float, datetime, Callable[[], None]]]:
+        """Returns come when they came; what an order's desired state took back, at once."""
+        left = {line["line"]: line["returned"] for line in order.lines if line["returned"]}
+        parts: list[tuple[float, dict[str, int]]] = []
+        for known in order.returns.values():
+            parts.append((known.get("after", order.number), known.get("units", {})))
+            for line, units in known.get("units", {}).items():
+                left[line] = left.get(line, 0) - units
+        parts.append((order.number, {line: units for line, units in left.items() if units > 0}))
+        for after, units in parts:
+            if units:
+                again = partial(self._take_back, order.number, units)
+                yield after + 0.5, order.recorded_at, again
+
+    def _earn(self, past: PastOrder) -> None:
+        """Decide an order as the till did, under the program that is tried."""
+        self.day = past.day
+        order = Order.model_construct(
+            ref=past.ref,
+            store=past.store or None,
+            channel=past.channel or None,
+            occurred_at=past.occurred_at,
+            currency=self.program.currency,
+            lines=[],
+        )
+        lines = tuple(
+            OrderLine(
+                line["line"],
+                line["sku"],
+                line["quantity"],
+                line["amount"],
+                line["category"],
+                line["brand"],
+            )
+            for line in past.lines
+        )
+        award = award_for(self.work, order, lines)
+        record = new_order(self.work, order, ref=past.ref, lines=lines)
+        record_paid(self.work, record, award)
+        record.lots.clear()  # the books know them, and know better after the next redemption
+        awarded = Awarded(past.day, award.points, award.explanation, past)
+        self.outcome.awards.append(awarded)
+        self.records[past.number] = (record, awarded)
+
+    def _take_back(self, number: int, units: dict[str, int]) -> None:
+        """Return lines of an order that was decided anew."""
+        record, awarded = self.records[number]
+        parts = [
+            part_of(line, units=units[line["line"]])
+            for line in record.lines
+            if line["line"] in units and quantity_units(line["quantity"]) >= units[line["line"]]
+        ]
+        spent = net_spend(record.lines)
+        for part in parts:
+            take_part(part)
+        points = sum(part.points for part in parts)
+        claw_back(self.work, record, points, ref=record.ref, explanation={})
+        gone = -1 if all_returned(record.lines) else 0
+        spend = net_spend(record.lines) - spent
+        self.tell_activity()
+        level = LevelAtReturn(self.work, self.ref)
+        count_activity(self.work, day=record.day, spend=spend, points=-points, orders=gone)
+        level.follow(order=record.ref)
+        awarded.taken_back += points
+
+    def _keep(self, past: PastOrder) -> None:
+        """Leave an order of another time as it is."""
+        self.day = past.day
+        if past.kept > 0:
+            self.purse.give(past.kept, past.active_at, past.expires_at, past.occurred_at)
+        orders = 0 if all_returned(past.lines) else 1
+        count_activity(
+            self.work, day=past.day, spend=past.net_amount, points=past.kept, orders=orders
+        )
+        rise(self.work, kind="earn")
+
+    def _join(self) -> None:
+        """Give what the program that is tried gives for joining."""
+        self.advance(self.past.enrolled_at)
+        self.day = self.today
+        for code, points, because in enrolment_bonuses(self.program, self.today):
+            if points:
+                grant(self.work, kind="earn", points=points, explanation={}, rules=(code,))
+                rule = {"rule": code, "points": points, "because": because}
+                self.outcome.awards.append(Awarded(self.today, points, [rule], None))
+        self.harvest()
+
+    def _repeat(self, move: Move) -> None:
+        """Do again what no order did: use points, get them back, be given some."""
+        if move.kind == "expire" or is_welcome(self.past, move):
+            return
+        if move.kind == "claw_back" and move.order is not None:
+            self.purse.take_back(-move.points, move.order)
+        elif move.points < 0:
+            if not self.purse.spend(-move.points, move.redemption):
+                self.outcome.unaffordable += 1
+                self.outcome.unaffordable_points -= move.points
+        elif move.points and move.redemption is not None:
+            self.purse.give_back(move.points, move.redemption)
+        elif move.points:
+            self.purse.give(move.points, move.active_at, move.expires_at, move.recorded_at)
+
+
+def is_welcome(past: Past, move: Move) -> bool:
+    """Tell whether points were given for joining, which is decided anew."""
+    return past.first == 0 and move.kind == "earn" and move.recorded_at == past.enrolled_at

@@ -1,0 +1,115 @@
+"""A program over the orders of a period: exact where nothing changed, and honest where it did."""
+
+import random
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from loyalty.nightly.services import run_night
+from loyalty.programs.selectors import published_program
+from loyalty.trials.evaluation import evaluate
+from tests.factories import Clock, Till, database_time, line, open_till, rows
+
+LEVELS = [
+    {"code": "bronze", "from": "0"},
+    {"code": "silver", "from": "100.00", "earn_multiplier": "1.5"},
+    {"code": "gold", "from": "300.00", "earn_multiplier": "2"},
+]
+
+
+def busy_document(**changes: Any) -> dict[str, Any]:
+    """Describe a program in which everything moves: expiry, maturity, tiers that fall."""
+    return {
+        "points": {
+            "name": "points",
+            "expiry": {"months": 2},
+            "maturity_days": 3,
+            "clawback": "within_balance",
+            "unknown_member": "enrol",
+        },
+        "earning_rules": [
+            {"code": "base", "points": 1, "per": "1.00"},
+            {"code": "double-produce", "multiply": "2", "when": {"category": ["PRODUCE"]}},
+            {"code": "big", "bonus": 20, "when": {"order_amount_min": "40.00"}},
+            {"code": "welcome", "bonus": 25, "trigger": "member.enrolled"},
+        ],
+        "tiers": {
+            "qualify_by": "spend",
+            "window": {"rolling_months": 1},
+            "levels": LEVELS,
+            "downgrade": "one_level",
+            "grace_days": 5,
+        },
+        **changes,
+    }
+
+
+def live_a_while(till: Till, clock: Clock, *, days: int, seed: int) -> None:
+    """Let some members shop, return, redeem and be away for some months."""
+    dice = random.Random(seed)
+    cards = [till.member() for _ in range(4)]
+    orders: list[tuple[str, str]] = []
+    held: list[str] = []
+    for day in range(days):
+        clock.move(timedelta(days=1))
+        run_night(till.program.pk, today=clock.now.date())
+        for card in dice.sample(cards, dice.choice((0, 1, 1, 2))):
+            clock.move(timedelta(minutes=7))
+            shop(till, dice, card, f"o-{day}-{card}")
+            orders.append((card, f"o-{day}-{card}"))
+        if orders and dice.random() < 0.25:
+            clock.move(timedelta(minutes=7))
+            _, ref = dice.choice(orders)
+            till.take_back(ref, f"r-{day}", {"2": "1"})
+        if dice.random() < 0.2:
+            clock.move(timedelta(minutes=7))
+            till.adjust(dice.choice(cards), dice.choice((15, -5)))
+        if dice.random() < 0.4:
+            clock.move(timedelta(minutes=7))
+            capture = dice.random() < 0.6
+            answer = till.redeem(dice.choice(cards), points=dice.choice((5, 30)), capture=capture)
+            if answer.status == 201:
+                held.append(answer.id)
+        if held and dice.random() < 0.3:
+            clock.move(timedelta(minutes=7))
+            undo = till.reverse if dice.random() < 0.5 else till.void
+            undo(held.pop(dice.randrange(len(held))))
+
+
+def shop(till: Till, dice: random.Random, card: str, ref: str) -> None:
+    lines = [
+        line("1", f"{dice.randrange(1, 60)}.{dice.randrange(100):02d}"),
+        line("2", f"{dice.randrange(1, 30)}.00", quantity="3", category="PRODUCE"),
+    ]
+    answer = till.earn(card, ref, lines=lines)
+    assert answer.status == 201, answer.body
+
+
+def try_live(till: Till, begin: date, end: date) -> dict[str, Any]:
+    live = published_program(till.program.pk)
+    return evaluate(live, live, begin=begin, end=end, now=database_time())
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_live_gives_exactly_what_the_ledger_has(clock: Clock, seed: int):
+    till = open_till(**busy_document())
+    live_a_while(till, clock, days=64, seed=seed)
+    today = clock.now.date()
+    for begin in (today - timedelta(days=400), today - timedelta(days=40)):
+        found = try_live(till, begin, today)
+        for month in found["months"]:
+            assert month["happened"] == month["tried"], month
+            assert month["rises"]["happened"] == month["rises"]["tried"], month
+            assert month["falls"]["happened"] == month["falls"]["tried"], month
+        for rule in found["rules"]:
+            assert rule["happened"] == rule["tried"], rule
+        assert found["members"]["gain"] == found["members"]["lose"] == 0
+        assert found["outstanding"]["happened"] == found["outstanding"]["tried"]
+        assert found["unaffordable"] == {}
+        assert all(level["happened"] == level["tried"] for level in found["levels"])
+    everything = try_live(till, today - timedelta(days=400), today)
+    orders = rows("SELECT count(*) FROM loyalty_order WHERE program_id = %s", till.program.pk)
+    assert everything["orders"] == orders[0][0]
+    assert everything["expired"]["happened"] == everything["expired"]["tried"] > 0
+    assert sum(month["falls"]["tried"] for month in everything["months"]) > 0
