@@ -42,11 +42,12 @@ class ApiKeyForm(ModelForm):
 
     class Meta:
         model = ApiKey
-        fields = ("name", "program", "scopes", "stores", "expires_at")
-        labels = {"expires_at": "Valid until"}
+        fields = ("name", "program", "scopes", "stores", "expires_at", "rate_limit")
+        labels = {"expires_at": "Valid until", "rate_limit": "Requests per minute"}
         help_texts = {
             "name": "Which till or system uses it; ledger transactions name it.",
             "expires_at": "Empty: until it is revoked.",
+            "rate_limit": "More are refused for the rest of the minute. Empty: no limit.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,8 +56,10 @@ class ApiKeyForm(ModelForm):
             without_shortcuts(self.fields["program"])
 
     def clean(self) -> dict[str, Any]:
-        """Refuse stores that the program does not have: such a key could do nothing."""
+        """Refuse what would make a key that can do nothing: no requests, unknown stores."""
         found: dict[str, Any] = super().clean() or {}
+        if found.get("rate_limit") == 0:
+            self.add_error("rate_limit", "At least 1; a key with 0 could do nothing.")
         program, codes = found.get("program"), set(found.get("stores") or ())
         if program and codes:
             known = set(program.stores.filter(code__in=codes).values_list("code", flat=True))
@@ -77,7 +80,9 @@ class ApiKeyAdmin(ModelAdmin):
     search_fields = ("name", "prefix")
     actions = None
     actions_detail = ("revoke_key",)
-    add_fieldsets = ((None, {"fields": ("name", "program", "scopes", "stores", "expires_at")}),)
+    add_fieldsets = (
+        (None, {"fields": ("name", "program", "scopes", "stores", "expires_at", "rate_limit")}),
+    )
     fields = (
         "name",
         "begins",
@@ -86,9 +91,10 @@ class ApiKeyAdmin(ModelAdmin):
         "for_stores",
         "created_at",
         "expires_at",
+        "limit",
         "revoked_at",
     )
-    readonly_fields = ("begins", "may", "for_stores", "created_at", "revoked_at")
+    readonly_fields = ("begins", "may", "for_stores", "created_at", "limit", "revoked_at")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: make another key instead, so that a till's rights do not change silently."""
@@ -126,6 +132,7 @@ class ApiKeyAdmin(ModelAdmin):
             name=obj.name,
             stores=form.cleaned_data["stores"],
             expires_at=obj.expires_at,
+            rate_limit=obj.rate_limit,
         )
         obj.pk, obj.prefix = row.pk, row.prefix
         setattr(request, "plain_key", plain)  # noqa: B010 -- not a field of Django's
@@ -181,6 +188,11 @@ class ApiKeyAdmin(ModelAdmin):
     def may(self, key: ApiKey) -> str:
         """List the scopes."""
         return "everything" if set(key.scopes) == set(SCOPES) else ", ".join(key.scopes)
+
+    @display(description="Requests per minute")
+    def limit(self, key: ApiKey) -> str:
+        """Show its limit."""
+        return "no limit" if key.rate_limit is None else f"{key.rate_limit:,}"
 
     @display(description="Stores")
     def for_stores(self, key: ApiKey) -> str:

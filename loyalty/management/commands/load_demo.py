@@ -22,7 +22,7 @@ class Command(BaseCommand):
     """Load the demo; a second run finds everything there and changes nothing."""
 
     help = (
-        "Publish the demo's program, make an API key and an admin, and replay receipts. "
+        "Publish the demo's program, make groups, an API key and an admin, and replay receipts. "
         "Ends with a line of JSON that says how to get in."
     )
 
@@ -37,6 +37,7 @@ class Command(BaseCommand):
         """Bring the demo about, step by step."""
         home = Path(settings.LOYALTY_HOME)
         program = _program()
+        call_command("create_groups", stdout=self.stdout)
         access = keep_access(program, home / "demo_access.json")
         self._replay(program, options["base_url"], options["receipts"], access.api_key)
         self.stdout.write(

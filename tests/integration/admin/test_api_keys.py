@@ -67,3 +67,13 @@ def test_who_may_only_see_keys_cannot_revoke(colleague: Marketer, marketer: Mark
     assert colleague.client.post(f"/admin/loyalty/apikey/{row.pk}/revoke/").status_code == 403
     row.refresh_from_db()
     assert row.revoked_at is None
+
+
+def test_a_key_may_have_a_limit_of_requests(marketer: Marketer, till: Till):
+    _, name = make(marketer, till, rate_limit="120")
+    row = ApiKey.objects.get(name=name)
+    assert row.rate_limit == 120
+    words = text_of(marketer.open(f"loyalty/apikey/{row.pk}/change/"))
+    assert "Requests per minute 120" in words
+    page, _ = make(marketer, till, rate_limit="0")
+    assert "At least 1" in text_of(page)
