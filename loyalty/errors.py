@@ -197,6 +197,11 @@ class ReversalExceedsOriginal(Conflict):
     title = "More would be given back or taken back than there was."
 
 
+class FulfilmentConflict(Conflict):
+    code = "fulfilment_conflict"
+    title = "What was redeemed cannot go into this state of fulfilment from where it is."
+
+
 class OrderConflict(Conflict):
     code = "order_conflict"
     title = "An order with this ref and other content is already recorded."
@@ -306,6 +311,11 @@ class CurrencyMismatch(LoyaltyError):
 class LineUnknown(LoyaltyError):
     code, status, retry, stored = "line_unknown", 422, "new_key", True
     title = "The order has no line with that id."
+
+
+class PaymentNotAllowed(LoyaltyError):
+    code, status, retry, stored = "payment_not_allowed", 422, "new_key", True
+    title = "The program does not let members pay with so many points here."
 
 
 class CaptureExceedsHold(LoyaltyError):

@@ -22,6 +22,7 @@ from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
 from loyalty.orders.export_api import ExportView
 from loyalty.rewards.api import (
     CaptureView,
+    FulfilmentView,
     MemberRedemptionsView,
     MemberRewardsView,
     RedeemView,
@@ -42,6 +43,7 @@ urlpatterns = [
     path("v1/redemptions/<str:redemption>/capture", CaptureView.as_view()),
     path("v1/redemptions/<str:redemption>/void", VoidView.as_view()),
     path("v1/redemptions/<str:redemption>/reverse", ReverseView.as_view()),
+    path("v1/redemptions/<str:redemption>/fulfilment", FulfilmentView.as_view()),
     path("v1/members", MembersView.as_view()),
     path("v1/members/lookup", LookupView.as_view()),
     path("v1/members/<str:member>", MemberView.as_view()),

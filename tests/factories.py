@@ -89,6 +89,7 @@ def program_document(**changes: Any) -> dict[str, Any]:
         "rewards": [
             {"code": "five-off", "name": "$5 off", "cost": 50, "gives": {"amount_off": "5.00"}},
             {"code": "mug", "name": "Mug", "cost": 10, "gives": {"product": "mug"}, "stock": 5},
+            {"code": "massage", "name": "Massage", "cost": 1, "gives": {"custom": "massage-30"}},
         ],
         **changes,
     }

@@ -16,7 +16,7 @@ from loyalty.programs.expiry import local_day
 from loyalty.programs.models import Program
 from loyalty.programs.rules import PublishedProgram
 from loyalty.programs.selectors import published_program
-from loyalty.rewards.rules import worth
+from loyalty.rewards.payment import worth
 
 DAYS: Final = 30
 KEPT_SECONDS: Final = 60.0

@@ -64,6 +64,10 @@ EVENT_TYPES: Final = (
     "reward.issued",
     "reward.first_redemption",
     "reward.stock_low",
+    "reward.ordered",
+    "reward.shipped",
+    "reward.delivered",
+    "reward.cancelled",
     "order.recorded",
     "order.returned",
 )

@@ -215,10 +215,20 @@ class OrderAdmin(HistoryAdmin):
 class RedemptionAdmin(HistoryAdmin):
     """What members used their points for."""
 
-    list_display = ("created", "what", "points", "member", "store", "order_ref", "status")
+    list_display = (
+        "created",
+        "what",
+        "points",
+        "member",
+        "store",
+        "order_ref",
+        "status",
+        "fulfilment",
+    )
     list_filter = (
         ProgramFilter,
         ("state", ChoicesCheckboxFilter),
+        ("fulfilment", ChoicesCheckboxFilter),
         ("created_at", RangeDateFilter),
     )
     search_help_text = "A member's id, or a reward's code"

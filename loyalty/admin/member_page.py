@@ -23,7 +23,7 @@ from loyalty.orders.models import Order
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
-from loyalty.rewards.rules import worth
+from loyalty.rewards.payment import worth
 from loyalty.rewards.selectors import list_rewards_for, redemptions_of
 from loyalty.rewards.selectors import shown as redemption_shown
 from loyalty.tiers.models import TierChange
@@ -200,15 +200,12 @@ def _lot_row(work: MemberWork, row: Row) -> dict[str, Any]:
 
 def _redemption_row(work: MemberWork, row: Row) -> dict[str, Any]:
     body = redemption_shown(work, row[1:])
-    gives = body["gives"]
     reward = work.program.rewards.get(body["reward"] or "")
     return {
         **body,
         "created_at": datetime.fromisoformat(body["created_at"]),
         "what": reward.name if reward else body["reward"] or "Paid with points",
-        "gives": f"{gives['amount_off']} {gives['currency']} off"
-        if "amount_off" in gives
-        else f"product {gives.get('product', '')}",
+        "gives": words.gives(body["gives"]),
         "colour": words.REDEMPTION_COLOURS.get(body["state"], "info"),
     }
 

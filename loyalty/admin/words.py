@@ -69,6 +69,18 @@ def kind_in_words(kind: str) -> str:
     return KINDS.get(kind, kind.replace("_", " ").capitalize())
 
 
+def gives(gives: dict[str, Any]) -> str:
+    """Say what a redemption gave."""
+    currency = gives.get("currency", "")
+    if "percent_off" in gives:
+        return f"{gives['percent_off']} % off"
+    if "amount_off" in gives:
+        return f"{gives['amount_off']} {currency} off"
+    if "store_credit" in gives:
+        return f"{gives['store_credit']} {currency} store credit"
+    return f"product {gives['product']}" if "product" in gives else fact(gives.get("custom", ""))
+
+
 def signed(points: int) -> str:
     """Write points with their sign, in groups of three."""
     return f"{points:+,}".replace("-", "−") if points else "0"  # noqa: RUF001 -- a real minus

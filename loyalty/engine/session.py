@@ -72,6 +72,8 @@ class MemberWork:
         due_holds: Open holds past their time.
         lapsed: Numbers of the holds that lapsed in this run.
         merged: Set by a merge, or its undoing: into whom, and what their numbers grow by.
+        stock_back: How many of which reward this run puts back for the member; others see them
+            when it is committed.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class MemberWork:
         self.due_holds: list[OpenHold] = []
         self.lapsed: set[int] = set()
         self.merged: tuple[UUID | None, int | None] | None = None
+        self.stock_back: dict[str, int] = {}
         self.rows = Rows()
         self.touched = False
 

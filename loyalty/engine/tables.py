@@ -363,8 +363,11 @@ STOCK = Table(
     {"program_id": "int", "reward": "text", "taken": "int"},
     key=("program_id", "reward"),
     add=("taken",),
+    # Locked in one order first: two runs that give back several would wait for each other.
     update=(
-        "UPDATE loyalty_rewardstock AS s SET remaining = s.remaining - r.taken FROM {rows}"
-        " WHERE s.program_id = r.program_id AND s.reward = r.reward"
+        "UPDATE loyalty_rewardstock AS s SET remaining = s.remaining - n.taken FROM ("
+        "SELECT k.id, r.taken FROM {rows} JOIN loyalty_rewardstock AS k"
+        " ON k.program_id = r.program_id AND k.reward = r.reward"
+        " ORDER BY k.reward FOR NO KEY UPDATE OF k) AS n WHERE s.id = n.id"
     ),
 )

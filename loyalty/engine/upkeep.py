@@ -84,6 +84,7 @@ def lapse_hold(work: MemberWork, due: OpenHold) -> None:
 
 def give_stock_back(work: MemberWork, reward: str) -> None:
     """Put one of a stocked reward back; without a stock row nothing is changed."""
+    work.stock_back[reward] = work.stock_back.get(reward, 0) + 1
     work.rows.put(STOCK, {"program_id": work.program.id, "reward": reward, "taken": -1})
 
 

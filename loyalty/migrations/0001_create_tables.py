@@ -8,6 +8,7 @@ from django.db import migrations, models
 
 import loyalty.programs.fields
 import loyalty.programs.models.program
+import loyalty.programs.models.rewards
 
 
 class Migration(migrations.Migration):
@@ -342,6 +343,9 @@ class Migration(migrations.Migration):
                 ('rounding', models.CharField(choices=[('down', 'Down'), ('nearest', 'nearest, halves up'), ('up', 'Up')], default='down', max_length=10)),
                 ('value_points', models.PositiveIntegerField(default=100, help_text='Paying with points: so many points ...')),
                 ('value_amount', loyalty.programs.fields.ExactDecimalField(decimal_places=4, default=1, help_text='... pay for this amount of money.', max_digits=19)),
+                ('pay_min', models.PositiveIntegerField(default=1, help_text='The fewest points with which members may pay.')),
+                ('pay_step', models.PositiveIntegerField(default=1, help_text='They pay in multiples of so many points.')),
+                ('pay_max_share', loyalty.programs.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='At most so many percent of a purchase; empty: tills need not say its amount.', max_digits=19, null=True)),
                 ('maturity_days', models.PositiveSmallIntegerField(default=0, help_text='Days until new points can be used, such as the days for returns.')),
                 ('hold_minutes', models.PositiveIntegerField(default=30, help_text='How long a till may keep points reserved before it takes them.')),
                 ('unknown_member', models.CharField(choices=[('refuse', 'refuse the purchase'), ('enrol', 'enrol a new member with that card')], default='refuse', help_text='What a purchase with a card that nobody knows does.', max_length=10)),
@@ -475,6 +479,7 @@ class Migration(migrations.Migration):
                 ('captured', models.BigIntegerField(default=0)),
                 ('reinstated', models.BigIntegerField(default=0)),
                 ('state', models.CharField(choices=[('held', 'Held'), ('captured', 'Captured'), ('voided', 'Voided'), ('lapsed', 'Lapsed'), ('reversed', 'Reversed')], max_length=10)),
+                ('fulfilment', models.CharField(blank=True, choices=[('ordered', 'Ordered'), ('shipped', 'Shipped'), ('delivered', 'Delivered'), ('cancelled', 'Cancelled')], max_length=10)),
                 ('gives', models.JSONField()),
                 ('store', models.CharField(blank=True, max_length=50)),
                 ('order_ref', models.CharField(blank=True, max_length=100)),
@@ -496,10 +501,13 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(help_text='What members see.', max_length=100)),
                 ('is_active', models.BooleanField(default=True, help_text='Off: nobody can take it.')),
                 ('cost', models.PositiveIntegerField(help_text='Points.')),
-                ('gives', models.CharField(choices=[('amount_off', 'an amount off the purchase'), ('product', 'a product')], default='amount_off', max_length=20)),
-                ('amount', loyalty.programs.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='How much off the purchase.', max_digits=19, null=True)),
-                ('product', models.CharField(blank=True, help_text="The product's number.", max_length=100)),
+                ('tier_costs', models.JSONField(blank=True, default=dict, help_text='Points for members of single levels, by their codes.')),
+                ('gives', models.CharField(choices=[('amount_off', 'an amount off the purchase'), ('percent_off', 'a percentage off the purchase'), ('product', 'a product'), ('store_credit', 'store credit, booked elsewhere'), ('custom', 'something that somebody else delivers')], default='amount_off', max_length=20)),
+                ('amount', loyalty.programs.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='How much off, or credited; of a percentage the most.', max_digits=19, null=True)),
+                ('percent', loyalty.programs.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='How many percent off the purchase.', max_digits=19, null=True)),
+                ('what', models.CharField(blank=True, help_text="The product's number, or what is to be done.", max_length=100)),
                 ('stock', models.PositiveIntegerField(blank=True, help_text='How many there are in all, with those already taken; empty means no limit.', null=True)),
+                ('stock_low', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), blank=True, default=loyalty.programs.models.rewards.default_stock_low, help_text='Colleagues are told when so many are left: 10, 0.', size=None)),
                 ('per_member_times', models.PositiveSmallIntegerField(blank=True, help_text='How often one member may have it; empty: no limit.', null=True)),
                 ('per_member_per', models.CharField(choices=[('day', 'Day'), ('week', 'Week'), ('month', 'Month'), ('year', 'Year'), ('ever', 'ever (in all)')], default='ever', max_length=10)),
                 ('tiers', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, help_text='Only for members of the levels with these codes; empty means all.', size=None)),

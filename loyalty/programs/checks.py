@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 def check(program: "ProgramDocument") -> list[Problem]:
     """List what contradicts itself in a program whose parts are each well formed."""
-    return [*_repeated(program), *_levels(program.tiers), *_stores(program), *_tiers(program)]
+    return [
+        *_repeated(program),
+        *_levels(program.tiers),
+        *_stores(program),
+        *_tiers(program),
+        *_tier_prices(program),
+    ]
 
 
 def _repeated(program: "ProgramDocument") -> Iterator[Problem]:
@@ -57,6 +63,15 @@ def _tiers(program: "ProgramDocument") -> Iterator[Problem]:
     for index, reward in enumerate(program.rewards):
         path = ("rewards", index, "tiers")
         yield from _unknown(path, _tiers_of(reward), known, "tier level")
+
+
+def _tier_prices(program: "ProgramDocument") -> Iterator[Problem]:
+    known = {level.code for level in program.tiers.levels} if program.tiers else set()
+    for index, reward in enumerate(program.rewards):
+        costs = reward.cost if isinstance(reward.cost, dict) else {}
+        for code in costs.keys() - known - {"default"}:
+            message = f"is not a tier level of this program{suggest(code, known)}"
+            yield Problem(("rewards", index, "cost", code), message)
 
 
 def _stores_of(rule: "EarningRuleEntry") -> list[str]:

@@ -118,7 +118,10 @@ class Gives(TextChoices):
     """What the member gets."""
 
     AMOUNT_OFF = "amount_off", "an amount off the purchase"
+    PERCENT_OFF = "percent_off", "a percentage off the purchase"
     PRODUCT = "product", "a product"
+    STORE_CREDIT = "store_credit", "store credit, booked elsewhere"
+    CUSTOM = "custom", "something that somebody else delivers"
 
 
 class Period(TextChoices):

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from loyalty.programs.compile_rewards import compile_payment, compile_reward
 from loyalty.programs.currencies import SCALES, parse_amount
 from loyalty.programs.rules import (
     Conditions,
     EarningRule,
     Expiry,
-    PerMember,
     PointsPolicy,
     PublishedProgram,
-    Reward,
     TierLevel,
     TierPolicy,
 )
@@ -60,7 +59,7 @@ def compile_program(document: Mapping[str, Any], *, id: int, version: int) -> Pu
         stores={store["code"]: store["name"] for store in document.get("stores", ())},
         earning_rules=tuple(_rule(rule, scale) for rule in rules),
         tiers=_tiers(tiers, scale) if tiers else None,
-        rewards={reward["code"]: _reward(reward, scale) for reward in rewards},
+        rewards={reward["code"]: compile_reward(reward, scale) for reward in rewards},
     )
 
 
@@ -69,6 +68,7 @@ def _policy(points: Mapping[str, Any], scale: int) -> PointsPolicy:
         **{key: points[key] for key in _PLAIN_POLICY if key in points},
         value_points=points["value"]["points"],
         value_amount=parse_amount(points["value"]["amount"], scale),
+        pay=compile_payment(points),
         expiry=_expiry(points["expiry"]),
         expiring_notice_days=tuple(points["expiring_notice_days"]),
     )
@@ -138,22 +138,4 @@ def _level(level: Mapping[str, Any], unit: int) -> TierLevel:
         earn_multiplier=Fraction(level["earn_multiplier"]),
         keep=level.get("keep", False),
         perks=tuple(level.get("benefits", {}).get("perks", ())),
-    )
-
-
-def _reward(reward: Mapping[str, Any], scale: int) -> Reward:
-    gives, limit = reward["gives"], reward.get("per_member")
-    amount = gives.get("amount_off")
-    return Reward(
-        code=reward["code"],
-        name=reward["name"],
-        cost=reward["cost"],
-        gives="product" if amount is None else "amount_off",
-        amount=0 if amount is None else parse_amount(amount, scale),
-        product=gives.get("product", ""),
-        stock=reward.get("stock") is not None,
-        per_member=PerMember(limit["times"], limit["per"]) if limit else None,
-        tiers=tuple(reward.get("tiers", ())),
-        starts_on=reward.get("from"),
-        ends_on=reward.get("to"),
     )

@@ -33,7 +33,7 @@ NOT_YET: dict[str, set[str]] = {
         "weekday",
     },
     "rewards[]": {"segments", "valid_days"},
-    "rewards[].gives": {"code_from_pool", "custom", "percent_off", "points", "store_credit"},
+    "rewards[].gives": {"code_from_pool", "points"},
 }
 NOT_YET_VALUES: dict[str, set[str]] = {
     "earning_rules[].trigger": {

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
+from loyalty.programs.rewards import ANY_PAYMENT
+from loyalty.programs.rewards import Payment as Payment
+from loyalty.programs.rewards import PerMember as PerMember
+from loyalty.programs.rewards import Reward as Reward
+
 Rounding = Literal["down", "nearest", "up"]
 
 
@@ -53,6 +58,7 @@ class PointsPolicy:
     accept_late_days: int = 400
     lapsed: Literal["expire", "grace"] = "expire"
     lapsed_grace_days: int = 14
+    pay: Payment = ANY_PAYMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,39 +144,6 @@ class TierPolicy:
     validity_months: int = 12
     warning_days: int = 30
     on_return: Literal["keep", "recalculate"] = "keep"
-
-
-@dataclass(frozen=True, slots=True)
-class PerMember:
-    """So many times per member in a period of the program's calendar."""
-
-    times: int
-    per: Literal["day", "week", "month", "year", "ever"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reward:
-    """What the catalogue offers.
-
-    Attributes:
-        cost: Points.
-        gives: amount_off (`amount`, minor units) or product (`product`, a sku).
-        stock: Whether a stock is kept; how much is left is a row of its own, which tills write.
-        tiers: Codes of the levels it is for; empty means all.
-        starts_on, ends_on: ISO dates in the program's zone, both inclusive.
-    """
-
-    code: str
-    name: str
-    cost: int
-    gives: Literal["amount_off", "product"]
-    amount: int = 0
-    product: str = ""
-    stock: bool = False
-    per_member: PerMember | None = None
-    tiers: tuple[str, ...] = ()
-    starts_on: str | None = None
-    ends_on: str | None = None
 
 
 _KINDS_IN_ORDER = ("base", "multiplier", "bonus")

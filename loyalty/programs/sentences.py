@@ -77,14 +77,8 @@ def rule(entry: Entry, currency: str = "") -> str:
 
 def reward(entry: Entry, currency: str = "") -> str:
     """Say what a reward costs and gives: "5.00 USD off for 500 points"."""
-    gives: Entry = entry.get("gives", {})
-    if "amount_off" in gives:
-        what = f"{_money(gives['amount_off'], currency)} off"
-    elif "product" in gives:
-        what = f"product {gives['product']}"
-    else:
-        what = value_in_words(gives)
-    told = [f"{what} for {value_in_words(entry.get('cost'))} points"]
+    what = given(entry.get("gives", {}), currency)
+    told = [f"{what} for {_price(entry.get('cost'))} points"]
     if entry.get("tiers"):
         told.append(f"for {_any_of(entry['tiers'])}")
     if entry.get("stock") is not None:
@@ -92,6 +86,29 @@ def reward(entry: Entry, currency: str = "") -> str:
     if limit := entry.get("per_member"):
         told.append(f"{limit['times']} times a {limit['per']} for each member")
     return ", ".join([*told, *_season(entry)])
+
+
+def given(gives: Entry, currency: str = "") -> str:
+    """Say what a reward gives: "10 % off, at most 20.00 USD"."""
+    if "amount_off" in gives:
+        return f"{_money(gives['amount_off'], currency)} off"
+    if "percent_off" in gives:
+        most = gives.get("max_amount")
+        return f"{gives['percent_off']} % off" + (
+            f", at most {_money(most, currency)}," if most else ""
+        )
+    if "store_credit" in gives:
+        return f"{_money(gives['store_credit'], currency)} store credit"
+    if "code_from_pool" in gives:
+        return f"a code of the pool {gives['code_from_pool']}"
+    return f"product {gives['product']}" if "product" in gives else str(gives.get("custom", ""))
+
+
+def _price(cost: Any) -> str:
+    if not isinstance(cost, dict):
+        return value_in_words(cost)
+    others = [f"{level} {points:,}" for level, points in cost.items() if level != "default"]
+    return f"{cost['default']:,} ({', '.join(others)})"
 
 
 def level(entry: Entry, currency: str = "") -> str:

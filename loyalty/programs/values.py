@@ -67,6 +67,13 @@ def _factor(value: object) -> str:
     return format_amount(scaled, 4).rstrip("0").rstrip(".")
 
 
+def _percent(value: object) -> str:
+    hundredths = parse_amount(_decimal_text(value), 2)
+    if not 1 <= hundredths <= 10_000:
+        raise ValueError('must be more than "0" and at most "100"')
+    return format_amount(hundredths, 2).rstrip("0").rstrip(".")
+
+
 def _iso_date(value: object) -> str:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
@@ -130,6 +137,26 @@ def _validity(value: object) -> str | dict[str, int]:
     raise ValueError(f"must be {{months: 1 to 120}} or one of {words}")
 
 
+def _cost(value: object) -> int | dict[str, int]:
+    if not isinstance(value, dict):
+        return _cost_points(value)
+    if "default" not in value:
+        raise ValueError("needs a default: {default: 500, gold: 400}")
+    costs = {str(level): _cost_points(points) for level, points in sorted(value.items())}
+    default = costs.pop("default")
+    return {"default": default, **costs} if costs else default
+
+
+def _cost_points(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be whole points, or by tier: {default: 500, gold: 400}")
+    if value < 1:
+        raise ValueError("must be at least 1")
+    if value > MAX_POINTS:
+        raise ValueError(f"must be at most {MAX_POINTS}")
+    return value
+
+
 def _none_as_null(value: object) -> Any:
     return None if value == "none" else value
 
@@ -143,6 +170,8 @@ Amount = Annotated[str, BeforeValidator(_amount)]
 PositiveAmount = Annotated[str, BeforeValidator(_positive_amount)]
 Threshold = Annotated[str, BeforeValidator(_threshold)]
 Factor = Annotated[str, BeforeValidator(_factor)]
+Percent = Annotated[str, BeforeValidator(_percent)]
+Cost = Annotated[int | dict[str, int], PlainValidator(_cost)]
 IsoDate = Annotated[str, BeforeValidator(_iso_date)]
 MonthDay = Annotated[str, BeforeValidator(_month_day)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

@@ -14,7 +14,17 @@ class Gives(BaseModel):
 
     amount_off: str | None = Field(default=None, examples=["5.00"])
     currency: str | None = Field(default=None, examples=["USD"])
+    percent_off: str | None = Field(default=None, examples=["10"])
+    max_amount: str | None = Field(
+        default=None, description="The most that a percentage takes off.", examples=["20.00"]
+    )
     product: str | None = Field(default=None, examples=["sku-mug"])
+    store_credit: str | None = Field(
+        default=None, description="To be booked elsewhere.", examples=["10.00"]
+    )
+    custom: str | None = Field(
+        default=None, description="To be done by somebody else.", examples=["massage-30"]
+    )
 
 
 class Redemption(BaseModel):
@@ -28,6 +38,9 @@ class Redemption(BaseModel):
     captured: int
     reinstated: int
     gives: Gives
+    fulfilment: Literal["ordered", "shipped", "delivered", "cancelled"] | None = Field(
+        description="How far others have delivered it; null where they have nothing to do."
+    )
     store: str | None
     order_ref: str | None
     ref: str | None

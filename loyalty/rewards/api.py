@@ -8,12 +8,14 @@ from loyalty.engine.api import CommandEndpoint
 from loyalty.errors import (
     AlreadyReversed,
     CaptureExceedsHold,
+    FulfilmentConflict,
     HoldExpired,
     HoldNotOpen,
     InsufficientPoints,
     MemberFrozen,
     MemberNotActive,
     MemberNotFound,
+    PaymentNotAllowed,
     RedemptionConflict,
     RedemptionNotFound,
     ReversalExceedsOriginal,
@@ -33,11 +35,13 @@ from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
 from loyalty.members.api import MEMBER, member_in_path
 from loyalty.members.balance_api import HistoryView
-from loyalty.rewards import services, settling
+from loyalty.rewards import fulfilment, services, settling
 from loyalty.rewards.answers import Redemption, RedemptionAnswer, RedemptionPage, RewardList
 from loyalty.rewards.schemas import (
     CaptureRedemption,
     CaptureRequest,
+    FulfilmentRequest,
+    MoveFulfilment,
     RedeemRequest,
     RedemptionId,
     ReverseRedemption,
@@ -97,6 +101,7 @@ class RedeemView(CommandEndpoint):
             RewardLimitReached,
             InsufficientPoints,
             RedemptionConflict,
+            PaymentNotAllowed,
             StoreNotAllowed,
             StoreUnknown,
         ],
@@ -191,6 +196,28 @@ class ReverseView(CommandEndpoint):
         body, canonical = parse(ReverseRequest, read_body(request))
         payload = ReverseRedemption(redemption_in_path(redemption), body)
         return self.run(request, settling.REVERSE, payload, canonical_body=canonical)
+
+
+class FulfilmentView(CommandEndpoint):
+    """POST /v1/redemptions/{redemption}/fulfilment."""
+
+    scopes = {"POST": ("redeem",)}
+
+    @operation(
+        "fulfil",
+        "Tell how far a delivery is; cancelling it gives the points back",
+        tag="Redemptions",
+        path=REDEMPTION,
+        request=FulfilmentRequest,
+        example={"state": "shipped", "note": "parcel 00340434"},
+        answers={200: RedemptionAnswer},
+        errors=[RedemptionNotFound, MemberNotActive, StoreNotAllowed, FulfilmentConflict],
+        key=True,
+    )
+    def post(self, request: HttpRequest, redemption: str) -> HttpResponse:
+        body, canonical = parse(FulfilmentRequest, read_body(request))
+        payload = MoveFulfilment(redemption_in_path(redemption), body)
+        return self.run(request, fulfilment.FULFIL, payload, canonical_body=canonical)
 
 
 class MemberRedemptionsView(HistoryView):

@@ -18,6 +18,14 @@ class Redemption(models.Model):
         LAPSED = "lapsed"
         REVERSED = "reversed"
 
+    class Fulfilment(models.TextChoices):
+        """What others have done of it; empty where nobody has anything to do."""
+
+        ORDERED = "ordered"
+        SHIPPED = "shipped"
+        DELIVERED = "delivered"
+        CANCELLED = "cancelled"
+
     id = models.BigAutoField(primary_key=True)
     member_id = models.UUIDField()
     number = models.BigIntegerField()
@@ -27,6 +35,7 @@ class Redemption(models.Model):
     captured = models.BigIntegerField(default=0)
     reinstated = models.BigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State.choices)
+    fulfilment = models.CharField(max_length=10, choices=Fulfilment.choices, blank=True)
     gives = models.JSONField()
     store = models.CharField(max_length=50, blank=True)
     order_ref = models.CharField(max_length=100, blank=True)

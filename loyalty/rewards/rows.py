@@ -26,12 +26,14 @@ REDEMPTION = Table(
         "created_at": "timestamptz",
         "updated_at": "timestamptz",
         "counts": "boolean",
+        "fulfilment": "text",
     },
     key=("member_id", "number"),
     tail=(
         "ON CONFLICT (member_id, number) DO UPDATE SET captured = excluded.captured,"
         " reinstated = excluded.reinstated, state = excluded.state, gives = excluded.gives,"
-        " updated_at = excluded.updated_at, counts = excluded.counts"
+        " updated_at = excluded.updated_at, counts = excluded.counts,"
+        " fulfilment = excluded.fulfilment"
     ),
 )
 
@@ -49,7 +51,8 @@ REDEMPTION_CLAIM = Table(
 )
 
 COLUMNS = """d.number, d.reward, d.points, d.captured, d.reinstated, d.state, d.gives::text,
-    d.store, d.order_ref, d.ref, d.held_until, d.created_at, d.updated_at, d.counts"""
+    d.store, d.order_ref, d.ref, d.held_until, d.created_at, d.updated_at, d.counts,
+    d.fulfilment"""
 
 REDEMPTION_OF = Read(
     "redemption",
@@ -91,6 +94,7 @@ REWARD_USE = Read(
 SELECT r.ord,
     (SELECT count(*) FROM loyalty_redemption AS d
      WHERE d.member_id IN {PERSON} AND d.reward = r.reward AND d.counts
+        AND NOT (d.state = 'held' AND d.held_until <= clock_timestamp())
         AND (r.per = 'ever' OR d.created_at >=
             date_trunc(r.per, clock_timestamp() AT TIME ZONE p.timezone) AT TIME ZONE p.timezone)),
     NOT EXISTS (SELECT FROM loyalty_redemption AS d WHERE d.member_id IN {PERSON})
@@ -175,5 +179,6 @@ def put_redemption(work: Any, redemption: Any) -> None:
             "created_at": redemption.created_at,
             "updated_at": work.now,
             "counts": redemption.counts,
+            "fulfilment": redemption.fulfilment,
         },
     )

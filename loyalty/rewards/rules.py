@@ -4,15 +4,16 @@ Pure: no Django, no clock, no database. The same function answers the list of re
 a redemption, so that a reward that is shown as available does not fail at the till.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
 from loyalty.errors import (
+    FulfilmentConflict,
     InsufficientPoints,
     LoyaltyError,
     RewardLimitReached,
@@ -20,11 +21,8 @@ from loyalty.errors import (
     RewardSoldOut,
 )
 from loyalty.http.ids import encode_id
-from loyalty.programs.currencies import format_amount
-from loyalty.programs.rules import PublishedProgram, Reward
-
-STOCK_LOW = (10, 0)
-"""`reward.stock_low` is told when so many are left."""
+from loyalty.programs.rewards import FULFILLED_OUTSIDE, Reward
+from loyalty.programs.rules import PublishedProgram
 
 
 @dataclass(slots=True)
@@ -34,6 +32,8 @@ class RedemptionState:
     Attributes:
         held_until: When a hold lapses; None where the points were taken at once.
         counts: Whether it counts towards the member's limit and the stock.
+        fulfilment: What others have done of it, such as `shipped`; empty where they have nothing
+            to do, or not yet.
     """
 
     number: int
@@ -50,6 +50,7 @@ class RedemptionState:
     created_at: datetime
     updated_at: datetime
     counts: bool
+    fulfilment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,10 @@ def reasons_against(
         period = "in all" if limit.per == "ever" else f"per {limit.per}"
         facts = {"times": limit.times, "per": limit.per}
         found.append(Reason("limit_reached", f"It may be had {limit.times} × {period}.", facts))
-    if available < reward.cost:
-        missing = reward.cost - available
-        facts = {"needed": reward.cost, "available": available, "missing": missing}
+    cost = reward.cost_for(level)
+    if available < cost:
+        missing = cost - available
+        facts = {"needed": cost, "available": available, "missing": missing}
         found.append(Reason("insufficient_points", f"{missing} points are missing.", facts))
     return found
 
@@ -134,24 +136,42 @@ def refusal(reasons: list[Reason]) -> LoyaltyError:
     return error(first.because, reason=first.code, reasons=found, **first.facts)
 
 
-def what_it_gives(program: PublishedProgram, reward: Reward) -> dict[str, Any]:
-    """Say what a reward gives, as the till and the member see it."""
-    if reward.gives == "amount_off":
-        return money_off(program, reward.amount)
-    return {"product": reward.product}
+# Fulfilment by others
+
+NEXT_STATES: Final = {
+    "ordered": ("shipped", "delivered", "cancelled"),
+    "shipped": ("delivered", "cancelled"),
+    "delivered": (),
+    "cancelled": (),
+}
 
 
-def money_off(program: PublishedProgram, amount: int) -> dict[str, Any]:
-    """Say that an amount is taken off the bill."""
-    return {
-        "amount_off": format_amount(amount, program.currency_scale),
-        "currency": program.currency,
-    }
+def is_fulfilled_outside(gives: Mapping[str, Any]) -> bool:
+    """Tell whether somebody else has something to do after this was redeemed."""
+    return not FULFILLED_OUTSIDE.isdisjoint(gives)
 
 
-def worth(program: PublishedProgram, points: int) -> int:
-    """Convert points that pay into minor units, rounded down: nobody is paid for a part."""
-    return points * program.points.value_amount // program.points.value_points
+def first_fulfilment(gives: Mapping[str, Any]) -> str:
+    """Give the state in which fulfilment begins; empty where nobody has anything to do."""
+    return "ordered" if is_fulfilled_outside(gives) else ""
+
+
+def check_fulfilment(redemption: RedemptionState, to: str) -> None:
+    """Refuse a step that the fulfilment of a redemption cannot take.
+
+    Raises:
+        FulfilmentConflict: With the states that it can go into.
+    """
+    at = redemption.fulfilment
+    possible = NEXT_STATES.get(at, ())
+    if to in possible:
+        return
+    if not at:
+        nothing = "has nothing to deliver" if redemption.state != "held" else "is only held yet"
+        raise FulfilmentConflict(f"This redemption {nothing}.", fulfilment=None, possible=[])
+    raise FulfilmentConflict(
+        f"This redemption is {at} and cannot become {to}.", fulfilment=at, possible=list(possible)
+    )
 
 
 def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, Any]:
@@ -166,6 +186,7 @@ def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, A
         "captured": redemption.captured,
         "reinstated": redemption.reinstated,
         "gives": redemption.gives,
+        "fulfilment": redemption.fulfilment or None,
         "store": redemption.store or None,
         "order_ref": redemption.order_ref or None,
         "ref": redemption.ref or None,
@@ -176,6 +197,6 @@ def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, A
 
 def state_of(row: Sequence[Any]) -> RedemptionState:
     """Make a redemption of its columns as read."""
-    values = list(row[:14])
+    values = list(row[:15])
     values[6] = orjson.loads(values[6])
     return RedemptionState(*values)

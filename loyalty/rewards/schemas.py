@@ -1,13 +1,24 @@
 """What callers send about redemptions, and the payloads that services get."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
 from loyalty.http.fields import Body, Code, Points, Reason, Ref
 from loyalty.members.schemas import Member
+
+OrderAmount = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$",
+        max_length=14,
+        description="What the order comes to, a decimal string: where a percentage is of it, or"
+        " points may pay only a part of it.",
+        examples=["24.50"],
+    ),
+]
 
 
 class RedeemRequest(Body):
@@ -21,6 +32,7 @@ class RedeemRequest(Body):
         default=None, description="The till's own number, unique per program and store."
     )
     order_ref: Ref | None = None
+    order_amount: OrderAmount | None = None
     store: Code | None = None
 
     @model_validator(mode="after")
@@ -45,6 +57,15 @@ class ReverseRequest(Body):
 
     reason: Reason
     points: Points | None = None
+
+
+class FulfilmentRequest(Body):
+    """How far the delivery is; `cancelled` gives the points back."""
+
+    state: Literal["shipped", "delivered", "cancelled"]
+    note: Reason | None = Field(
+        default=None, description="For colleagues: a tracking number, or why it is cancelled."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +98,11 @@ class ReverseRedemption:
 
     redemption: RedemptionId
     body: ReverseRequest
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFulfilment:
+    """POST /v1/redemptions/{id}/fulfilment."""
+
+    redemption: RedemptionId
+    body: FulfilmentRequest

@@ -12,8 +12,9 @@ from loyalty.errors import MemberNotFound, RedemptionNotFound
 from loyalty.http.auth import Principal
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram, Reward
+from loyalty.rewards.payment import what_it_gives
 from loyalty.rewards.rows import COLUMNS, redemption_of, use_of
-from loyalty.rewards.rules import Reason, reasons_against, redemption_body, state_of, what_it_gives
+from loyalty.rewards.rules import Reason, reasons_against, redemption_body, state_of
 
 NOT_ACTIVE: Final = Reason("member_not_active", "The member is frozen or closed.", {})
 
@@ -103,7 +104,9 @@ def _shown_reward(
     program = work.program
     use = session.found(use_of(ref, reward.code, _period(reward)))
     stock = session.found(_stock_seen(reward))
-    left = (stock[0][0] if stock else 0) if reward.stock else None
+    left = None
+    if reward.stock:
+        left = (stock[0][0] if stock else 0) + work.stock_back.get(reward.code, 0)
     reasons = reasons_against(
         program,
         reward,
@@ -118,7 +121,7 @@ def _shown_reward(
     return {
         "code": reward.code,
         "name": reward.name,
-        "cost": reward.cost,
+        "cost": reward.cost_for(work.level),
         "gives": what_it_gives(program, reward),
         "available": not reasons,
         "reasons": [reason.as_json() for reason in reasons],

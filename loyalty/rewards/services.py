@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from loyalty.engine.commands import Ask, Decision, Kind
+from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.load import spendable_lots
 from loyalty.engine.session import MemberWork, OpenHold, Session
 from loyalty.engine.tables import STOCK
@@ -15,14 +15,14 @@ from loyalty.errors import (
     RedemptionConflict,
     RewardNotFound,
     StoreUnknown,
-    ValidationFailed,
 )
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.rules import Use
 from loyalty.members.services import require
 from loyalty.programs.expiry import local_day
-from loyalty.programs.rules import PublishedProgram
+from loyalty.programs.rules import PublishedProgram, Reward
+from loyalty.rewards.payment import check_payment, money_off, read_order_amount, what_it_gives
 from loyalty.rewards.rows import (
     REDEMPTION_CLAIM,
     put_redemption,
@@ -31,19 +31,14 @@ from loyalty.rewards.rows import (
     use_of,
 )
 from loyalty.rewards.rules import (
-    STOCK_LOW,
     RedemptionState,
-    money_off,
+    first_fulfilment,
     reasons_against,
     redemption_body,
     refusal,
     state_of,
-    what_it_gives,
-    worth,
 )
-from loyalty.rewards.schemas import (
-    RedeemRequest,
-)
+from loyalty.rewards.schemas import RedeemRequest
 
 
 def answer(work: MemberWork, redemption: RedemptionState, status: int) -> tuple[int, Any]:
@@ -58,8 +53,7 @@ def answer(work: MemberWork, redemption: RedemptionState, status: int) -> tuple[
 def _asks_redeem(request: RedeemRequest, program: PublishedProgram) -> list[Ask]:
     asks = [spendable_lots(request.member)]
     reward = program.rewards.get(request.reward or "")
-    per = reward.per_member.per if reward and reward.per_member else "ever"
-    asks.append(use_of(request.member, request.reward or "", per))
+    asks.append(use_of(request.member, request.reward or "", period_of(reward)))
     if request.ref:
         asks.append(redemption_by_ref(request.store or "", request.ref))
     if reward and reward.stock:
@@ -92,6 +86,7 @@ def _content_hash(work: MemberWork, request: RedeemRequest) -> str:
         request.points,
         request.order_ref,
         request.capture,
+        request.order_amount,
     ]
     return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
@@ -110,31 +105,57 @@ def _same_ref(session: Session, work: MemberWork, request: RedeemRequest) -> Red
 def _price(session: Session, work: MemberWork, request: RedeemRequest) -> tuple[int, Any]:
     """Say what it costs and gives, if the member may have it now."""
     program = session.program
+    order_amount = read_order_amount(program, request.order_amount)
     if request.points is not None:
-        amount = worth(program, request.points)
-        if amount == 0:
-            raise ValidationFailed(
-                "So few points are worth nothing.",
-                errors=[{"pointer": "/points", "message": "is worth less than the least coin"}],
-            )
-        return request.points, money_off(program, amount)
+        return request.points, money_off(
+            program, check_payment(program, request.points, order_amount)
+        )
     reward = program.rewards.get(request.reward or "")
     if reward is None:
         raise RewardNotFound(f"This program has no reward {request.reward}.")
-    stock = session.found(stock_of(reward.code)) if reward.stock else []
-    per = reward.per_member.per if reward.per_member else "ever"
     reasons = reasons_against(
         program,
         reward,
         available=work.books.wallet.available,
         level=work.level,
-        used=session.found(use_of(request.member, reward.code, per))[0][0],
-        remaining=(stock[0][0] if stock else 0) if reward.stock else None,
+        used=_use(session, work, request.member, reward.code, reward)[0],
+        remaining=_left(session, work, reward),
         today=local_day(work.now, program.timezone),
     )
     if reasons:
         raise refusal(reasons)
-    return reward.cost, what_it_gives(program, reward)
+    return reward.cost_for(work.level), what_it_gives(program, reward, order_amount)
+
+
+def _left(session: Session, work: MemberWork, reward: Reward) -> int | None:
+    """Tell how many are left, with those that the member's own lapsed holds put back."""
+    if not reward.stock:
+        return None
+    found = session.found(stock_of(reward.code))
+    return (found[0][0] if found else 0) + work.stock_back.get(reward.code, 0)
+
+
+def _use(
+    session: Session, work: MemberWork, ref: MemberRef, code: str, reward: Reward | None
+) -> tuple[int, bool]:
+    """Tell how often the member had it in the present period, and whether they never had any.
+
+    What an earlier command of the run has remembered stands under the member's id, however that
+    command named them.
+    """
+    per = period_of(reward)
+    found = session.found(use_of(_id_of(work), code, per)) or session.found(use_of(ref, code, per))
+    used, first_ever = found[0]
+    return used, first_ever and not session.found(use_of(_id_of(work), "", "any"))
+
+
+def _id_of(work: MemberWork) -> MemberRef:
+    return ("id", str(work.member_id))
+
+
+def period_of(reward: Reward | None) -> str:
+    """Give the period of a reward's limit."""
+    return reward.per_member.per if reward and reward.per_member else "ever"
 
 
 def _new_redemption(
@@ -156,6 +177,7 @@ def _new_redemption(
         created_at=work.now,
         updated_at=work.now,
         counts=True,
+        fulfilment=first_fulfilment(gives) if request.capture else "",
     )
 
 
@@ -219,6 +241,7 @@ def tell(
             "points": redemption.points,
             "state": redemption.state,
             "gives": redemption.gives,
+            "fulfilment": redemption.fulfilment or None,
             **facts,
         },
         kind=kind,
@@ -227,8 +250,11 @@ def tell(
 
 
 def tell_issued(work: MemberWork, redemption: RedemptionState) -> None:
+    """Tell that the member has it now, and whoever has to deliver it that it is ordered."""
     if redemption.reward:
         tell(work, "reward.issued", "redeem", redemption)
+    if redemption.fulfilment:
+        tell(work, "reward.ordered", "redeem", redemption)
 
 
 def _remember_use(
@@ -236,21 +262,25 @@ def _remember_use(
 ) -> None:
     """Take it from the stock, claim its ref, and let later commands of the run see both."""
     reward = session.program.rewards.get(redemption.reward)
-    per = reward.per_member.per if reward and reward.per_member else "ever"
-    ask = use_of(request.member, redemption.reward, per)
-    used, first_ever = session.found(ask)[0]
-    session.remember(ask, [(used + 1, False)])
+    used, first_ever = _use(session, work, request.member, redemption.reward, reward)
+    mine = _id_of(work)
+    session.remember(use_of(mine, redemption.reward, period_of(reward)), [(used + 1, False)])
+    session.remember(use_of(mine, "", "any"), [(1, False)])
     if first_ever:
         tell(work, "reward.first_redemption", "redeem", redemption)
     if reward is not None and reward.stock:
-        left = session.found(stock_of(reward.code))[0][0] - 1
-        session.remember(stock_of(reward.code), [(left,)])
-        row = {"program_id": session.program.id, "reward": reward.code, "taken": 1}
-        work.rows.put(STOCK, row)
-        if left in STOCK_LOW:
-            work.event("reward.stock_low", {"reward": reward.code, "left": left}, kind="redeem")
+        _take_stock(session, work, reward)
     if request.ref:
         _claim(session, work, request, redemption)
+
+
+def _take_stock(session: Session, work: MemberWork, reward: Reward) -> None:
+    left = (_left(session, work, reward) or 0) - 1
+    session.remember(stock_of(reward.code), [(left,)])
+    work.stock_back.pop(reward.code, None)
+    work.rows.put(STOCK, {"program_id": work.program.id, "reward": reward.code, "taken": 1})
+    if left in reward.stock_low:
+        work.event("reward.stock_low", {"reward": reward.code, "left": left}, kind="redeem")
 
 
 def _claim(

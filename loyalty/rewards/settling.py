@@ -22,8 +22,9 @@ from loyalty.ledger.rules import LotState, Use
 from loyalty.members.merging import account, asks_survivor, pass_on
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.payment import money_off, worth
 from loyalty.rewards.rows import lots_of_redemption, put_redemption, redemption_of
-from loyalty.rewards.rules import RedemptionState, money_off, state_of, worth
+from loyalty.rewards.rules import RedemptionState, first_fulfilment, state_of
 from loyalty.rewards.schemas import (
     CaptureRedemption,
     RedemptionId,
@@ -33,17 +34,17 @@ from loyalty.rewards.schemas import (
 from loyalty.rewards.services import answer, put_transaction, tell, tell_issued
 
 
-def _member_of(request: Any) -> MemberRef:
+def member_of(request: Any) -> MemberRef:
     return ("id", str(request.redemption.member_id))
 
 
-def _asks_settle(request: Any, program: PublishedProgram) -> list[Ask]:
+def asks_settle(request: Any, program: PublishedProgram) -> list[Ask]:
     redemption: RedemptionId = request.redemption
     args = (redemption.member_id, redemption.number)
     return [redemption_of(*args), lots_of_redemption(*args)]
 
 
-def _loaded(
+def loaded(
     session: Session, decision: Decision, *, redeemed: bool
 ) -> tuple[MemberWork, RedemptionState, list[Use]]:
     """Give the redemption with the lots it uses: what is held, or what is redeemed."""
@@ -89,7 +90,7 @@ def _open_hold(redemption: RedemptionState, uses: list[Use]) -> OpenHold:
 
 
 def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
-    work, redemption, uses = _loaded(session, decision, redeemed=False)
+    work, redemption, uses = loaded(session, decision, redeemed=False)
     request: CaptureRedemption = decision.payload
     _require_open(work, redemption)
     points = request.body.points or redemption.points
@@ -104,6 +105,7 @@ def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
     )
     back = _release(work, number, redemption, left)
     redemption.state, redemption.captured = "captured", points
+    redemption.fulfilment = first_fulfilment(redemption.gives)
     hold = _open_hold(redemption, uses)
     hold.captured, hold.released = points, redemption.points - points
     work.put_hold(hold, "captured")
@@ -150,11 +152,11 @@ def _tell_released(
     work.event("points.released", data, kind=kind, order=redemption.order_ref or None)
 
 
-CAPTURE = Kind("capture", member=_member_of, decide=_decide_capture, asks=_asks_settle)
+CAPTURE = Kind("capture", member=member_of, decide=_decide_capture, asks=asks_settle)
 
 
 def _decide_void(session: Session, decision: Decision) -> tuple[int, Any]:
-    work, redemption, uses = _loaded(session, decision, redeemed=False)
+    work, redemption, uses = loaded(session, decision, redeemed=False)
     _: VoidRedemption = decision.payload
     _require_open(work, redemption)
     number = work.next_number()
@@ -176,11 +178,11 @@ def _stock_back(work: MemberWork, redemption: RedemptionState) -> None:
         give_stock_back(work, reward.code)
 
 
-VOID = Kind("void", member=_member_of, decide=_decide_void, asks=_asks_settle)
+VOID = Kind("void", member=member_of, decide=_decide_void, asks=asks_settle)
 
 
 def _decide_reverse(session: Session, decision: Decision) -> tuple[int, Any]:
-    work, redemption, uses = _loaded(session, decision, redeemed=True)
+    work, redemption, uses = loaded(session, decision, redeemed=True)
     request: ReverseRedemption = decision.payload
     left = redemption.captured - redemption.reinstated
     if redemption.state in ("held", "voided", "lapsed"):
@@ -195,21 +197,36 @@ def _decide_reverse(session: Session, decision: Decision) -> tuple[int, Any]:
         raise ReversalExceedsOriginal(
             f"{points} points would be given back and {left} are left.", left=left
         )
+    give_points_back(work, redemption, uses, points=points, reason=request.body.reason)
+    return answer_passed_on(work, redemption)
+
+
+def answer_passed_on(work: MemberWork, redemption: RedemptionState) -> tuple[int, Any]:
+    """Answer a redemption, with the balance of whom its points went on to."""
+    status, body = answer(work, redemption, 200)
+    body["balance"] = pass_on(work).books.wallet.as_balance()
+    return status, body
+
+
+def give_points_back(
+    work: MemberWork, redemption: RedemptionState, uses: list[Use], *, points: int, reason: str
+) -> None:
+    """Put points of a captured redemption back; with the last ones all else that it took."""
     number = work.next_number()
     back = _reinstate(work, number, redemption, _last_spent(work, uses, points))
     redemption.reinstated += points
+    delivery = redemption.fulfilment not in ("", "cancelled")
     if redemption.reinstated == redemption.captured:
         redemption.state, redemption.counts = "reversed", False
+        redemption.fulfilment = "cancelled" if delivery else redemption.fulfilment
         _stock_back(work, redemption)
-    reason = request.body.reason
     given = back.available + back.grace
     put_transaction(work, "reinstate", number, redemption, points=given, reason=reason)
     put_redemption(work, redemption)
     facts = {"points": points, "expired": back.expired, "grace": back.grace, "reason": reason}
     tell(work, "points.reinstated", "reverse", redemption, **facts)
-    status, body = answer(work, redemption, 200)
-    body["balance"] = pass_on(work).books.wallet.as_balance()
-    return status, body
+    if delivery and redemption.fulfilment == "cancelled":
+        tell(work, "reward.cancelled", "reverse", redemption, note=reason)
 
 
 def _last_spent(work: MemberWork, uses: list[Use], points: int) -> list[Use]:
@@ -238,15 +255,19 @@ def _reinstate(
     )
 
 
-def _asks_reverse(request: ReverseRedemption, program: PublishedProgram) -> list[Ask]:
-    return [*_asks_settle(request, program), *asks_survivor(request.redemption.member_id)]
+def asks_reverse(request: Any, program: PublishedProgram) -> list[Ask]:
+    return [*asks_settle(request, program), *asks_survivor(request.redemption.member_id)]
+
+
+def account_of(request: Any) -> MemberRef:
+    return account(request.redemption.member_id)
 
 
 # What was redeemed before a merge comes back where it was taken, and goes on to the survivor.
 REVERSE = Kind(
     "reverse",
-    member=lambda request: account(request.redemption.member_id),
+    member=account_of,
     decide=_decide_reverse,
-    asks=_asks_reverse,
-    others=lambda request: [_member_of(request)],
+    asks=asks_reverse,
+    others=lambda request: [member_of(request)],
 )

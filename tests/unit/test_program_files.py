@@ -27,6 +27,7 @@ class TestReading:
                 "rounding": "down",
                 "basis": "net",
                 "value": {"points": 100, "amount": "1"},
+                "pay": {"min": 1, "step": 1},
                 "maturity_days": 0,
                 "hold_minutes": 30,
                 "unknown_member": "refuse",
@@ -137,7 +138,7 @@ class TestChanges:
         ("old", "new", "line"),
         [
             ("cost: 500", "cost: 450", "Reward five-off, cost: 500 → 450"),
-            ("    stock: 200\n", "", "Reward mug, stock: 200 → not set"),
+            ("stock: 200", "stock: 250", "Reward mug, stock: 200 → 250"),
             (
                 "  - {code: welcome, bonus: 100, trigger: member.enrolled}\n",
                 "",

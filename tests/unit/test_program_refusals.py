@@ -34,7 +34,6 @@ class TestRefusals:
             ("{category: [PRODUCE]}", "{hour: [8]}", "earning_rules[1].when."),
             ("{category: [PRODUCE]}", "{segment: [vip]}", "earning_rules[1].when."),
             ('{amount_off: "5.00"}', "{code_from_pool: cinema}", "rewards[0].gives."),
-            ('{amount_off: "5.00"}', "{percent_off: 10}", "rewards[0].gives."),
             ("stores: [", "campaigns: []\nstores: [", "campaigns"),
         ],
     )
@@ -214,7 +213,39 @@ class TestRefusals:
             (
                 '{amount_off: "5.00"}',
                 "{}",
-                "line 32, rewards[0].gives: needs either amount_off or product",
+                "line 32, rewards[0].gives: needs exactly one of amount_off, percent_off, product, "
+                "store_credit, custom",
+            ),
+            (
+                '{amount_off: "5.00"}',
+                '{amount_off: "5.00", max_amount: "9.00"}',
+                "line 32, rewards[0].gives: max_amount goes with percent_off",
+            ),
+            (
+                '{amount_off: "5.00"}',
+                "{percent_off: 101}",
+                'line 32, rewards[0].gives.percent_off: must be more than "0" and at most "100"',
+            ),
+            (
+                "cost: 500",
+                "cost: {gold: 400}",
+                "line 32, rewards[0].cost: needs a default: {default: 500, gold: 400}",
+            ),
+            (
+                "cost: 500",
+                "cost: {default: 500, golde: 400}",
+                "line 32, rewards[0].cost.golde: is not a tier level of this program; "
+                'did you mean "gold"?',
+            ),
+            (
+                'gives: {amount_off: "5.00"}',
+                'gives: {amount_off: "5.00"}, stock_low: [3]',
+                "line 32, rewards[0]: stock_low goes with stock",
+            ),
+            (
+                "maturity_days: 0",
+                "pay: {min: 120, step: 50}",
+                "line 10, points.pay: min must be a multiple of step: 50",
             ),
             ("name: Mug", 'name: ""', "line 34, rewards[1].name: must not be empty"),
             (

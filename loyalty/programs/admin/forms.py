@@ -19,7 +19,6 @@ from loyalty.programs.models import (
     EarningRule,
     PointCurrency,
     Program,
-    Reward,
     Store,
     TierLevel,
 )
@@ -134,6 +133,29 @@ class WordsField(SimpleArrayField):
         return [item.strip() if isinstance(item, str) else item for item in super().clean(text)]
 
 
+class PricesField(forms.CharField):
+    """Points by level in one line: gold: 400, silver: 450."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, widget=UnfoldAdminTextInputWidget(), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Write levels and points as people type them."""
+        if not isinstance(value, dict):
+            return value
+        return ", ".join(f"{level}: {points}" for level, points in value.items())
+
+    def clean(self, value: Any) -> Any:
+        """Read it back; the rest is for the checks of a program."""
+        found = {}
+        for part in filter(None, (part.strip() for part in super().clean(value).split(","))):
+            level, _, points = part.partition(":")
+            if not points.strip().isdecimal():
+                raise ValidationError("Write levels and points like this: gold: 400, silver: 450")
+            found[level.strip()] = int(points)
+        return found
+
+
 class LevelsField(forms.MultipleChoiceField):
     """Tier levels to choose from, by their names."""
 
@@ -208,6 +230,9 @@ class PointsForm(InlineForm):
             "rounding": "A part of a point is rounded",
             "value_points": "So many points",
             "value_amount": "pay for",
+            "pay_min": "Pay with at least",
+            "pay_step": "in steps of",
+            "pay_max_share": "and at most this share (%)",
             "maturity_days": "Days until usable",
             "hold_minutes": "Minutes of a reservation",
             "unknown_member": "A card that nobody knows",
@@ -224,6 +249,7 @@ class PointsForm(InlineForm):
             "expiry_until": "How long points live on after these months.",
             "value_points": "When members pay with points.",
             "value_amount": "This amount, in the program's currency.",
+            "pay_max_share": "Of the purchase, in percent. Empty: tills need not say its amount.",
             "expiry_months": "For expiry some months after the purchase.",
             "clawback": "Where a purchase is returned and its points are already used.",
             "lapsed": "After a cancelled redemption, for example.",
@@ -304,60 +330,3 @@ class RuleForm(PartForm):
             "per": "In the program's currency, such as 1.00.",
             "bonus": "A fixed number, whatever the amount.",
         }
-
-
-class RewardForm(PartForm):
-    """A reward of the catalogue."""
-
-    tiers = LevelsField(label="Only for", help_text="Members of these levels. None chosen: all.")
-
-    class Meta:
-        model = Reward
-        fields = (
-            "program",
-            "name",
-            "code",
-            "is_active",
-            "cost",
-            "gives",
-            "amount",
-            "product",
-            "stock",
-            "per_member_times",
-            "per_member_per",
-            "tiers",
-            "starts_on",
-            "ends_on",
-            "position",
-        )
-        widgets = {"is_active": UnfoldBooleanSwitchWidget()}
-        labels = {
-            "is_active": "Switched on",
-            "cost": "Points that it costs",
-            "gives": "It gives",
-            "amount": "Amount off",
-            "product": "Product number",
-            "stock": "How many there are",
-            "per_member_times": "Each member may have it",
-            "per_member_per": "times in each",
-            "starts_on": "First day",
-            "ends_on": "Last day",
-            "position": "Place in the list",
-        }
-        help_texts = {
-            "cost": "",
-            "amount": "In the program's currency, such as 5.00.",
-            "stock": "In all, with those already taken; what is left changes by the difference. "
-            "Empty: no limit.",
-            "per_member_times": "So often; empty: no limit.",
-            "per_member_per": "By the program's calendar.",
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        levels = TierLevel.objects.order_by("threshold")
-        if self.instance.pk:
-            levels = levels.filter(program_id=self.instance.program_id)
-        field = self.fields["tiers"]
-        assert isinstance(field, LevelsField)
-        field.offer(levels, self.instance.tiers)

@@ -15,6 +15,7 @@ from loyalty.programs.models import (
     TierLevel,
 )
 from loyalty.programs.problems import Path, Problem, dotted
+from loyalty.programs.shapes.rewards import ONE_KIND
 
 _LISTS: dict[str, tuple[type[PartOfProgram], entries.Part]] = {
     "stores": (Store, entries.STORE),
@@ -79,6 +80,8 @@ def _column(part: entries.Part, path: Path) -> str:
 def in_words(message: str) -> str:
     """Turn the words of a program file's check into a sentence of a form."""
     words = message.removesuffix(".")
+    if words.startswith(f"needs {ONE_KIND}"):
+        return "Say what it gives, in the field of its kind."
     for key, label in _WORDS.items():
         words = words.replace(key, label)
     return f"{words[:1].upper()}{words[1:]}."
@@ -87,7 +90,6 @@ def in_words(message: str) -> str:
 _WORDS = {
     'either months or dates, or is "none"': "the number of months, or the dates",
     "maturity_days": "“Days until usable”",
-    "amount_off or product": "an amount or a product",
     "points and per, or multiply, or bonus": "points for an amount, or a factor, or a bonus",
     "both points and per: 1 point per amount": "both: so many points, for each of this amount",
     "the trigger member.enrolled": "“joining the program”",

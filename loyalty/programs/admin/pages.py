@@ -14,10 +14,10 @@ from loyalty.programs.admin.forms import (
     LevelForm,
     PointsForm,
     ProgramForm,
-    RewardForm,
     RuleForm,
     StoreForm,
 )
+from loyalty.programs.admin.reward_forms import RewardForm
 from loyalty.programs.choices import Gives, RuleKind
 from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import (
@@ -45,6 +45,7 @@ class PointsInline(StackedInline):
     verbose_name = verbose_name_plural = "How points behave"
     fieldsets = (
         (None, {"fields": (("name", "rounding"), ("value_points", "value_amount"))}),
+        ("Paying with points", {"fields": (("pay_min", "pay_step", "pay_max_share"),)}),
         (
             "When points can be used",
             {
@@ -247,13 +248,26 @@ class RewardAdmin(PartAdmin):
     list_display = ("name", "cost", "what", "left", "dates", "state")
     list_filter = ("is_active", "gives")
     search_fields = ("code", "name")
-    conditional_fields = {"amount": "gives == 'amount_off'", "product": "gives == 'product'"}
+    conditional_fields = {
+        "amount": "['amount_off', 'percent_off', 'store_credit'].includes(gives)",
+        "percent": "gives == 'percent_off'",
+        "what": "['product', 'custom'].includes(gives)",
+    }
     fieldsets = (
         (None, {"fields": ("program", ("name", "code"), "is_active")}),
-        ("What it costs and gives", {"fields": ("cost", "gives", "amount", "product")}),
+        (
+            "What it costs and gives",
+            {"fields": (("cost", "tier_costs"), "gives", "percent", "amount", "what")},
+        ),
         (
             "Who may have it",
-            {"fields": ("stock", ("per_member_times", "per_member_per"), "tiers")},
+            {
+                "fields": (
+                    ("stock", "stock_low"),
+                    ("per_member_times", "per_member_per"),
+                    "tiers",
+                )
+            },
         ),
         ("When", {"fields": (("starts_on", "ends_on"), "position")}),
     )
@@ -269,9 +283,14 @@ class RewardAdmin(PartAdmin):
     @display(description="Gives")
     def what(self, reward: Reward) -> str:
         """Say what the member gets."""
-        if reward.gives == Gives.PRODUCT:
-            return f"product {reward.product}"
-        return f"{_money(reward.program, reward.amount)} off"
+        if reward.gives == Gives.PERCENT_OFF:
+            most = f", at most {_money(reward.program, reward.amount)}" if reward.amount else ""
+            return f"{reward.percent} % off{most}"
+        if reward.gives == Gives.STORE_CREDIT:
+            return f"{_money(reward.program, reward.amount)} store credit"
+        if reward.gives == Gives.AMOUNT_OFF:
+            return f"{_money(reward.program, reward.amount)} off"
+        return f"product {reward.what}" if reward.gives == Gives.PRODUCT else reward.what
 
     @display(description="Left", ordering="remaining")
     def left(self, reward: Any) -> str:

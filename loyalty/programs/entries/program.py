@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from loyalty.programs.choices import Expiry, Until
-from loyalty.programs.entries.part import Columns, Part, Row, Written
+from loyalty.programs.entries.part import Columns, Part, Row, Written, decimal_of, text_of
 from loyalty.programs.entries.tiers import read_tiers
 from loyalty.programs.shapes.points import PointsEntry
 from loyalty.programs.shapes.program import ProgramHead, StoreEntry
@@ -47,6 +47,11 @@ def _write_points(row: Row) -> dict[str, Any]:
     return {
         **{key: getattr(row, key) for key in _PLAIN_POLICY},
         "value": {"points": row.value_points, "amount": str(row.value_amount)},
+        "pay": {
+            "min": row.pay_min,
+            "step": row.pay_step,
+            "max_share": text_of(row.pay_max_share),
+        },
         "expiry": expiry,
     }
 
@@ -56,7 +61,16 @@ def _read_points(entry: Written) -> Columns:
         **{key: entry[key] for key in _PLAIN_POLICY},
         "value_points": entry["value"]["points"],
         "value_amount": Decimal(entry["value"]["amount"]),
+        **_read_pay(entry["pay"]),
         **_read_expiry(entry["expiry"]),
+    }
+
+
+def _read_pay(pay: Written) -> Columns:
+    return {
+        "pay_min": pay["min"],
+        "pay_step": pay["step"],
+        "pay_max_share": decimal_of(pay.get("max_share")),
     }
 
 
@@ -83,6 +97,9 @@ POINTS = Part(
     {
         "value.points": "value_points",
         "value.amount": "value_amount",
+        "pay.min": "pay_min",
+        "pay.step": "pay_step",
+        "pay.max_share": "pay_max_share",
         "expiry.months": "expiry_months",
         "expiry.dates": "expiry_dates",
     },

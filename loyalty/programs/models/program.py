@@ -131,6 +131,17 @@ class PointCurrency(PartOfProgram):
         default=100, help_text="Paying with points: so many points ..."
     )
     value_amount = ExactDecimalField(default=1, help_text="... pay for this amount of money.")
+    pay_min = models.PositiveIntegerField(
+        default=1, help_text="The fewest points with which members may pay."
+    )
+    pay_step = models.PositiveIntegerField(
+        default=1, help_text="They pay in multiples of so many points."
+    )
+    pay_max_share = ExactDecimalField(
+        null=True,
+        blank=True,
+        help_text="At most so many percent of a purchase; empty: tills need not say its amount.",
+    )
     maturity_days = models.PositiveSmallIntegerField(
         default=0, help_text="Days until new points can be used, such as the days for returns."
     )

@@ -1,11 +1,18 @@
 """Rewards as marketers edit them, and their stock, which tills write."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from loyalty.programs import choices, entries
 from loyalty.programs.fields import ExactDecimalField
 from loyalty.programs.models.base import PartOfProgram, codes
 from loyalty.programs.models.program import Program
+from loyalty.programs.shapes.rewards import STOCK_LOW
+
+
+def default_stock_low() -> list[int]:
+    """Tell when few are left, and when none is."""
+    return list(STOCK_LOW)
 
 
 class Reward(PartOfProgram):
@@ -18,15 +25,31 @@ class Reward(PartOfProgram):
     name = models.CharField(max_length=100, help_text="What members see.")
     is_active = models.BooleanField(default=True, help_text="Off: nobody can take it.")
     cost = models.PositiveIntegerField(help_text="Points.")
+    tier_costs = models.JSONField(
+        default=dict, blank=True, help_text="Points for members of single levels, by their codes."
+    )
     gives = models.CharField(
         max_length=20, choices=choices.Gives.choices, default=choices.Gives.AMOUNT_OFF
     )
-    amount = ExactDecimalField(null=True, blank=True, help_text="How much off the purchase.")
-    product = models.CharField(max_length=100, blank=True, help_text="The product's number.")
+    amount = ExactDecimalField(
+        null=True, blank=True, help_text="How much off, or credited; of a percentage the most."
+    )
+    percent = ExactDecimalField(
+        null=True, blank=True, help_text="How many percent off the purchase."
+    )
+    what = models.CharField(
+        max_length=100, blank=True, help_text="The product's number, or what is to be done."
+    )
     stock = models.PositiveIntegerField(
         null=True,
         blank=True,
         help_text="How many there are in all, with those already taken; empty means no limit.",
+    )
+    stock_low = ArrayField(
+        models.PositiveIntegerField(),
+        default=default_stock_low,
+        blank=True,
+        help_text="Colleagues are told when so many are left: 10, 0.",
     )
     per_member_times = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="How often one member may have it; empty: no limit."

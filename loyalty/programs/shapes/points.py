@@ -11,6 +11,7 @@ from loyalty.programs.values import (
     Days,
     MonthDay,
     NoneAsNull,
+    Percent,
     Points,
     PositiveAmount,
     Text,
@@ -24,6 +25,21 @@ class ValueEntry(Entry):
 
     points: Points
     amount: PositiveAmount
+
+
+class PayEntry(Entry):
+    """How members may pay with points."""
+
+    min: Points | None = None
+    step: Points = 1
+    max_share: Percent | None = None
+
+    @model_validator(mode="after")
+    def _fewest_is_a_step(self) -> Self:
+        self.min = self.min or self.step
+        if self.min % self.step:
+            raise ValueError(f"min must be a multiple of step: {self.step}")
+        return self
 
 
 class ExpiryEntry(Entry):
@@ -51,6 +67,7 @@ class PointsEntry(Entry):
     rounding: Literal["down", "nearest", "up"] = "down"
     basis: Literal["net"] = "net"
     value: ValueEntry | None = None
+    pay: PayEntry = PayEntry()
     maturity_days: Days = 0
     hold_minutes: Annotated[int, Field(ge=1, le=43_200)] = 30
     unknown_member: Literal["refuse", "enrol"] = "refuse"

@@ -109,6 +109,7 @@ class Shop:
         till.earn(self.card, self.ref, "10.00")
         self.other_card = self.new_card()
         self.hold = self.new_hold()
+        self.delivery = f"/v1/redemptions/{till.redeem(till.member(9), reward='massage').id}"
 
     def new_hold(self) -> str:
         """Hold 50 points; return the redemption's id."""
@@ -179,6 +180,7 @@ class Shop:
             "capture": ("POST", f"{redemption}/capture", {}),
             "void": ("POST", f"{redemption}/void", {}),
             "reverse": ("POST", f"{redemption}/reverse", {"reason": "changed their mind"}),
+            "fulfil": ("POST", f"{self.delivery}/fulfilment", {"state": "shipped"}),
             "get_balance": ("GET", f"{member}/balance", None),
             "list_ledger": ("GET", f"{member}/ledger", None),
             "list_lots": ("GET", f"{member}/lots", None),
@@ -226,6 +228,7 @@ CALLS = (
     "capture",
     "void",
     "reverse",
+    "fulfil",
     "get_balance",
     "list_ledger",
     "list_lots",
@@ -253,6 +256,7 @@ KEYED = (
     "capture",
     "void",
     "reverse",
+    "fulfil",
     "adjust",
 )
 WITH_BODY = (*KEYED, "update_member", "lookup_member", "preview_earn", "preview_draft", "batch")

@@ -17,10 +17,9 @@ def settle_first(shop: Shop, api: Caller, name: str) -> None:
 
 def changed(name: str, body: dict[str, Any]) -> dict[str, Any]:
     """Say something else in the same place."""
-    if name == "void":
-        return {}
-    if name == "capture":
-        return {"points": 1}
+    simple = {"void": {}, "capture": {"points": 1}, "fulfil": {"state": "delivered"}}
+    if name in simple:
+        return simple[name]
     if name == "enrol":
         return {**body, "profile": {"first_name": "Eve"}}
     if name == "add_identifier":

@@ -35,6 +35,7 @@ ACCEPTED = {
     "capture": {"redeem"},
     "void": {"redeem"},
     "reverse": {"redeem"},
+    "fulfil": {"redeem"},
     "get_balance": {"members:read"},
     "list_ledger": {"members:read"},
     "list_lots": {"members:read"},
