@@ -10,7 +10,7 @@ from typing import Any
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
-from loyalty.rewards.rules import worth
+from loyalty.rewards.payment import worth
 from loyalty.trials.history import LevelChange, Past, archive
 from loyalty.trials.life import Outcome
 from loyalty.trials.replay import is_welcome, replay
