@@ -1,4 +1,4 @@
-"""Decide what an order or an enrolment earns, line by line, and explain it to a shop clerk.
+"""Decide what an order or another occasion earns, line by line, and explain it to a shop clerk.
 
 Pure: no Django, no clock, no database, no floats. Every earn at every till runs through
 `calculate_points`, so it stays in the tens of microseconds.
@@ -6,54 +6,33 @@ Pure: no Django, no clock, no database, no floats. Every earn at every till runs
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from loyalty.programs.currencies import format_amount
-from loyalty.programs.rules import Conditions, EarningRule, PublishedProgram, Rounding, TierLevel
-
-
-@dataclass(frozen=True, slots=True)
-class OrderLine:
-    """One line of an order.
-
-    Attributes:
-        amount: Net amount in minor units: after discounts, without tax. May be negative.
-    """
-
-    line: str
-    sku: str
-    quantity: str
-    amount: int
-    category: str
-    brand: str
-
-
-@dataclass(frozen=True, slots=True)
-class Purchase:
-    """What the earning rules see of an order.
-
-    Attributes:
-        day: The local date of the order's `occurred_at` in the program's zone.
-    """
-
-    store: str
-    channel: str
-    day: date
-    lines: tuple[OrderLine, ...]
+from loyalty.earning import words
+from loyalty.earning.conditions import Ready, matches
+from loyalty.earning.plan import Stage, plan_of
+from loyalty.earning.settling import Settled, Taken, settle
+from loyalty.earning.situation import Earner as Earner
+from loyalty.earning.situation import Occasion as Occasion
+from loyalty.earning.situation import OrderLine as OrderLine
+from loyalty.earning.situation import Purchase as Purchase
+from loyalty.earning.situation import Situation
+from loyalty.programs.earning import Trigger
+from loyalty.programs.rules import PublishedProgram, Rounding, TierLevel
 
 
 @dataclass(frozen=True, slots=True)
 class Award:
-    """What an order earns, and why.
+    """What an order or an occasion earns, and why.
 
     Attributes:
         line_points: What each line earned; sums exactly to `points`, so that all returns
-            together take back what was given.
+            together take back what was given. Empty where nothing was bought.
         base_points: The part that multipliers and the tier work on.
-        explanation: The rules that applied: {"rule", "points", "because"}.
+        explanation: The rules that applied: {"rule", "points", "because"}, and "campaign".
         not_applied: The rules that did not: {"rule", "because"}.
+        taken: What it takes of limits and budgets.
     """
 
     points: int
@@ -61,41 +40,47 @@ class Award:
     base_points: int
     explanation: list[dict[str, Any]]
     not_applied: list[dict[str, Any]]
+    taken: tuple[Taken, ...] = ()
 
 
-def calculate_points(*, program: PublishedProgram, purchase: Purchase, level: str | None) -> Award:
+def calculate_points(*, program: PublishedProgram, purchase: Purchase, earner: Earner) -> Award:
     """Calculate what an order earns under the rules in force on its day.
 
     Base rules give points for the amount; multipliers and the member's level add to these base
     points, each on its own, never to each other's; bonuses come on top. Each rule is rounded
-    once, and its points are shared out to the lines that they came from.
-
-    Args:
-        level: Code of the member's tier level; None or an unknown one multiplies nothing.
+    once, then reduced by its limit and its campaign's budget, and its points are shared out to
+    the lines that they came from.
 
     Source: docs/program_file.md#how-an-orders-points-come-about.
     """
-    run = _Calculation(program, purchase)
-    for rule in program.order_rules:
-        run.apply(rule)
-    tier = program.levels.get(level) if level is not None else None
+    run = _Calculation(program, Situation(purchase, earner))
+    for stage in plan_of(program).stages:
+        run.apply(stage)
+    tier = program.levels.get(earner.level)
     if tier is not None:
         run.apply_level(tier)
     return run.award()
 
 
-def enrolment_bonuses(program: PublishedProgram, day: date) -> list[tuple[str, int, str]]:
-    """List what a new member is given: (rule code, points, because).
+def calculate_activity(*, program: PublishedProgram, occasion: Occasion, earner: Earner) -> Award:
+    """Calculate what a named activity earns, such as a review."""
+    return _bonuses(program, plan_of(program).activities[occasion.activity], occasion, earner)
 
-    Args:
-        day: The local date of the enrolment in the program's zone.
+
+def occasion_awards(
+    *, program: PublishedProgram, trigger: Trigger, occasion: Occasion, earner: Earner
+) -> Award:
+    """Calculate what an enrolment, a birthday or an anniversary earns.
+
+    Whether it is the member's birthday is for the caller to know; see `periods`.
     """
-    today = day.isoformat()
-    return [
-        (rule.code, rule.bonus, f"{_points(rule.bonus)} for joining")
-        for rule in program.enrolment_rules
-        if _out_of_season(rule, today) is None
-    ]
+    return _bonuses(program, plan_of(program).others[trigger], occasion, earner)
+
+
+def _bonuses(program: PublishedProgram, stage: Stage, occasion: Occasion, earner: Earner) -> Award:
+    run = _Calculation(program, Situation(occasion, earner))
+    run.apply(stage)
+    return run.award()
 
 
 def share_out(points: int, weights: Sequence[int]) -> list[int]:
@@ -133,161 +118,219 @@ def points_of_part(*, points: int, whole: int, before: int, part: int) -> int:
     return points * (before + part) // whole - points * before // whole
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What a rule would give, before its limit: to which lines, and why."""
+
+    ready: Ready
+    points: int
+    weights: list[int]
+    because: str
+
+
 class _Calculation:
     """One run over the rules; collects points by line and the sentences that explain them."""
 
     __slots__ = (
+        "at",
         "base",
-        "brands",
-        "categories",
+        "budgets",
         "explanation",
         "extra",
-        "net",
         "not_applied",
+        "others",
         "program",
-        "purchase",
-        "today",
+        "taken",
         "weights",
     )
 
-    def __init__(self, program: PublishedProgram, purchase: Purchase) -> None:
-        lines = purchase.lines
+    def __init__(self, program: PublishedProgram, at: Situation) -> None:
         self.program = program
-        self.purchase = purchase
-        self.today = purchase.day.isoformat()
-        self.net = max(0, sum(line.amount for line in lines))
-        self.weights = [line.amount if line.amount > 0 else 0 for line in lines]
-        self.categories = [line.category.upper() for line in lines]
-        self.brands = [line.brand.upper() for line in lines]
-        self.base = [0] * len(lines)
-        self.extra = [0] * len(lines)
+        self.at = at
+        self.weights = [amount if amount > 0 else 0 for amount in at.amounts]
+        self.base = [0] * len(at.amounts)
+        self.extra = [0] * len(at.amounts)
+        self.others = 0  # points that no line earned
+        self.budgets = dict(at.budgets)
         self.explanation: list[dict[str, Any]] = []
         self.not_applied: list[dict[str, Any]] = []
+        self.taken: list[Taken] = []
 
-    def apply(self, rule: EarningRule) -> None:
-        obstacle = self._obstacle(rule)
-        if obstacle is None:
-            if rule.kind == "base":
-                obstacle = self._add_base(rule)
-            elif rule.kind == "multiplier":
-                obstacle = self._multiply(rule)
+    def apply(self, stage: Stage) -> None:
+        """Apply rules of one kind, all to the same points; of a group only the best."""
+        grouped: dict[str, list[_Offer]] = {}
+        at, refuse = self.at, self.not_applied.append
+        for ready in stage:
+            for holds, refusal in ready.checks:
+                if not holds(at):
+                    refuse(refusal)
+                    break
             else:
-                obstacle = self._add_bonus(rule)
-        if obstacle is not None:
-            self.not_applied.append({"rule": rule.code, "because": obstacle})
+                offer = self._offer(ready)
+                if isinstance(offer, str):
+                    refuse({"rule": ready.rule.code, "because": offer})
+                elif ready.rule.group:
+                    grouped.setdefault(ready.rule.group, []).append(offer)
+                else:
+                    self._give(offer, self._settle(offer))
+        for group, offers in grouped.items():
+            self._give_best(group, offers)
 
     def apply_level(self, level: TierLevel) -> None:
+        """Let the member's level multiply the base points."""
         base_points = sum(self.base)
         if level.earn_multiplier == 1 or not base_points:
             return
-        because = f"{_counts(base_points, level.earn_multiplier)} at {level.name or level.code}"
-        self._spread(f"tier:{level.code}", level.earn_multiplier, self.base, because)
+        points = self._gain(base_points, level.earn_multiplier)
+        because = f"{words.counts(base_points, level.earn_multiplier)} at {level.name}"
+        self._share(self.extra, points, self.base)
+        self.explanation.append(
+            {"rule": f"tier:{level.code}", "points": points, "because": because}
+        )
 
     def award(self) -> Award:
+        """Sum up."""
         line_points = tuple(map(int.__add__, self.base, self.extra))
         return Award(
-            points=sum(line_points),
+            points=sum(line_points) + self.others,
             line_points=line_points,
             base_points=sum(self.base),
             explanation=self.explanation,
             not_applied=self.not_applied,
+            taken=tuple(self.taken),
         )
 
-    def _obstacle(self, rule: EarningRule) -> str | None:
-        """Why the order as a whole is not what the rule is for, or None."""
-        reason = _out_of_season(rule, self.today)
-        if reason is not None:
-            return reason
-        when = rule.when
-        if when.store and self.purchase.store not in when.store:
-            return f"not at store {_either(when.store)}"
-        if when.order_amount_min is not None and self.net < when.order_amount_min:
-            return f"the order is below {self._money(when.order_amount_min)}"
-        if (when.category or when.brand) and not any(self._matches(when)):
-            return f"no line{_scope(when)}"
-        return None
+    def _offer(self, ready: Ready) -> _Offer | str:
+        """What a rule would give whose conditions hold, or why it gives nothing."""
+        if ready.rule.kind == "base":
+            return self._offer_base(ready)
+        if ready.rule.kind == "multiplier":
+            return self._offer_multiplier(ready)
+        return self._offer_bonus(ready)
 
-    def _matches(self, when: Conditions) -> list[bool]:
-        return [
-            (not when.category or category in when.category)
-            and (not when.brand or brand in when.brand)
-            for category, brand in zip(self.categories, self.brands, strict=True)
-        ]
-
-    def _of_matching(self, when: Conditions, values: list[int]) -> list[int]:
-        """The values of the lines that a rule matches, and 0 for the others."""
-        if not when.category and not when.brand:
-            return values
-        return [
-            value if match else 0 for value, match in zip(values, self._matches(when), strict=True)
-        ]
-
-    def _amount_for(self, when: Conditions) -> int:
-        """What a rule counts: its lines' net amount, and never more than the whole order's."""
-        if not when.category and not when.brand:
-            return self.net
-        amounts = self._of_matching(when, [line.amount for line in self.purchase.lines])
-        return min(self.net, max(0, sum(amounts)))
-
-    def _add_base(self, rule: EarningRule) -> str | None:
-        amount = self._amount_for(rule.when)
+    def _offer_base(self, ready: Ready) -> _Offer:
+        rule = ready.rule
+        amount = self._amount_for(ready)
         if rule.steps == "whole":
             points, proportion = amount // rule.per * rule.points, ""
         else:
             points = _round(amount * rule.points, rule.per, self.program.points.rounding)
             proportion = ", in proportion"
-        if points:
-            _add(self.base, share_out(points, self._of_matching(rule.when, self.weights)))
-        rate = f"{_points(rule.points)} per {self._money(rule.per)}"
-        because = f"{rate} of {self._money(amount)}{_scope(rule.when)}{proportion}"
-        self.explanation.append({"rule": rule.code, "points": points, "because": because})
-        return None
+        rate = f"{words.points(rule.points)} per {self._money(rule.per)}"
+        because = f"{rate} of {self._money(amount)}{ready.scope}{ready.circumstances}{proportion}"
+        return _Offer(ready, points, self._of_matching(ready, self.weights), because)
 
-    def _multiply(self, rule: EarningRule) -> str | None:
-        base = self._of_matching(rule.when, self.base)
+    def _offer_multiplier(self, ready: Ready) -> _Offer | str:
+        base = self._of_matching(ready, self.base)
         base_points = sum(base)
-        scope = _scope(rule.when)
         if not base_points:
-            return f"there are no base points{scope} to multiply"
-        because = _counts(base_points, rule.multiply, scope)
-        self._spread(rule.code, rule.multiply, base, because)
-        return None
+            return f"there are no base points{ready.scope} to multiply"
+        factor = ready.rule.multiply
+        because = words.counts(base_points, factor, ready.scope) + ready.circumstances
+        return _Offer(ready, self._gain(base_points, factor), base, because)
 
-    def _add_bonus(self, rule: EarningRule) -> str | None:
-        if not self._amount_for(rule.when):
-            return f"nothing was paid for{_scope(rule.when)}"
-        weights = self._of_matching(rule.when, self.weights)
-        _add(self.extra, share_out(rule.bonus, weights))
-        because = f"{_points(rule.bonus)} for {self._occasion(rule.when)}"
-        self.explanation.append({"rule": rule.code, "points": rule.bonus, "because": because})
-        return None
+    def _offer_bonus(self, ready: Ready) -> _Offer | str:
+        rule = ready.rule
+        if rule.trigger != "order":
+            because = f"{words.points(rule.bonus)} for {_occasion(ready)}"
+            return _Offer(ready, rule.bonus, [], because)
+        if not self._amount_for(ready):
+            return f"nothing was paid for{ready.scope}"
+        because = f"{words.points(rule.bonus)} for {self._purchase(ready)}"
+        return _Offer(ready, rule.bonus, self._of_matching(ready, self.weights), because)
 
-    def _spread(self, rule: str, factor: Fraction, base: list[int], because: str) -> None:
-        """Add (factor - 1) times base points, to the lines that have them."""
-        gain, denominator = factor.numerator - factor.denominator, factor.denominator
-        points = _round(sum(base) * gain, denominator, self.program.points.rounding)
+    def _settle(self, offer: _Offer) -> Settled:
+        return settle(
+            self.program,
+            offer.ready.rule,
+            offer.points,
+            earner=self.at.earner,
+            day=self.at.day,
+            budgets=self.budgets,
+        )
+
+    def _give(self, offer: _Offer, settled: Settled) -> None:
+        rule = offer.ready.rule
+        if offer.points and not settled.points:
+            self.not_applied.append({"rule": rule.code, "because": settled.because})
+            return
+        target = self.base if rule.kind == "base" else self.extra
+        if rule.trigger == "order":
+            self._share(target, settled.points, offer.weights)
+        else:
+            self.others += settled.points
+        entry = {
+            "rule": rule.code,
+            "points": settled.points,
+            "because": offer.because + settled.because,
+        }
+        if rule.campaign:
+            entry["campaign"] = rule.campaign
+        self.explanation.append(entry)
+        for taken in settled.taken:
+            self.taken.append(taken)
+            if taken.campaign:
+                self.budgets[taken.campaign] -= taken.points
+
+    def _give_best(self, group: str, offers: list[_Offer]) -> None:
+        """Give the offer of a group that is worth most after its limit; of equals the first."""
+        settled = [self._settle(offer) for offer in offers]
+        best = max(range(len(offers)), key=lambda index: settled[index].points)
+        winner = offers[best].ready.rule.code
+        self._give(offers[best], settled[best])
+        for index, offer in enumerate(offers):
+            if index == best:
+                continue
+            spent = settled[index].because if offer.points and not settled[index].points else ""
+            because = spent or f"{winner} is at least as good, and only the best of {group} counts"
+            self.not_applied.append({"rule": offer.ready.rule.code, "because": because})
+
+    def _share(self, totals: list[int], points: int, weights: list[int]) -> None:
         if points:
-            _add(self.extra, share_out(points, base))
-        self.explanation.append({"rule": rule, "points": points, "because": because})
+            totals[:] = map(int.__add__, totals, share_out(points, weights))
 
-    def _occasion(self, when: Conditions) -> str:
-        words = "an order" if not (when.category or when.brand) else f"a purchase{_scope(when)}"
+    def _gain(self, base_points: int, factor: Fraction) -> int:
+        """Work out (factor - 1) times base points."""
+        gain = factor.numerator - factor.denominator
+        return _round(base_points * gain, factor.denominator, self.program.points.rounding)
+
+    def _of_matching(self, ready: Ready, values: list[int]) -> list[int]:
+        """The values of the lines that a rule matches, and 0 for the others."""
+        if not ready.scope:
+            return values
+        found = matches(ready.rule.when, self.at)
+        return [value if match else 0 for value, match in zip(values, found, strict=True)]
+
+    def _amount_for(self, ready: Ready) -> int:
+        """What a rule counts: its lines' net amount, and never more than the whole order's."""
+        if not ready.scope:
+            return self.at.net
+        return min(self.at.net, max(0, sum(self._of_matching(ready, self.at.amounts))))
+
+    def _purchase(self, ready: Ready) -> str:
+        when = ready.rule.when
+        said = f"a purchase{ready.scope}" if ready.scope else "an order"
         if when.order_amount_min is not None:
-            words += f" from {self._money(when.order_amount_min)}"
+            said += f" from {self._money(when.order_amount_min)}"
         if when.store:
-            words += f" at store {self.purchase.store}"
-        return words
+            said += f" at store {self.at.store}"
+        return said + ready.circumstances
 
     def _money(self, minor: int) -> str:
-        return f"{format_amount(minor, self.program.currency_scale)} {self.program.currency}"
+        return words.money(self.program, minor)
 
 
-def _out_of_season(rule: EarningRule, today: str) -> str | None:
-    if rule.starts_on is not None and today < rule.starts_on:
-        return f"starts on {rule.starts_on}"
-    if rule.ends_on is not None and today > rule.ends_on:
-        return f"ended on {rule.ends_on}"
-    return None
+_OCCASIONS = {
+    "member.enrolled": "joining",
+    "member.birthday": "the birthday",
+    "member.anniversary": "the anniversary of joining",
+}
+
+
+def _occasion(ready: Ready) -> str:
+    rule = ready.rule
+    said = _OCCASIONS.get(rule.trigger) or f"activity {rule.activity}"
+    return said + ready.circumstances
 
 
 def _round(numerator: int, denominator: int, rounding: Rounding) -> int:
@@ -297,34 +340,3 @@ def _round(numerator: int, denominator: int, rounding: Rounding) -> int:
     if rounding == "up":
         return -(-numerator // denominator)
     return (2 * numerator + denominator) // (2 * denominator)
-
-
-def _add(totals: list[int], shares: list[int]) -> None:
-    totals[:] = map(int.__add__, totals, shares)
-
-
-def _points(count: int, word: str = "point") -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _counts(base_points: int, factor: Fraction, scope: str = "") -> str:
-    verb = "counts" if base_points == 1 else "count"
-    return f"{_points(base_points, 'base point')}{scope} {verb} {_decimal(factor)} times"
-
-
-def _decimal(factor: Fraction) -> str:
-    scaled, rest = divmod(factor.numerator * 10_000, factor.denominator)
-    if rest:
-        return str(factor)
-    return format_amount(scaled, 4).rstrip("0").rstrip(".")
-
-
-def _scope(when: Conditions) -> str:
-    """The lines that a rule is for, in words: " in DAIRY or PRODUCE of brand PRIVATE"."""
-    words = f" in {_either(when.category)}" if when.category else ""
-    return words + (f" of brand {_either(when.brand)}" if when.brand else "")
-
-
-def _either(names: frozenset[str]) -> str:
-    *most, last = sorted(names)
-    return f"{', '.join(most)} or {last}" if most else last

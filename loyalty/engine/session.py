@@ -69,6 +69,7 @@ class MemberWork:
     Attributes:
         metric: The qualifying metric in the window that starts at `window_start`.
         counted: What this run added to the member's activity, by day.
+        birth_date: Of a member who joins in this run; others' is read where it is needed.
         due_holds: Open holds past their time.
         lapsed: Numbers of the holds that lapsed in this run.
         merged: Set by a merge, or its undoing: into whom, and what their numbers grow by.
@@ -105,6 +106,7 @@ class MemberWork:
         self.metric = 0
         self.window_start = date.min
         self.counted: list[ActivityDay] = []
+        self.birth_date: date | None = None
         self.due_holds: list[OpenHold] = []
         self.lapsed: set[int] = set()
         self.merged: tuple[UUID | None, int | None] | None = None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from loyalty.earning.rules import enrolment_bonuses
+from loyalty.earning.services import welcome_award
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.ids import new_id
@@ -139,7 +139,7 @@ def _put_new_member(
 ) -> dict[str, Any]:
     now = work.now
     values: dict[str, Any] = {name: profile.get(name) or "" for name in PROFILE_FIELDS}
-    values["birth_date"] = profile.get("birth_date")
+    values["birth_date"] = work.birth_date = profile.get("birth_date")
     kept = {name: value for name, value in attributes.items() if value is not None}
     work.rows.put(
         NEW_MEMBER,
@@ -174,16 +174,9 @@ def _put_identifier(work: MemberWork, type_: str, value: str) -> dict[str, Any]:
 
 
 def _welcome(work: MemberWork) -> None:
-    day = local_day(work.enrolled_at, work.program.timezone)
-    for code, points, because in enrolment_bonuses(work.program, day):
-        if points:
-            grant(
-                work,
-                kind="earn",
-                points=points,
-                explanation={"applied": [{"rule": code, "points": points, "because": because}]},
-                rules=(code,),
-            )
+    for entry in welcome_award(work).explanation:
+        explanation, rules = {"applied": [entry]}, (entry["rule"],)
+        grant(work, kind="earn", points=entry["points"], explanation=explanation, rules=rules)
 
 
 def grant(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from loyalty.earning.rules import Award, OrderLine
+from loyalty.earning.services import asks_to_earn
 from loyalty.engine.activity import (
     LevelAtReturn,
     asks_of_return,
@@ -16,6 +17,7 @@ from loyalty.errors import OrderConflict, ValidationFailed
 from loyalty.ledger import rules as ledger
 from loyalty.members.rows import owner_of
 from loyalty.members.services import require
+from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
 from loyalty.orders.returns import claw_back
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import (
@@ -34,17 +36,12 @@ from loyalty.orders.rules import (
 )
 from loyalty.orders.schemas import LineState, PutOrder
 from loyalty.orders.services import (
-    award_for,
     award_paid,
-    check_order,
     check_owner,
-    content_hash,
     earn_member,
     find_order,
     give_award,
     money,
-    new_order,
-    read_lines,
     remember_order,
     tell_recorded,
 )
@@ -83,7 +80,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     for line in order.lines:
         _check_returned(session.program, line)
     work = earn_member(session, decision, request.body.member)
-    award = award_for(work, order, lines)
+    award = award_for(work, request.body.member, order, lines)
     ledger.check_room(work.books, award.points)
     record = new_order(work, order, ref=request.ref, lines=lines)
     record.revision = request.body.revision
@@ -165,7 +162,7 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     lines = read_lines(work.program, order.lines)
     for line in order.lines:
         _check_returned(work.program, line)
-    award = award_for(work, order, lines)
+    award = award_for(work, request.body.member, order, lines, counted=before[2])
     never_paid = record.transaction_number is None
     fresh = never_paid or not same_lines(record.lines, lines)
     kept = record.points - record.clawed_back
@@ -275,6 +272,7 @@ def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
     order = request.body.order
     asks = [order_by_ref(order_scope(order.store, order.channel), request.ref)]
     asks += asks_of_return(request.body.member, program)
+    asks += asks_to_earn(program, request.body.member)
     if program.points.unknown_member == "enrol" and request.body.member[0] != "id":
         asks.append(owner_of(*request.body.member))
     return asks

@@ -17,6 +17,7 @@ from loyalty.errors import (
 from loyalty.ledger.clawback import ClawedBack
 from loyalty.ledger.clawback import claw_back as claw_back_points
 from loyalty.members.services import require
+from loyalty.orders.reading import AHEAD
 from loyalty.orders.rows import order_by_ref, put_order
 from loyalty.orders.rules import (
     OrderRecord,
@@ -33,7 +34,6 @@ from loyalty.orders.rules import (
 )
 from loyalty.orders.schemas import ReturnOrder, ReturnRequest
 from loyalty.orders.services import (
-    AHEAD,
     find_order,
     money,
     remember_order,

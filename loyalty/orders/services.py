@@ -1,132 +1,32 @@
 """Record an order and award its points; the same for a preview."""
 
-import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import orjson
 
-from loyalty.earning.rules import Award, OrderLine, Purchase, calculate_points
+from loyalty.earning.rules import Award
+from loyalty.earning.services import asks_to_earn
 from loyalty.engine.activity import count_activity, rise, tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
 from loyalty.engine.load import lot_of
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
-    CurrencyMismatch,
     MemberNotFound,
-    OccurredAtOutOfRange,
     OrderConflict,
-    StoreUnknown,
-    ValidationFailed,
 )
 from loyalty.http.ids import encode_id
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.rules import LotState
 from loyalty.members.rows import owner_of
 from loyalty.members.services import create_member, require
+from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
-from loyalty.orders.rules import OrderRecord, content_of, line_json, net_spend, order_scope
-from loyalty.orders.schemas import EarnRequest, Line, Order, OrderState
-from loyalty.programs.currencies import format_amount, parse_amount
-from loyalty.programs.expiry import active_at, expires_at, local_day
+from loyalty.orders.rules import OrderRecord, order_scope
+from loyalty.orders.schemas import EarnRequest
+from loyalty.programs.currencies import format_amount
+from loyalty.programs.expiry import active_at, expires_at
 from loyalty.programs.rules import PublishedProgram
-
-AHEAD = timedelta(minutes=5)
-
-
-def check_order(session: Session, order: Order | OrderState) -> None:
-    """Refuse an order of another currency, of an unknown store, or from another time.
-
-    Raises:
-        CurrencyMismatch, StoreUnknown, OccurredAtOutOfRange: As their names say.
-    """
-    program = session.program
-    if order.currency != program.currency:
-        raise CurrencyMismatch(f"The program's currency is {program.currency}.")
-    if order.store is not None and order.store not in program.stores:
-        raise StoreUnknown(f"This program has no store {order.store}.", store=order.store)
-    late = timedelta(days=program.points.accept_late_days)
-    if not session.now - late <= order.occurred_at <= session.now + AHEAD:
-        raise OccurredAtOutOfRange(
-            f"occurred_at may lie {program.points.accept_late_days} days back and 5 minutes ahead.",
-            accept_late_days=program.points.accept_late_days,
-        )
-
-
-def read_lines(program: PublishedProgram, lines: Sequence[Line]) -> tuple[OrderLine, ...]:
-    """Read the lines' amounts into minor units of the program's currency.
-
-    Raises:
-        ValidationFailed: An amount has more decimals than the currency.
-    """
-    found = []
-    for index, line in enumerate(lines):
-        try:
-            amount = parse_amount(line.amount, program.currency_scale)
-        except ValueError as wrong:
-            pointer = f"/order/lines/{index}/amount"
-            errors = [{"pointer": pointer, "message": str(wrong)}]
-            raise ValidationFailed(errors=errors) from None
-        category, brand = line.category or "", line.brand or ""
-        found.append(OrderLine(line.line, line.sku, line.quantity, amount, category, brand))
-    return tuple(found)
-
-
-def award_for(work: MemberWork, order: Order | OrderState, lines: tuple[OrderLine, ...]) -> Award:
-    """Calculate what an order earns under the rules in force on its day."""
-    purchase = Purchase(
-        store=order.store or "",
-        channel=order.channel or "",
-        day=local_day(order.occurred_at, work.program.timezone),
-        lines=lines,
-    )
-    return calculate_points(program=work.program, purchase=purchase, level=work.level or None)
-
-
-def content_hash(order: Order | OrderState, lines: Sequence[OrderLine]) -> str:
-    """Hash what an order says after parsing, so that `1.0` and `1.00` are the same."""
-    content = {
-        "store": order.store,
-        "channel": order.channel,
-        "occurred_at": order.occurred_at.timestamp(),
-        "currency": order.currency,
-        "lines": [
-            [one.line, one.sku, one.quantity, one.amount, one.category, one.brand] for one in lines
-        ],
-    }
-    return hashlib.sha256(content_of(content)).hexdigest()
-
-
-def new_order(
-    work: MemberWork, order: Order | OrderState, *, ref: str, lines: tuple[OrderLine, ...]
-) -> OrderRecord:
-    """Make a record that has earned nothing yet."""
-    day = local_day(order.occurred_at, work.program.timezone)
-    recorded = [line_json(line, 0) for line in lines]
-    return OrderRecord(
-        member_id=work.member_id,
-        scope=order_scope(order.store, order.channel),
-        number=work.next_number(),
-        ref=ref,
-        store=order.store or "",
-        channel=order.channel or "",
-        state="paid",
-        revision=0,
-        occurred_at=order.occurred_at,
-        day=day,
-        currency=order.currency,
-        net_amount=net_spend(recorded),
-        lines=recorded,
-        points=0,
-        clawed_back=0,
-        returns={},
-        transaction_number=None,
-        awarded_to=None,
-        content_hash=content_hash(order, lines),
-        program_version=work.program.version,
-        recorded_at=work.now,
-    )
 
 
 def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: int) -> str:
@@ -330,7 +230,7 @@ def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, A
     if known is not None:
         return _known_order(decision, known, content_hash(order, lines))
     work = earn_member(session, decision, request.member)
-    award = award_for(work, order, lines)
+    award = award_for(work, request.member, order, lines)
     ledger.check_room(work.books, award.points)
     record = new_order(work, order, ref=order.ref, lines=lines)
     status, changed = record_paid(work, record, award)
@@ -377,7 +277,10 @@ def _known_order(
 
 def _asks_earn(request: EarnRequest, program: PublishedProgram) -> list[Ask]:
     order = request.order
-    asks = [order_by_ref(order_scope(order.store, order.channel), order.ref)]
+    asks = [
+        order_by_ref(order_scope(order.store, order.channel), order.ref),
+        *asks_to_earn(program, request.member),
+    ]
     if program.points.unknown_member == "enrol" and request.member[0] != "id":
         asks.append(owner_of(*request.member))
     return asks

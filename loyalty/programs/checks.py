@@ -18,7 +18,8 @@ def check(program: "ProgramDocument") -> list[Problem]:
     return [
         *_repeated(program),
         *_levels(program.tiers),
-        *_stores(program),
+        *_conditions(program),
+        *_groups(program),
         *_tiers(program),
         *_tier_prices(program),
     ]
@@ -51,11 +52,34 @@ def _levels(tiers: "TiersEntry | None") -> Iterator[Problem]:
         previous = threshold
 
 
-def _stores(program: "ProgramDocument") -> Iterator[Problem]:
-    known = {store.code for store in program.stores}
+def _conditions(program: "ProgramDocument") -> Iterator[Problem]:
+    """What conditions name must be in the program."""
+    levels = program.tiers.levels if program.tiers else []
+    known = {
+        "store": ({store.code for store in program.stores}, "store"),
+        "tier": ({level.code for level in levels}, "tier level"),
+    }
+    for path, rule in _rules(program):
+        for key, (codes, what) in known.items():
+            named = getattr(rule.when, key) if rule.when else None
+            yield from _unknown((*path, "when", key), named or [], codes, what)
+
+
+def _groups(program: "ProgramDocument") -> Iterator[Problem]:
+    """Only what is added to the same points can be compared."""
+    first: dict[str, EarningRuleEntry] = {}
+    for path, rule in _rules(program):
+        if rule.group is None:
+            continue
+        other = first.setdefault(rule.group, rule)
+        if (other.kind, other.trigger) != (rule.kind, rule.trigger):
+            message = f'"{other.code}" of this group is of another kind or trigger; they must agree'
+            yield Problem((*path, "group"), message)
+
+
+def _rules(program: "ProgramDocument") -> Iterator[tuple[Path, "EarningRuleEntry"]]:
     for index, rule in enumerate(program.earning_rules):
-        path = ("earning_rules", index, "when", "store")
-        yield from _unknown(path, _stores_of(rule), known, "store")
+        yield ("earning_rules", index), rule
 
 
 def _tiers(program: "ProgramDocument") -> Iterator[Problem]:
@@ -72,10 +96,6 @@ def _tier_prices(program: "ProgramDocument") -> Iterator[Problem]:
         for code in costs.keys() - known - {"default"}:
             message = f"is not a tier level of this program{suggest(code, known)}"
             yield Problem(("rewards", index, "cost", code), message)
-
-
-def _stores_of(rule: "EarningRuleEntry") -> list[str]:
-    return (rule.when.store or []) if rule.when else []
 
 
 def _tiers_of(reward: "RewardEntry") -> list[str]:

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from loyalty.programs.compile_earning import compile_campaigns, compile_rules
 from loyalty.programs.compile_rewards import compile_payment, compile_reward
 from loyalty.programs.currencies import SCALES, parse_amount
 from loyalty.programs.rules import (
-    Conditions,
-    EarningRule,
     Expiry,
     PointsPolicy,
     PublishedProgram,
@@ -44,7 +43,6 @@ def compile_program(document: Mapping[str, Any], *, id: int, version: int) -> Pu
         version: The published version that the document belongs to.
     """
     scale = SCALES[document["currency"]]
-    rules = [rule for rule in document.get("earning_rules", ()) if rule.get("active", True)]
     rewards = [reward for reward in document.get("rewards", ()) if reward.get("active", True)]
     tiers = document.get("tiers")
     return PublishedProgram(
@@ -57,9 +55,11 @@ def compile_program(document: Mapping[str, Any], *, id: int, version: int) -> Pu
         currency_scale=scale,
         points=_policy(document["points"], scale),
         stores={store["code"]: store["name"] for store in document.get("stores", ())},
-        earning_rules=tuple(_rule(rule, scale) for rule in rules),
+        earning_rules=compile_rules(document, scale),
         tiers=_tiers(tiers, scale) if tiers else None,
         rewards={reward["code"]: compile_reward(reward, scale) for reward in rewards},
+        activities=frozenset(document.get("activities", ())),
+        campaigns=compile_campaigns(document),
     )
 
 
@@ -81,33 +81,6 @@ def _expiry(expiry: Mapping[str, Any] | str) -> Expiry | None:
         dates = (tuple(map(int, text.split("-"))) for text in expiry["dates"])
         return Expiry(dates=tuple((month, day) for month, day in dates))
     return Expiry(months=expiry["months"], until=expiry["until"])
-
-
-def _rule(rule: Mapping[str, Any], scale: int) -> EarningRule:
-    return EarningRule(
-        code=rule["code"],
-        kind="base" if "per" in rule else "multiplier" if "multiply" in rule else "bonus",
-        name=rule.get("name", ""),
-        points=rule.get("points", 0),
-        per=parse_amount(rule["per"], scale) if "per" in rule else 0,
-        steps=rule.get("steps", "whole"),
-        multiply=Fraction(rule.get("multiply", 1)),
-        bonus=rule.get("bonus", 0),
-        trigger=rule.get("trigger", "order"),
-        when=_conditions(rule.get("when", {}), scale),
-        starts_on=rule.get("from"),
-        ends_on=rule.get("to"),
-    )
-
-
-def _conditions(when: Mapping[str, Any], scale: int) -> Conditions:
-    least = when.get("order_amount_min")
-    return Conditions(
-        category=frozenset(name.upper() for name in when.get("category", ())),
-        brand=frozenset(name.upper() for name in when.get("brand", ())),
-        store=frozenset(when.get("store", ())),
-        order_amount_min=None if least is None else parse_amount(least, scale),
-    )
 
 
 def _tiers(tiers: Mapping[str, Any], scale: int) -> TierPolicy:

@@ -28,6 +28,11 @@ def local_day(at: datetime, zone: str) -> date:
     return at.astimezone(_zone(zone)).date()
 
 
+def local_time(at: datetime, zone: str) -> datetime:
+    """Give an instant as the clocks of a time zone show it."""
+    return at.astimezone(_zone(zone))
+
+
 @lru_cache(maxsize=4096)
 def start_of_day(day: date, zone: str) -> datetime:
     """Find the first instant of a local day, in UTC.

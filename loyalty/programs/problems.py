@@ -20,18 +20,8 @@ Path = tuple[str | int, ...]
 NOT_YET: dict[str, set[str]] = {
     "": {"campaigns", "referrals", "segments"},
     "points.expiry": {"inactivity_months"},
-    "earning_rules[]": {"limit", "stacking_group", "max_points"},
-    "earning_rules[].when": {
-        "birthday",
-        "channel",
-        "hour",
-        "member_age_days",
-        "nth_order",
-        "product",
-        "segment",
-        "tier",
-        "weekday",
-    },
+    "earning_rules[]": {"limit", "activity"},
+    "earning_rules[].when": {"segment", "property"},
     "rewards[]": {"segments", "valid_days"},
     "rewards[].gives": {"code_from_pool", "points"},
 }

@@ -7,8 +7,12 @@ document of a version, once per process and version (design: docs/decisions/0002
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
+from loyalty.programs.earning import Campaign as Campaign
+from loyalty.programs.earning import Conditions as Conditions
+from loyalty.programs.earning import EarningRule as EarningRule
+from loyalty.programs.earning import Limit as Limit
 from loyalty.programs.rewards import ANY_PAYMENT
 from loyalty.programs.rewards import Payment as Payment
 from loyalty.programs.rewards import PerMember as PerMember
@@ -62,48 +66,6 @@ class PointsPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """When a rule applies; an empty set means "any".
-
-    Attributes:
-        category: Line categories, compared as upper case.
-        brand: Line brands, compared as upper case.
-        store: Store codes.
-        order_amount_min: Least net amount of the whole order, in minor units.
-    """
-
-    category: frozenset[str] = frozenset()
-    brand: frozenset[str] = frozenset()
-    store: frozenset[str] = frozenset()
-    order_amount_min: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EarningRule:
-    """One standing rule; `kind` says which of the fields below it uses.
-
-    Attributes:
-        kind: base (`points` per `per` minor units, in whole steps or proportional), multiplier
-            (`multiply`), or bonus (`bonus` points).
-        trigger: What sets it off: an order, or an enrolment (bonus only).
-        starts_on, ends_on: ISO dates in the program's zone, both inclusive; None is always.
-    """
-
-    code: str
-    kind: Literal["base", "multiplier", "bonus"]
-    name: str = ""
-    points: int = 0
-    per: int = 0
-    steps: Literal["whole", "proportional"] = "whole"
-    multiply: Fraction = Fraction(1)
-    bonus: int = 0
-    trigger: Literal["order", "member.enrolled"] = "order"
-    when: Conditions = Conditions()
-    starts_on: str | None = None
-    ends_on: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class TierLevel:
     """One level. `threshold` is in minor units for spend, in points or orders otherwise.
 
@@ -146,9 +108,6 @@ class TierPolicy:
     on_return: Literal["keep", "recalculate"] = "keep"
 
 
-_KINDS_IN_ORDER = ("base", "multiplier", "bonus")
-
-
 @dataclass(frozen=True, slots=True)
 class PublishedProgram:
     """Everything that decisions read of a program, under its version number.
@@ -157,11 +116,12 @@ class PublishedProgram:
         currency_scale: Decimal places of `currency` (2 for USD, 0 for JPY); amounts everywhere
             in rules are integers in minor units.
         stores: Name by code.
+        earning_rules: Standing rules, then those of the campaigns.
         rewards: Reward by code.
-        order_rules: The rules that orders set off, in the order in which they work: base,
-            multipliers, bonuses. Derived once, because every earn walks through it.
-        enrolment_rules: The rules that an enrolment sets off. Derived.
+        activities: What members may do besides buying.
+        campaigns: Campaign by code.
         levels: Tier level by code; empty without tiers. Derived.
+        derived: What domains work out of it once per version, by domain. Derived.
     """
 
     id: int
@@ -176,16 +136,13 @@ class PublishedProgram:
     earning_rules: tuple[EarningRule, ...]
     tiers: TierPolicy | None
     rewards: Mapping[str, Reward]
-    order_rules: tuple[EarningRule, ...] = field(init=False, repr=False, compare=False)
-    enrolment_rules: tuple[EarningRule, ...] = field(init=False, repr=False, compare=False)
+    activities: frozenset[str] = frozenset()
+    campaigns: Mapping[str, Campaign] = field(default_factory=dict)
     levels: Mapping[str, TierLevel] = field(init=False, repr=False, compare=False)
+    derived: dict[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Derive once per version what every command would otherwise work out again."""
-        of_orders = [rule for rule in self.earning_rules if rule.trigger == "order"]
-        of_orders.sort(key=lambda rule: _KINDS_IN_ORDER.index(rule.kind))
-        enrolment = tuple(rule for rule in self.earning_rules if rule.trigger != "order")
         levels = {level.code: level for level in self.tiers.levels} if self.tiers else {}
-        object.__setattr__(self, "order_rules", tuple(of_orders))
-        object.__setattr__(self, "enrolment_rules", enrolment)
         object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "derived", {})

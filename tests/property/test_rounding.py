@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loyalty.earning.rules import (
+    Earner,
     OrderLine,
     Purchase,
     calculate_points,
@@ -105,7 +106,7 @@ def test_scenario_37_returns_of_all_lines_are_exactly_the_award(
 def check_that_all_comes_back(program: PublishedProgram, basket: list[OrderLine]) -> None:
     purchase = Purchase(store="1", channel="pos", day=date(2017, 1, 28), lines=tuple(basket))
 
-    award = calculate_points(program=program, purchase=purchase, level="gold")
+    award = calculate_points(program=program, purchase=purchase, earner=Earner("gold"))
 
     assert sum(award.line_points) == award.points
     assert sum(entry["points"] for entry in award.explanation) == award.points

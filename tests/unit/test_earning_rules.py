@@ -9,10 +9,12 @@ import pytest
 
 from loyalty.earning.rules import (
     Award,
+    Earner,
+    Occasion,
     OrderLine,
     Purchase,
     calculate_points,
-    enrolment_bonuses,
+    occasion_awards,
 )
 from loyalty.programs.rules import (
     Conditions,
@@ -61,7 +63,8 @@ def earn(
     day: date = date(2017, 1, 28),
 ) -> Award:
     purchase = Purchase(store=store, channel="pos", day=day, lines=lines)
-    return calculate_points(program=published, purchase=purchase, level=level)
+    earner = Earner(level=level or "")
+    return calculate_points(program=published, purchase=purchase, earner=earner)
 
 
 def test_the_example_of_the_program_file() -> None:
@@ -327,9 +330,18 @@ class TestEnrolment:
         welcome = EarningRule("welcome", "bonus", bonus=100, trigger="member.enrolled")
         later = replace(welcome, code="later", starts_on="2017-06-01")
 
-        found = enrolment_bonuses(program(BASE, welcome, later), date(2017, 1, 28))
+        award = occasion_awards(
+            program=program(BASE, welcome, later),
+            trigger="member.enrolled",
+            occasion=Occasion(day=date(2017, 1, 28)),
+            earner=Earner(),
+        )
 
-        assert found == [("welcome", 100, "100 points for joining")]
+        assert award.points == 100
+        assert award.explanation == [
+            {"rule": "welcome", "points": 100, "because": "100 points for joining"}
+        ]
+        assert award.not_applied == [{"rule": "later", "because": "starts on 2017-06-01"}]
 
     def test_is_no_business_of_an_order(self) -> None:
         welcome = EarningRule("welcome", "bonus", bonus=100, trigger="member.enrolled")

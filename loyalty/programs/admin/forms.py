@@ -280,11 +280,21 @@ class StoreForm(PartForm):
 
 
 class RuleForm(PartForm):
-    """An earning rule."""
+    """An earning rule; conditions that it has no field for stay as they are."""
 
-    categories = WordsField(help_text="Only for these, by commas: PRODUCE, DAIRY. Empty: all.")
-    brands = WordsField(help_text="Only for these, by commas. Empty: all.")
-    stores = WordsField(help_text="Only there: codes of stores, by commas. Empty: all.")
+    category = WordsField(
+        label="Categories", help_text="Only for these, by commas: PRODUCE, DAIRY. Empty: all."
+    )
+    brand = WordsField(label="Brands", help_text="Only for these, by commas. Empty: all.")
+    store = WordsField(
+        label="Stores", help_text="Only there: codes of stores, by commas. Empty: all."
+    )
+    order_amount_min = forms.CharField(
+        required=False,
+        label="Least amount of the purchase",
+        help_text="Only for orders of at least this amount.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
 
     class Meta:
         model = EarningRule
@@ -300,10 +310,7 @@ class RuleForm(PartForm):
             "steps",
             "multiply",
             "bonus",
-            "categories",
-            "brands",
-            "stores",
-            "order_amount_min",
+            "group",
             "starts_on",
             "ends_on",
             "position",
@@ -318,7 +325,6 @@ class RuleForm(PartForm):
             "steps": "The amount counts in",
             "multiply": "Factor",
             "bonus": "Bonus points",
-            "order_amount_min": "Least amount of the purchase",
             "starts_on": "First day",
             "ends_on": "Last day",
             "position": "Place in the list",
@@ -330,3 +336,27 @@ class RuleForm(PartForm):
             "per": "In the program's currency, such as 1.00.",
             "bonus": "A fixed number, whatever the amount.",
         }
+
+    conditions = ("category", "brand", "store", "order_amount_min")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.conditions:
+            self.initial.setdefault(name, self.instance.when.get(name))
+
+    def _post_clean(self) -> None:
+        when = {k: v for k, v in self.instance.when.items() if k not in self.conditions}
+        given = {name: self.cleaned_data.get(name) for name in self.conditions}
+        self.instance.when = {**when, **{name: value for name, value in given.items() if value}}
+        super()._post_clean()
+
+    def _gather_unshown(self, found: dict[str, list[ValidationError]]) -> None:
+        """Show what is wrong with a condition at its field."""
+        for error in found.pop("when", []):
+            place, _, rest = str(error.message).partition(": ")
+            name = place.split("[")[0]
+            shown = name in self.conditions
+            found.setdefault(name if shown else NON_FIELD_ERRORS, []).append(
+                ValidationError(in_words(rest) if shown else str(error.message))
+            )
+        super()._gather_unshown(found)

@@ -73,7 +73,7 @@ def _row(rows: list[dict[str, Any]], part: entries.Part, path: Path) -> tuple[st
 
 
 def _column(part: entries.Part, path: Path) -> str:
-    key = dotted(path).split("[")[0]
+    key = dotted(path).split("[")[0].removeprefix("when.")
     return part.columns.get(key, key)
 
 

@@ -197,20 +197,30 @@ class EarningRuleAdmin(PartAdmin):
         "steps": "kind == 'base'",
         "multiply": "kind == 'multiplier'",
         "bonus": "kind == 'bonus'",
-        "categories": "trigger == 'order'",
-        "brands": "trigger == 'order'",
-        "stores": "trigger == 'order'",
+        "category": "trigger == 'order'",
+        "brand": "trigger == 'order'",
+        "store": "trigger == 'order'",
         "order_amount_min": "trigger == 'order'",
     }
     fieldsets = (
         (None, {"fields": ("program", ("name", "code"), "is_active")}),
         (
             "What it gives",
-            {"fields": ("trigger", "kind", ("points", "per"), "steps", "multiply", "bonus")},
+            {
+                "fields": (
+                    "trigger",
+                    "kind",
+                    ("points", "per"),
+                    "steps",
+                    "multiply",
+                    "bonus",
+                    "group",
+                )
+            },
         ),
         (
             "For which purchases",
-            {"fields": ("categories", "brands", "stores", "order_amount_min")},
+            {"fields": ("category", "brand", "store", "order_amount_min")},
         ),
         ("When", {"fields": (("starts_on", "ends_on"), "position")}),
     )
@@ -229,9 +239,12 @@ class EarningRuleAdmin(PartAdmin):
         """Say for which purchases."""
         if rule.trigger != "order":
             return "joining the program"
-        parts = [*rule.categories, *rule.brands, *(f"store {code}" for code in rule.stores)]
-        if rule.order_amount_min is not None:
-            parts.append(f"from {_money(rule.program, rule.order_amount_min)}")
+        words = {"store": "store ", "order_amount_min": f"from {rule.program.currency} "}
+        parts = [
+            f"{words.get(name, '')}{item}"
+            for name, value in rule.when.items()
+            for item in (value if isinstance(value, list) else [value])
+        ]
         return ", ".join(parts) or "all purchases"
 
     @display(description="Dates")

@@ -19,19 +19,14 @@ def _write_rule(row: Row) -> dict[str, Any]:
         "steps": row.steps if base else None,
         "multiply": text_of(row.multiply) if row.kind == RuleKind.MULTIPLIER else None,
         "bonus": row.bonus if row.kind == RuleKind.BONUS else None,
-        "when": {
-            "category": row.categories or None,
-            "brand": row.brands or None,
-            "store": row.stores or None,
-            "order_amount_min": text_of(row.order_amount_min),
-        },
+        "when": row.when or None,
+        "group": row.group or None,
         "from": row.starts_on,
         "to": row.ends_on,
     }
 
 
 def _read_rule(entry: Written) -> Columns:
-    when = entry.get("when", {})
     kind = RuleKind.MULTIPLIER if "multiply" in entry else RuleKind.BONUS
     return {
         "code": entry["code"],
@@ -44,24 +39,11 @@ def _read_rule(entry: Written) -> Columns:
         "steps": entry.get("steps", RuleSteps.WHOLE),
         "multiply": decimal_of(entry.get("multiply")),
         "bonus": entry.get("bonus"),
-        "categories": when.get("category", []),
-        "brands": when.get("brand", []),
-        "stores": when.get("store", []),
-        "order_amount_min": decimal_of(when.get("order_amount_min")),
+        "when": entry.get("when", {}),
+        "group": entry.get("group", ""),
         "starts_on": entry.get("from"),
         "ends_on": entry.get("to"),
     }
 
 
-RULE = Part(
-    EarningRuleEntry,
-    _write_rule,
-    _read_rule,
-    {
-        **DATES,
-        "when.category": "categories",
-        "when.brand": "brands",
-        "when.store": "stores",
-        "when.order_amount_min": "order_amount_min",
-    },
-)
+RULE = Part(EarningRuleEntry, _write_rule, _read_rule, DATES, blocks=("when",))

@@ -26,12 +26,14 @@ class Part:
         write: From a row to its entry.
         read: From an entry to the row's columns.
         columns: The column to which a problem with a key belongs, where the names differ.
+        blocks: Keys whose whole block is one column.
     """
 
     shape: type[Entry]
     write: Callable[[Row], dict[str, Any]]
     read: Callable[[Written], Columns]
     columns: Mapping[str, str]
+    blocks: tuple[str, ...] = ()
 
     def problems(self, row: Row, context: Context) -> dict[str, list[str]]:
         """List what is wrong with a row, by column; "" is the row as a whole."""
@@ -40,9 +42,17 @@ class Part:
             document.parse(self.shape, self.write(row), context)
         except DocumentInvalid as invalid:
             for problem in invalid.problems:
-                key = dotted(problem.path).split("[")[0]
-                found.setdefault(self.columns.get(key, key), []).append(problem.message)
+                column, message = self._of_column(dotted(problem.path), problem.message)
+                found.setdefault(column, []).append(message)
         return found
+
+    def _of_column(self, place: str, message: str) -> tuple[str, str]:
+        """Find the column of a place; one column may hold a whole block of keys."""
+        key = place.split("[")[0]
+        block, _, rest = place.partition(".")
+        if block in self.blocks and rest:
+            return block, f"{rest}: {message}"
+        return self.columns.get(key, key), message
 
 
 def text_of(value: Decimal | int | str | None) -> str | None:

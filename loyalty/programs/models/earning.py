@@ -4,7 +4,7 @@ from django.db import models
 
 from loyalty.programs import choices, entries
 from loyalty.programs.fields import ExactDecimalField
-from loyalty.programs.models.base import PartOfProgram, codes
+from loyalty.programs.models.base import PartOfProgram
 from loyalty.programs.models.program import Program
 
 
@@ -38,11 +38,15 @@ class EarningRule(PartOfProgram):
     trigger = models.CharField(
         max_length=30, choices=choices.RuleTrigger.choices, default=choices.RuleTrigger.ORDER
     )
-    categories = codes("Only for lines of these categories; empty means all.")
-    brands = codes("Only for lines of these brands; empty means all.")
-    stores = codes("Only at the stores with these codes; empty means all.")
-    order_amount_min = ExactDecimalField(
-        null=True, blank=True, help_text="Only for orders of at least this amount."
+    when = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Conditions, as in a program file; empty: always.",
+    )
+    group = models.CharField(
+        max_length=50,
+        blank=True,
+        help_text="Of the rules of a group only the best one counts; empty: it adds up.",
     )
     starts_on = models.DateField(null=True, blank=True, help_text="First day; empty: always.")
     ends_on = models.DateField(null=True, blank=True, help_text="Last day; empty: no end.")

@@ -1,21 +1,13 @@
-"""Earning rules and their conditions."""
+"""Earning rules."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from loyalty.programs.shapes.conditions import WhenEntry, misfits
 from loyalty.programs.shapes.entry import Entry
 from loyalty.programs.shapes.season import check_season
-from loyalty.programs.values import Amount, Code, Factor, IsoDate, Points, PositiveAmount, Text
-
-
-class WhenEntry(Entry):
-    """For which lines and orders a rule is."""
-
-    category: Annotated[list[Text], Field(min_length=1, max_length=1000)] | None = None
-    brand: Annotated[list[Text], Field(min_length=1, max_length=1000)] | None = None
-    store: Annotated[list[Code], Field(min_length=1, max_length=1000)] | None = None
-    order_amount_min: Amount | None = None
+from loyalty.programs.values import Code, Factor, IsoDate, Points, PositiveAmount, Text
 
 
 class EarningRuleEntry(Entry):
@@ -31,6 +23,7 @@ class EarningRuleEntry(Entry):
     multiply: Factor | None = None
     bonus: Points | None = None
     when: WhenEntry | None = None
+    group: Code | None = None
     from_: IsoDate | None = Field(default=None, alias="from")
     to: IsoDate | None = None
 
@@ -59,8 +52,11 @@ class EarningRuleEntry(Entry):
         check_season(self)
         if self.when is not None and not self.when.model_dump(exclude_none=True):
             self.when = None
-        if self.trigger == "member.enrolled" and (self.kind != "bonus" or self.when):
-            raise ValueError("the trigger member.enrolled goes with a bonus, and without when")
+        if self.trigger != "order" and self.kind != "bonus":
+            raise ValueError(f"the trigger {self.trigger} goes with a bonus")
+        wrong = misfits(self.trigger, self.when) if self.when else []
+        if wrong:
+            raise ValueError(f"the trigger {self.trigger} goes without when.{wrong[0]}")
         if self.kind == "base":
             self.steps = self.steps or "whole"
         return self

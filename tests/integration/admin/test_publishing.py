@@ -116,7 +116,7 @@ def test_a_rule_can_be_added_and_taken_out(marketer: Marketer, till: Till):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("stores", "309, 399", '"399" is not a store'),
+        ("store", "309, 399", '"399" is not a store'),
         ("per", "1.001", "decimals"),
         ("points", "", "Needs both"),
     ],
@@ -127,7 +127,7 @@ def test_a_rule_that_cannot_be_is_explained_at_its_field(
     page = marketer.save(rule_page(till, "base"), **{field: value})
     assert words in text_of(page)
     assert version(till) == 1
-    assert EarningRule.objects.get(program=till.program, code="base").stores == []
+    assert EarningRule.objects.get(program=till.program, code="base").when == {}
 
 
 def test_a_level_below_the_one_before_is_refused_at_its_row(marketer: Marketer, till: Till):
@@ -161,7 +161,7 @@ def test_a_store_that_a_rule_needs_cannot_go(marketer: Marketer):
     page = marketer.client.post(
         f"/admin/loyalty/store/{store.pk}/delete/", {"post": "yes"}, follow=True
     )
-    assert "Earning rule “base”, stores" in text_of(page)
+    assert "Earning rule “base”, store:" in text_of(page)
     assert till.program.stores.filter(code="310").exists()
     assert version(till) == 1
 

@@ -39,11 +39,12 @@ def test_what_is_published_is_clean(grocer: Program) -> None:
         ({"per": Decimal("1.005")}, "per", "1.005 has more than the 2 decimals of the currency"),
         ({"per": None}, NON_FIELD_ERRORS, "needs both points and per: 1 point per amount"),
         (
-            {"stores": ["a b"]},
-            "stores",
-            "must begin with a letter or digit and have only letters, digits, '.', '_' and '-'",
+            {"when": {"store": ["a b"]}},
+            "when",
+            "store[0]: must begin with a letter or digit"
+            " and have only letters, digits, '.', '_' and '-'",
         ),
-        ({"order_amount_min": Decimal(-1)}, "order_amount_min", "must not be negative"),
+        ({"when": {"order_amount_min": "-1"}}, "when", "order_amount_min: must not be negative"),
         (
             {"code": "tier:gold"},
             "code",

@@ -34,7 +34,7 @@ def test_amounts_are_minor_units(grocer: Program) -> None:
 
     assert found.tiers is not None
     assert [level.threshold for level in found.tiers.levels] == [0, 25_000, 100_000]
-    assert [rule.per for rule in found.order_rules if rule.kind == "base"] == [100]
+    assert [rule.per for rule in found.earning_rules if rule.kind == "base"] == [100]
     assert found.rewards["five-off"].amount == 500
     assert (found.currency_scale, found.points.value_amount) == (2, 100)
 

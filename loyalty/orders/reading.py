@@ -1,0 +1,131 @@
+"""Read an order as it was sent: is it acceptable, what are its lines, what would it earn."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+
+from loyalty.earning.rules import Award, OrderLine, Purchase, calculate_points
+from loyalty.earning.services import earner_of
+from loyalty.engine.commands import MemberRef
+from loyalty.engine.session import MemberWork, Session
+from loyalty.errors import (
+    CurrencyMismatch,
+    OccurredAtOutOfRange,
+    StoreUnknown,
+    ValidationFailed,
+)
+from loyalty.orders.rules import OrderRecord, content_of, line_json, net_spend, order_scope
+from loyalty.orders.schemas import Line, Order, OrderState
+from loyalty.programs.currencies import parse_amount
+from loyalty.programs.expiry import local_day, local_time
+from loyalty.programs.rules import PublishedProgram
+
+AHEAD = timedelta(minutes=5)
+
+
+def check_order(session: Session, order: Order | OrderState) -> None:
+    """Refuse an order of another currency, of an unknown store, or from another time.
+
+    Raises:
+        CurrencyMismatch, StoreUnknown, OccurredAtOutOfRange: As their names say.
+    """
+    program = session.program
+    if order.currency != program.currency:
+        raise CurrencyMismatch(f"The program's currency is {program.currency}.")
+    if order.store is not None and order.store not in program.stores:
+        raise StoreUnknown(f"This program has no store {order.store}.", store=order.store)
+    late = timedelta(days=program.points.accept_late_days)
+    if not session.now - late <= order.occurred_at <= session.now + AHEAD:
+        raise OccurredAtOutOfRange(
+            f"occurred_at may lie {program.points.accept_late_days} days back and 5 minutes ahead.",
+            accept_late_days=program.points.accept_late_days,
+        )
+
+
+def read_lines(program: PublishedProgram, lines: Sequence[Line]) -> tuple[OrderLine, ...]:
+    """Read the lines' amounts into minor units of the program's currency.
+
+    Raises:
+        ValidationFailed: An amount has more decimals than the currency.
+    """
+    found = []
+    for index, line in enumerate(lines):
+        try:
+            amount = parse_amount(line.amount, program.currency_scale)
+        except ValueError as wrong:
+            pointer = f"/order/lines/{index}/amount"
+            errors = [{"pointer": pointer, "message": str(wrong)}]
+            raise ValidationFailed(errors=errors) from None
+        category, brand = line.category or "", line.brand or ""
+        found.append(OrderLine(line.line, line.sku, line.quantity, amount, category, brand))
+    return tuple(found)
+
+
+def award_for(
+    work: MemberWork,
+    ref: MemberRef,
+    order: Order | OrderState,
+    lines: tuple[OrderLine, ...],
+    *,
+    counted: int = 0,
+) -> Award:
+    """Calculate what an order earns under the rules in force on its day.
+
+    Args:
+        counted: 1 where the order is among the member's orders already.
+    """
+    local = local_time(order.occurred_at, work.program.timezone)
+    purchase = Purchase(
+        store=order.store or "",
+        channel=order.channel or "",
+        day=local.date(),
+        hour=local.hour,
+        lines=lines,
+    )
+    earner = earner_of(work, ref, but_orders=counted)
+    return calculate_points(program=work.program, purchase=purchase, earner=earner)
+
+
+def content_hash(order: Order | OrderState, lines: Sequence[OrderLine]) -> str:
+    """Hash what an order says after parsing, so that `1.0` and `1.00` are the same."""
+    content = {
+        "store": order.store,
+        "channel": order.channel,
+        "occurred_at": order.occurred_at.timestamp(),
+        "currency": order.currency,
+        "lines": [
+            [one.line, one.sku, one.quantity, one.amount, one.category, one.brand] for one in lines
+        ],
+    }
+    return hashlib.sha256(content_of(content)).hexdigest()
+
+
+def new_order(
+    work: MemberWork, order: Order | OrderState, *, ref: str, lines: tuple[OrderLine, ...]
+) -> OrderRecord:
+    """Make a record that has earned nothing yet."""
+    day = local_day(order.occurred_at, work.program.timezone)
+    recorded = [line_json(line, 0) for line in lines]
+    return OrderRecord(
+        member_id=work.member_id,
+        scope=order_scope(order.store, order.channel),
+        number=work.next_number(),
+        ref=ref,
+        store=order.store or "",
+        channel=order.channel or "",
+        state="paid",
+        revision=0,
+        occurred_at=order.occurred_at,
+        day=day,
+        currency=order.currency,
+        net_amount=net_spend(recorded),
+        lines=recorded,
+        points=0,
+        clawed_back=0,
+        returns={},
+        transaction_number=None,
+        awarded_to=None,
+        content_hash=content_hash(order, lines),
+        program_version=work.program.version,
+        recorded_at=work.now,
+    )
