@@ -64,6 +64,8 @@ ATTRIBUTES: Final = {
         Attribute("last_name", "Last name", "text", _EITHER, "last_name"),
         Attribute("birth_date", "Birthday", "date", _EITHER, "birth_date"),
         Attribute("language", "Language", "text", _EITHER, "language"),
+        Attribute("email", "Email", "text", _EITHER, "email"),
+        Attribute("phone", "Phone number", "text", _EITHER, "phone"),
         Attribute("consent.email", "Consent to email", "boolean", _VENDOR),
         Attribute("consent.sms", "Consent to text messages", "boolean", _VENDOR),
         Attribute("segments", "Segments", "text", _VENDOR),

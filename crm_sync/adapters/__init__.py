@@ -2,12 +2,14 @@
 
 from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Adapter, Environment
+from crm_sync.adapters.klaviyo import KlaviyoAdapter
 from crm_sync.adapters.webhook import WebhookAdapter
 
 
 def build_adapters(environment: Environment) -> dict[str, Adapter]:
     """Make one adapter of each kind, by the name that connections give."""
     return {
-        "console": ConsoleAdapter(environment),
         "webhook": WebhookAdapter(environment),
+        "klaviyo": KlaviyoAdapter(environment),
+        "console": ConsoleAdapter(environment),
     }

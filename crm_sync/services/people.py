@@ -117,17 +117,13 @@ def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> Non
 
 
 def _person(connection: Connection, contact: Contact, standing: Standing | None) -> Person:
-    def values(type_: str) -> tuple[str, ...]:
-        return tuple(v for t, v in standing.identifiers if t == type_) if standing else ()
-
-    email = values("email") if connection.shares_email else ()
-    phone = values("phone") if connection.shares_phone else ()
+    ids = standing.identifiers if standing else ()
     return Person(
         member_id=str(contact.member_id),
         vendor_id=contact.vendor_id,
-        email=email[0] if email else "",
-        phone=phone[0] if phone else "",
-        external_ids=values("external"),
+        email=standing.email if standing and connection.shares_email else "",
+        phone=standing.phone if standing and connection.shares_phone else "",
+        external_ids=tuple(value for type_, value in ids if type_ == "external"),
     )
 
 

@@ -77,6 +77,16 @@ class Standing:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     identifiers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def email(self) -> str:
+        """Give the oldest email."""
+        return next((value for type_, value in self.identifiers if type_ == "email"), "")
+
+    @property
+    def phone(self) -> str:
+        """Give the oldest phone number."""
+        return next((value for type_, value in self.identifiers if type_ == "phone"), "")
+
 
 def list_standings(member_ids: Collection[UUID]) -> dict[UUID, Standing]:
     """Read where these members stand, in one query; those who do not exist are missing."""

@@ -140,7 +140,7 @@ def test_names_twice_and_too_many() -> None:
 
 
 def test_every_attribute_but_those_of_vendors_is_in_a_standing() -> None:
-    known = set(Standing.__dataclass_fields__)
+    known = set(dir(Standing))
     for attribute in ATTRIBUTES.values():
         assert (attribute.source in known) == ("loyalty" in attribute.owners), attribute.name
 

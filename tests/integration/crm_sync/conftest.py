@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from crm_sync.adapters.access import Target
+from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
 from crm_sync.models import Connection
+from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.services import connections
 from tests.factories import Till, open_till
+from tests.integration.crm_sync.calls import environment, target
 from tests.integration.crm_sync.outbox import Outbox, committed_rows, forget
 from tests.integration.crm_sync.receivers import Receiver
 
@@ -50,3 +54,19 @@ def connect_vendor(till: Till, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         return connections.create_connection(program_id=till.program.pk, **values)
 
     return connect
+
+
+@pytest.fixture
+def klaviyo() -> Iterator[Klaviyo]:
+    with Klaviyo() as running:
+        yield running
+
+
+@pytest.fixture
+def adapter() -> KlaviyoAdapter:
+    return KlaviyoAdapter(environment(total=2.0))
+
+
+@pytest.fixture
+def account(klaviyo: Klaviyo) -> Target:
+    return target({"revision": REVISION, "address": klaviyo.url}, api_key=klaviyo.api_key)
