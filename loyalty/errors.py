@@ -267,6 +267,21 @@ class TierNotAssigned(Conflict):
     title = "The member's level was not assigned, so there is none to take back."
 
 
+class ApprovalRequired(Conflict):
+    code = "approval_required"
+    title = "So many points need a second person: ask for the adjustment in the admin."
+
+
+class OwnRequest(Conflict):
+    code = "own_request"
+    title = "Nobody approves an adjustment that they asked for themselves."
+
+
+class RequestDecided(Conflict):
+    code = "request_decided"
+    title = "This request was already approved or declined."
+
+
 class BalanceTooLarge(Conflict):
     code = "balance_too_large"
     title = "The balance would pass the largest number of points that a member can hold."

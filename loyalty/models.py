@@ -3,7 +3,7 @@
 from loyalty.events.models import FeedHead, OutboxEvent
 from loyalty.http.models import ApiKey, IdempotencyKey
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet
-from loyalty.members.models import Erasure, Identifier, Member, MemberMerge
+from loyalty.members.models import AdjustmentRequest, Erasure, Identifier, Member, MemberMerge
 from loyalty.nightly.models import NightlyRun
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.models import (
@@ -23,6 +23,7 @@ from loyalty.trials.models import Backtest
 
 __all__ = [
     "ActivityDay",
+    "AdjustmentRequest",
     "ApiKey",
     "Backtest",
     "EarningRule",

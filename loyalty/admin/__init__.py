@@ -7,6 +7,7 @@ Programs have an admin of their own, which needs nothing above them.
 from django.contrib import admin
 
 from loyalty.admin import api_keys as api_keys
+from loyalty.admin import approvals as approvals
 from loyalty.admin import history as history
 from loyalty.admin import members as members
 from loyalty.admin import review as review

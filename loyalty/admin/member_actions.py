@@ -32,7 +32,7 @@ from loyalty.engine.commands import Answer, Command, Kind
 from loyalty.engine.run import run
 from loyalty.errors import LoyaltyError
 from loyalty.http.fields import MAX_POINTS
-from loyalty.members.adjustments import ADJUST
+from loyalty.members.adjustments import ADJUST, REQUEST_ADJUSTMENT
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Member
 from loyalty.members.schemas import AdjustRequest, UpdateMember, UpdateRequest
@@ -67,6 +67,10 @@ class ActionForm(forms.Form):
         """Give what the engine is to do."""
         raise NotImplementedError
 
+    def instead(self, member: Member, code: str) -> Payload | None:
+        """Give what it is to do where it refused with this code; None: the refusal stands."""
+        return None
+
 
 class AdjustForm(ActionForm):
     """Give or take points."""
@@ -88,7 +92,7 @@ class AdjustForm(ActionForm):
     reason = forms.CharField(
         label="Reason",
         max_length=500,
-        help_text="Kept for ever, with your name.",
+        help_text="Kept for ever, with your name. Name nobody here: it stays when they are erased.",
         widget=UnfoldAdminTextInputWidget(),
     )
 
@@ -101,6 +105,13 @@ class AdjustForm(ActionForm):
             "reason": self.cleaned_data["reason"],
         }
         return ADJUST, AdjustRequest.model_validate(body)
+
+    def instead(self, member: Member, code: str) -> Payload | None:
+        """Ask a second person where one may not adjust so much."""
+        if code != "approval_required":
+            return None
+        self.done = "So many points need a second person: the adjustment waits for approval."
+        return REQUEST_ADJUSTMENT, self.command(member)[1]
 
 
 class TierForm(ActionForm):
@@ -270,7 +281,11 @@ def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
     """Run the form's command; say in the form what was refused, else what was done."""
     try:
         kind, payload = form.command(member)
-        answer = _answer(request, member, kind, payload, form.cleaned_data)
+        answer = run_once(request, member.program_id, kind, payload, form.cleaned_data)
+        if answer.status >= 400:
+            instead = form.instead(member, orjson.loads(answer.body)["code"])
+            if instead is not None:
+                answer = run_once(request, member.program_id, *instead, form.cleaned_data)
     except ValidationError as wrong:
         for error in wrong.errors(include_url=False):
             name = str(error["loc"][-1]) if error["loc"] else ""
@@ -288,19 +303,20 @@ def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
     return True
 
 
-def _answer(
-    request: HttpRequest, member: Member, kind: Kind, payload: Any, told: dict[str, Any]
+def run_once(
+    request: HttpRequest, program_id: int, kind: Kind, payload: Any, told: dict[str, Any]
 ) -> Answer:
+    """Run a command under the key of the form, so that a double click is one command."""
     token = told["token"]
-    content = f"{kind.name} {member.pk} ".encode() + orjson.dumps(told)
+    content = f"{kind.name} {request.path} ".encode() + orjson.dumps(told, default=str)
     command = Command(
         kind,
         payload,
-        key=f"admin-{token}",
+        key=f"admin-{kind.name}-{token}",
         request_hash=hashlib.sha256(content).digest(),
         request_id=f"admin-{token[:12]}",
     )
-    return run([command], principal=principal_for(request, member.program_id))[0]
+    return run([command], principal=principal_for(request, program_id))[0]
 
 
 def _view(form_class: type[ActionForm], permission: str) -> Callable[..., HttpResponse]:

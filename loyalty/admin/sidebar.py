@@ -10,6 +10,7 @@ from django.urls import reverse
 _GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Members": {
         "loyalty.member": ("Members", "group"),
+        "loyalty.adjustmentrequest": ("Approvals", "rule"),
         "loyalty.ledgertransaction": ("Points ledger", "receipt_long"),
         "loyalty.order": ("Orders", "shopping_cart"),
         "loyalty.redemption": ("Redemptions", "redeem"),

@@ -46,6 +46,8 @@ STATUS_COLOURS: Final = {
     "closed": "danger",
 }
 
+REQUEST_COLOURS: Final = {"open": "warning", "approved": "success", "declined": "danger"}
+
 REDEMPTION_COLOURS: Final = {
     "held": "warning",
     "captured": "success",

@@ -10,6 +10,7 @@ from loyalty.engine.commands import MemberRef as AnyRef
 from loyalty.engine.look import look
 from loyalty.engine.run import known_program
 from loyalty.errors import (
+    ApprovalRequired,
     BalanceTooLarge,
     IdentifierTaken,
     InsufficientPoints,
@@ -190,7 +191,13 @@ class AdjustmentsView(CommandEndpoint):
         request=AdjustRequest,
         example={"member": "card:2261", "points": 50, "reason": "goodwill"},
         answers={201: AdjustmentAnswer},
-        errors=[MemberNotFound, MemberNotActive, InsufficientPoints, BalanceTooLarge],
+        errors=[
+            MemberNotFound,
+            MemberNotActive,
+            InsufficientPoints,
+            BalanceTooLarge,
+            ApprovalRequired,
+        ],
         key=True,
     )
     def post(self, request: HttpRequest) -> HttpResponse:

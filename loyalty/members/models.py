@@ -107,3 +107,40 @@ class Erasure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.member_id} at {self.erased_at:%Y-%m-%d}"
+
+
+class AdjustmentRequest(models.Model):
+    """An adjustment that waits for a second person. Its key in the database is (member_id, number).
+
+    Attributes:
+        transaction_number: The ledger transaction that came of it, when it was approved.
+    """
+
+    class State(models.TextChoices):
+        """Decided once."""
+
+        OPEN = "open"
+        APPROVED = "approved"
+        DECLINED = "declined"
+
+    id = models.BigAutoField(primary_key=True)
+    member_id = models.UUIDField()
+    number = models.BigIntegerField()
+    program_id = models.IntegerField()
+    points = models.BigIntegerField()
+    reason = models.CharField(max_length=500)
+    expires_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    requested_by = models.CharField(max_length=100)
+    requested_at = models.DateTimeField()
+    decided_by = models.CharField(max_length=100, blank=True)
+    decided_at = models.DateTimeField(null=True)
+    decision_reason = models.CharField(max_length=500, blank=True)
+    transaction_number = models.BigIntegerField(null=True)
+
+    class Meta:
+        permissions = [("approve_adjustment", "Can approve adjustments of others")]
+        indexes = [models.Index(fields=["state", "requested_at"], name="adjustment_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.points:+d} {self.state}"

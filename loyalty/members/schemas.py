@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
 
 from pydantic import (
     Field,
@@ -255,3 +256,18 @@ class UnmergeMember:
         """The merged member's own rows."""
         kind = "account" if self.member.type == "id" else self.member.type
         return (kind, self.member.value)
+
+
+@dataclass(frozen=True, slots=True)
+class DecideAdjustment:
+    """A second person approves or declines; `account` and `number` name the request."""
+
+    account: UUID
+    number: int
+    approve: bool
+    reason: str
+
+    @property
+    def member(self) -> MemberRef:
+        """Whose points it is about; the survivor's where they were merged since."""
+        return MemberRef("id", str(self.account))

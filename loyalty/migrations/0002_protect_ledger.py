@@ -20,6 +20,9 @@ ALTER TABLE loyalty_order DROP CONSTRAINT loyalty_order_pkey,
 CREATE INDEX order_id ON loyalty_order (id);
 ALTER TABLE loyalty_outboxevent DROP CONSTRAINT loyalty_outboxevent_pkey,
     ADD PRIMARY KEY (member_id, sequence);
+ALTER TABLE loyalty_adjustmentrequest DROP CONSTRAINT loyalty_adjustmentrequest_pkey,
+    ADD PRIMARY KEY (member_id, number);
+CREATE INDEX adjustmentrequest_id ON loyalty_adjustmentrequest (id);
 
 ALTER TABLE loyalty_memberstate ADD CONSTRAINT memberstate_member
     FOREIGN KEY (member_id) REFERENCES loyalty_member (id);
@@ -58,6 +61,9 @@ ALTER TABLE loyalty_ledgertransaction DROP CONSTRAINT loyalty_ledgertransaction_
 ALTER TABLE loyalty_redemption DROP CONSTRAINT loyalty_redemption_pkey, ADD PRIMARY KEY (id);
 ALTER TABLE loyalty_order DROP CONSTRAINT loyalty_order_pkey, ADD PRIMARY KEY (id);
 ALTER TABLE loyalty_outboxevent DROP CONSTRAINT loyalty_outboxevent_pkey, ADD PRIMARY KEY (id);
+DROP INDEX adjustmentrequest_id;
+ALTER TABLE loyalty_adjustmentrequest DROP CONSTRAINT loyalty_adjustmentrequest_pkey,
+    ADD PRIMARY KEY (id);
 """
 
 # Buckets: 0 issued, 1 pending, 2 available, 3 held, 4 redeemed, 5 expired, 6 revoked, 7 debt,

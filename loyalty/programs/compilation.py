@@ -28,6 +28,7 @@ _PLAIN_POLICY = (
     "unknown_member",
     "clawback",
     "accept_late_days",
+    "adjustment_limit",
     "lapsed",
     "lapsed_grace_days",
 )

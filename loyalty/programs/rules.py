@@ -44,6 +44,8 @@ class PointsPolicy:
         value_points: So many points ...
         value_amount: ... are worth this amount, in minor units of the program's currency.
         accept_late_days: How far back an order's `occurred_at` may lie.
+        adjustment_limit: How many points one person may adjust for a member in 24 hours; for more,
+            a second one must approve. None is no limit.
         lapsed: What becomes of held or reinstated points whose lot expired meanwhile:
             they expire, or they come back in a grace lot of `lapsed_grace_days`.
     """
@@ -60,6 +62,7 @@ class PointsPolicy:
     clawback: Literal["debt", "within_balance", "write_off"] = "debt"
     expiring_notice_days: tuple[int, ...] = (30, 7)
     accept_late_days: int = 400
+    adjustment_limit: int | None = None
     lapsed: Literal["expire", "grace"] = "expire"
     lapsed_grace_days: int = 14
     pay: Payment = ANY_PAYMENT

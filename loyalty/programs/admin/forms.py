@@ -243,6 +243,7 @@ class PointsForm(InlineForm):
             "accept_late_days": "Days for late purchases",
             "lapsed": "Points that come back expired",
             "lapsed_grace_days": "Days that they can still be used",
+            "adjustment_limit": "Adjustments that need a second person: above",
         }
         help_texts = {
             "rounding": "Once for each rule and purchase.",
@@ -253,6 +254,7 @@ class PointsForm(InlineForm):
             "expiry_months": "For expiry some months after the purchase.",
             "clawback": "Where a purchase is returned and its points are already used.",
             "lapsed": "After a cancelled redemption, for example.",
+            "adjustment_limit": "Points for one member by one colleague in 24 hours. Empty: never.",
         }
 
     def has_changed(self) -> bool:

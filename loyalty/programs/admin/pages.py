@@ -65,6 +65,7 @@ class PointsInline(StackedInline):
                     ("unknown_member", "accept_late_days"),
                     "clawback",
                     ("lapsed", "lapsed_grace_days"),
+                    "adjustment_limit",
                 )
             },
         ),

@@ -46,6 +46,7 @@ def _write_points(row: Row) -> dict[str, Any]:
         expiry = {"dates": row.expiry_dates}
     return {
         **{key: getattr(row, key) for key in _PLAIN_POLICY},
+        "adjustment_limit": row.adjustment_limit,
         "value": {"points": row.value_points, "amount": str(row.value_amount)},
         "pay": {
             "min": row.pay_min,
@@ -59,6 +60,7 @@ def _write_points(row: Row) -> dict[str, Any]:
 def _read_points(entry: Written) -> Columns:
     return {
         **{key: entry[key] for key in _PLAIN_POLICY},
+        "adjustment_limit": entry.get("adjustment_limit"),
         "value_points": entry["value"]["points"],
         "value_amount": Decimal(entry["value"]["amount"]),
         **_read_pay(entry["pay"]),

@@ -172,6 +172,11 @@ class PointCurrency(PartOfProgram):
         blank=True,
         help_text="Month and day, such as 03-31; points expire at the end of the next one.",
     )
+    adjustment_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Points that one colleague may adjust for a member in 24 hours.",
+    )
     clawback = models.CharField(
         max_length=20,
         choices=choices.Clawback.choices,

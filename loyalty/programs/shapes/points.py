@@ -77,6 +77,7 @@ class PointsEntry(Entry):
         list[Annotated[int, Field(ge=1, le=366)]], Field(max_length=10)
     ] = list(NOTICE_DAYS)
     accept_late_days: Days = 400
+    adjustment_limit: Points | None = None
     lapsed: Literal["expire", "grace"] = "expire"
     lapsed_grace_days: Annotated[int, Field(ge=1, le=366)] = 14
 

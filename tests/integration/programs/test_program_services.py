@@ -38,6 +38,7 @@ EVERYTHING: dict[str, Any] = {
         "clawback": "write_off",
         "expiring_notice_days": [],
         "accept_late_days": 0,
+        "adjustment_limit": 500,
         "lapsed": "grace",
         "lapsed_grace_days": 3,
     },

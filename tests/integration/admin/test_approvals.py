@@ -1,0 +1,142 @@
+"""Four eyes: many points by hand need a second person."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from loyalty.ledger.audit import audit
+from tests.factories import Till, balance_of, open_till, rows, unique
+from tests.integration.admin.forms import Marketer, text_of
+from tests.integration.http.caller import Caller, body_of, code_of
+from tests.people import merge
+
+
+def somebody(*rights: str) -> Marketer:
+    user = User.objects.create_user(unique("cleo"), "", "pw", is_staff=True)
+    for right in rights:
+        user.user_permissions.add(Permission.objects.get(codename=right))
+    client = Client()
+    client.force_login(user)
+    return Marketer(client, user)
+
+
+@pytest.fixture
+def till() -> Till:
+    return open_till(points={"adjustment_limit": 100})
+
+
+@pytest.fixture
+def ann() -> Marketer:
+    return somebody("view_member", "add_ledgertransaction", "view_adjustmentrequest")
+
+
+@pytest.fixture
+def bob() -> Marketer:
+    return somebody(
+        "view_member", "add_ledgertransaction", "view_adjustmentrequest", "approve_adjustment"
+    )
+
+
+def adjust(who: Marketer, till: Till, card: str, points: int, way: str = "give") -> str:
+    path = f"loyalty/member/{till.ids[card]}/adjust/"
+    return text_of(who.save(path, way=way, points=str(points), reason="A late truck"))
+
+
+def request_of(till: Till, card: str) -> int:
+    found = rows("SELECT id FROM loyalty_adjustmentrequest WHERE member_id = %s ORDER BY id DESC",
+                 till.ids[card])  # fmt: skip
+    return int(found[0][0])
+
+
+def decide(who: Marketer, request: int, button: str = "approve") -> str:
+    page = f"loyalty/adjustmentrequest/{request}/change/"
+    sent = {**who.fields(page), "reason": "Checked with the shop", button: "1"}
+    to = f"/admin/loyalty/adjustmentrequest/{request}/decide/"
+    return text_of(who.client.post(to, sent, follow=True))
+
+
+def available(till: Till, card: str) -> int:
+    return int(balance_of(till.ids[card])["available"])
+
+
+def test_above_the_limit_a_second_person_approves(till: Till, ann: Marketer, bob: Marketer):
+    card = till.member()
+    assert "waits for approval" in adjust(ann, till, card, 101)
+    assert available(till, card) == 0
+    request = request_of(till, card)
+    assert "101" in text_of(bob.open("loyalty/adjustmentrequest/"))
+    assert "The adjustment is approved." in decide(bob, request)
+    assert available(till, card) == 101
+    kept = rows("SELECT actor, source, reason, explanation FROM loyalty_ledgertransaction"
+                " WHERE member_id = %s", till.ids[card])[0]  # fmt: skip
+    assert kept[:3] == (f"admin:{bob.user.username}", "admin", "A late truck")
+    assert f"admin:{ann.user.username}" in str(kept[3])
+    again = {"token": "0" * 32, "reason": "x", "approve": "1"}
+    page = f"/admin/loyalty/adjustmentrequest/{request}/decide/"
+    assert "already approved" in text_of(bob.client.post(page, again, follow=True))
+    assert available(till, card) == 101
+    assert [found for found in audit() if found.rows] == []
+
+
+def test_nobody_approves_their_own(till: Till, bob: Marketer):
+    card = till.member()
+    adjust(bob, till, card, 500)
+    request = request_of(till, card)
+    assert "asked for themselves" in decide(bob, request)
+    assert available(till, card) == 0
+    assert "declined" in decide(bob, request, "decline")  # but may withdraw it
+
+
+def test_who_may_not_approve_does_not(till: Till, ann: Marketer):
+    card = till.member()
+    adjust(ann, till, card, 500)
+    page = f"/admin/loyalty/adjustmentrequest/{request_of(till, card)}/decide/"
+    assert ann.client.post(page, {"approve": "1", "reason": "x"}).status_code == 403
+
+
+def test_what_is_declined_changes_nothing(till: Till, ann: Marketer, bob: Marketer):
+    card = till.member()
+    adjust(ann, till, card, 500)
+    assert "The adjustment is declined." in decide(bob, request_of(till, card), "decline")
+    assert available(till, card) == 0
+
+
+def test_small_parts_add_up_to_the_limit(till: Till, ann: Marketer, bob: Marketer):
+    """Scenario 46, the part of it that is kept: a limit is not passed in small steps."""
+    card = till.member()
+    assert "adjusted" in adjust(ann, till, card, 60)
+    assert "adjusted" in adjust(ann, till, card, 40, "take")
+    assert "waits for approval" in adjust(ann, till, card, 1)
+    assert "adjusted" in adjust(bob, till, card, 100)  # each has a limit of their own
+    assert available(till, card) == 120
+
+
+def test_more_than_there_is_by_then_is_not_taken(till: Till, ann: Marketer, bob: Marketer):
+    card = till.member(100)
+    till.again(points={**till.document["points"], "adjustment_limit": 10})
+    adjust(ann, till, card, 100, "take")
+    till.redeem(card, points=1)
+    assert "100 points are needed and 99 are available" in decide(bob, request_of(till, card))
+    assert available(till, card) == 99
+
+
+def test_who_was_merged_meanwhile_gets_it_as_the_survivor(till: Till, ann: Marketer, bob: Marketer):
+    card, new = till.member(), till.member()
+    adjust(ann, till, card, 300)
+    merge(till, card, new)
+    assert "approved" in decide(bob, request_of(till, card))
+    assert available(till, new) == 300
+
+
+def test_a_key_gets_a_clear_refusal(till: Till):
+    api, card = Caller(till.program.pk), till.member()
+    body = {"member": f"card:{card}", "points": 60, "reason": "goodwill"}
+    assert api.post("/v1/adjustments", body).status_code == 201
+    refused = api.post("/v1/adjustments", body)
+    assert code_of(refused) == (409, "approval_required")
+    assert (body_of(refused)["limit"], body_of(refused)["adjusted"]) == (100, 60)
+    many = {"commands": [{"idempotency_key": unique("k"), "adjust": {**body, "points": n}}
+                         for n in (20, 21)]}  # fmt: skip
+    results = body_of(api.post("/v1/batch", many))["results"]
+    assert [result["status"] for result in results] == [201, 409]
+    assert available(till, card) == 80
