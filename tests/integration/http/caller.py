@@ -134,6 +134,16 @@ class Shop:
         assert merge(self.till, card, self.till.member()).status == 200
         return self.till.ids[card]
 
+    def person_calls(self) -> dict[str, tuple[str, str, Any]]:
+        """List the calls about people: merged, erased, exported."""
+        member, into = "/v1/members", {"into": f"card:{self.card}"}
+        return {
+            "merge_members": ("POST", f"{member}/{self.new_member()}/merge", into),
+            "unmerge_member": ("POST", f"{member}/{self.new_merged()}/unmerge", {}),
+            "erase_member": ("POST", f"{member}/{self.new_member()}/erase", {}),
+            "export_member": ("GET", f"{member}/{self.member}/export", None),
+        }
+
     def calls(self) -> dict[str, tuple[str, str, Any]]:
         """List every call of the API with a body that works once: method, path, body."""
         member, card = f"/v1/members/{self.member}", f"card:{self.card}"
@@ -154,14 +164,7 @@ class Shop:
             "lookup_member": ("POST", "/v1/members/lookup", {"type": "card", "value": self.card}),
             "add_identifier": ("POST", f"{member}/identifiers", named),
             "remove_identifier": ("DELETE", f"{member}/identifiers/{self.other_card}", None),
-            "merge_members": (
-                "POST",
-                f"/v1/members/{self.new_member()}/merge",
-                {"into": f"card:{self.card}"},
-            ),
-            "unmerge_member": ("POST", f"/v1/members/{self.new_merged()}/unmerge", {}),
-            "erase_member": ("POST", f"/v1/members/{self.new_member()}/erase", {}),
-            "export_member": ("GET", f"{member}/export", None),
+            **self.person_calls(),
             "earn": ("POST", "/v1/earn", {"member": card, "order": order_body()}),
             "preview_earn": ("POST", "/v1/earn/preview", {"member": card, "order": order_body()}),
             "preview_draft": (
