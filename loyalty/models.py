@@ -4,7 +4,7 @@ from loyalty.events.models import FeedHead, OutboxEvent
 from loyalty.http.models import ApiKey, IdempotencyKey
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet
 from loyalty.members.models import AdjustmentRequest, Erasure, Identifier, Member, MemberMerge
-from loyalty.nightly.models import NightlyRun
+from loyalty.nightly.models import NightlyRun, NightlyStep, Notice
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.models import (
     EarningRule,
@@ -39,6 +39,8 @@ __all__ = [
     "MemberState",
     "MemberTier",
     "NightlyRun",
+    "NightlyStep",
+    "Notice",
     "Order",
     "OrderClaim",
     "OutboxEvent",

@@ -24,7 +24,7 @@ def publish_scheduled() -> None:
 @shared_task(name="loyalty.run_nightly")
 def run_nightly() -> None:
     """Run the nights that are due (every quarter of an hour)."""
-    nightly.run_nightly(now=timezone.now())
+    nightly.run_nightly()
 
 
 @shared_task(name="loyalty.delete_old_keys")

@@ -10,6 +10,7 @@ from loyalty.admin import api_keys as api_keys
 from loyalty.admin import approvals as approvals
 from loyalty.admin import history as history
 from loyalty.admin import members as members
+from loyalty.admin import nights as nights
 from loyalty.admin import review as review
 from loyalty.admin import staff as staff
 from loyalty.admin import versions as versions

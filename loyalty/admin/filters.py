@@ -43,6 +43,7 @@ class KindFilter(DropdownFilter):
 EVENT_TYPES: Final = (
     "member.enrolled",
     "member.updated",
+    "member.inactive",
     "member.merged",
     "member.unmerged",
     "member.erased",

@@ -14,6 +14,7 @@ _GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "loyalty.ledgertransaction": ("Points ledger", "receipt_long"),
         "loyalty.order": ("Orders", "shopping_cart"),
         "loyalty.redemption": ("Redemptions", "redeem"),
+        "loyalty.nightlyrun": ("Nights", "bedtime"),
     },
     "Program": {
         "loyalty.program": ("Points and tiers", "tune"),

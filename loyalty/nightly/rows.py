@@ -1,47 +1,92 @@
-"""Which members a night has work with; read without locks, decided again under the lock."""
+"""Which members a night has work with; read without locks, decided again under the lock.
+
+The first queries list a step's members, each once.
+"""
+
+from typing import Final
 
 from loyalty.engine.commands import REF, Read
 from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.tables import Table
 
-DUE_HOLDS = """
+DUE_HOLDS: Final = """
 SELECT DISTINCT h.member_id FROM loyalty_hold AS h
-WHERE h.program_id = %s AND h.state = 'open' AND h.expires_at <= clock_timestamp()
-    AND h.member_id > %s
-ORDER BY h.member_id LIMIT %s
+WHERE h.program_id = %(program)s AND h.state = 'open' AND h.expires_at <= clock_timestamp()
 """
 
-DUE_LOTS = """
-SELECT member_id FROM (
-    SELECT l.member_id FROM loyalty_lot AS l
-    WHERE l.program_id = %(program)s AND l.available > 0 AND l.expires_at <= clock_timestamp()
-    UNION
-    SELECT l.member_id FROM loyalty_lot AS l
-    WHERE l.program_id = %(program)s AND l.pending > 0 AND l.active_at <= clock_timestamp()
-) AS due
-WHERE member_id > %(after)s ORDER BY member_id LIMIT %(most)s
+DUE_LOTS: Final = f"""
+SELECT l.member_id FROM loyalty_lot AS l
+WHERE l.program_id = %(program)s AND l.available > 0 AND l.expires_at <= clock_timestamp()
+UNION
+SELECT l.member_id FROM loyalty_lot AS l
+WHERE l.program_id = %(program)s AND l.pending > 0 AND l.active_at <= clock_timestamp()
+UNION
+{DUE_HOLDS}
 """
 
-ABOVE_GROUND = """
+# Above the ground, and not in the quiet middle of a validity; %(levels)s are those that there are.
+TO_REVIEW: Final = """
 SELECT g.member_id FROM loyalty_membertier AS g
-WHERE g.program_id = %s AND g.level <> %s AND g.member_id > %s
-ORDER BY g.member_id LIMIT %s
+WHERE g.program_id = %(program)s AND g.level <> %(ground)s
+    AND (g.valid_until IS NULL OR g.grace_until IS NOT NULL OR g.level <> ALL(%(levels)s)
+        OR g.valid_until <= %(today)s::date + %(warning_days)s::int)
 """
 
-EXPIRING_BETWEEN = """
-SELECT l.member_id, array_agg(DISTINCT l.expires_at) FROM loyalty_lot AS l
-WHERE l.program_id = %s AND l.available > 0
-    AND l.expires_at > greatest(clock_timestamp(), %s) AND l.expires_at <= %s AND l.member_id > %s
-GROUP BY l.member_id ORDER BY l.member_id LIMIT %s
+EXPIRING_BETWEEN: Final = """
+SELECT DISTINCT l.member_id FROM loyalty_lot AS l
+WHERE l.program_id = %(program)s AND l.available > 0
+    AND l.expires_at > greatest(clock_timestamp(), %(start)s) AND l.expires_at <= %(end)s
+    AND NOT EXISTS (
+        SELECT 1 FROM loyalty_notice AS n
+        WHERE n.member_id = l.member_id AND n.kind = %(kind)s AND n.about = l.expires_at)
 """
 
-LOTS_EXPIRING = Read(
+LAST_ACTIVE: Final = """greatest(
+    (m.enrolled_at AT TIME ZONE {zone})::date,
+    (SELECT max(d.day) FROM loyalty_activityday AS d WHERE d.member_id = m.id),
+    (SELECT (max(x.created_at) AT TIME ZONE {zone})::date FROM loyalty_redemption AS x
+     WHERE x.member_id = m.id))"""
+
+AWAY_BETWEEN: Final = f"""
+SELECT m.id AS member_id FROM loyalty_member AS m
+JOIN loyalty_memberstate AS s ON s.member_id = m.id
+WHERE m.program_id = %(program)s AND s.status IN ('active', 'frozen')
+    AND {LAST_ACTIVE.format(zone="%(zone)s")} BETWEEN %(first)s AND %(last)s
+"""
+
+LOTS_EXPIRING: Final = Read(
     "lots that expire soon",
     f"""
-SELECT r.ord, sum(l.available)::bigint
+SELECT r.ord, l.expires_at, sum(l.available)::bigint
 FROM {{questions}}
 JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF}
-WHERE l.available > 0 AND l.expires_at = r.expires_at AND l.expires_at > clock_timestamp()
-GROUP BY r.ord
+WHERE l.available > 0 AND l.expires_at > greatest(clock_timestamp(), r.after)
+    AND l.expires_at <= r.until
+    AND NOT EXISTS (
+        SELECT 1 FROM loyalty_notice AS n
+        WHERE n.member_id = l.member_id AND n.kind = r.kind AND n.about = l.expires_at)
+GROUP BY r.ord, l.expires_at ORDER BY r.ord, l.expires_at
 """,
-    {**REF, "expires_at": "timestamptz"},
+    {**REF, "kind": "text", "after": "timestamptz", "until": "timestamptz"},
+)
+
+LAST_ACTIVITY: Final = Read(
+    "last activity",
+    f"""
+SELECT r.ord, a.day, EXISTS (
+    SELECT 1 FROM loyalty_notice AS n
+    WHERE n.member_id = m.id AND n.kind = r.kind
+        AND n.about = (a.day::timestamp AT TIME ZONE r.zone))
+FROM {{questions}}
+JOIN loyalty_member AS m ON m.id = {MEMBER_OF}
+CROSS JOIN LATERAL (SELECT {LAST_ACTIVE.format(zone="r.zone")} AS day) AS a
+""",
+    {**REF, "kind": "text", "zone": "text"},
+)
+
+NOTICE: Final = Table(
+    "loyalty_notice",
+    {"member_id": "uuid", "kind": "text", "about": "timestamptz", "told_at": "timestamptz"},
+    key=("member_id", "kind", "about"),
+    tail="ON CONFLICT DO NOTHING",
 )

@@ -1,51 +1,45 @@
 """What the night does for members who do not come by, in each program's own time zone.
 
-The order is fixed: mature and expire, then tiers, then notices. Every step is a command of its
-own under the member's lock, may be run twice, and catches up after days of downtime.
+Every step is a command of its own under the member's lock, may be run twice, and catches up
+after days of downtime. Members are listed once per step in a temporary table and worked off page
+by page, so that memory stays flat and tills go on meanwhile; a night that is cut short goes on
+behind its last page.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import structlog
 from django.db import connection
 
-from loyalty.engine.activity import (
-    activity_of,
-    change_level,
-    days_found,
-    enrolled_on,
-    held_by,
-    put_level,
-    today_of,
-)
-from loyalty.engine.commands import Ask, Command, Decision, Kind, MemberRef
+from loyalty.engine.commands import Answer, Command
 from loyalty.engine.run import run
-from loyalty.engine.session import MemberWork, Session
-from loyalty.errors import MemberNotFound
+from loyalty.errors import DatabaseUnavailable, Overloaded
 from loyalty.http.auth import Principal
-from loyalty.members.services import require
-from loyalty.nightly.models import NightlyRun
-from loyalty.nightly.rows import (
-    ABOVE_GROUND,
-    DUE_HOLDS,
-    DUE_LOTS,
-    EXPIRING_BETWEEN,
-    LOTS_EXPIRING,
-)
-from loyalty.programs.expiry import end_of_day
+from loyalty.nightly.commands import SETTLE, OneMember
+from loyalty.nightly.models import NightlyRun, Notice
+from loyalty.nightly.progress import StepProgress, begin_run, end_run
+from loyalty.nightly.rows import DUE_HOLDS
+from loyalty.nightly.steps import STEPS, Night, Work
 from loyalty.programs.models import Program
-from loyalty.programs.rules import PublishedProgram
 from loyalty.programs.selectors import published_program
-from loyalty.tiers.rules import Review, format_metric, review
 
-BATCH = 500
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+"""Members of one transaction: a till that wants one of them waits for it."""
+
 NIGHT_HOUR = 2
 FIRST = UUID(int=0)
+LOCK = 4_013
+"""First number of the advisory locks that keep one night of a program at a time."""
+
+KEEP_NOTICES = timedelta(days=800)
+Pages = Iterator[list[UUID]]
 
 
 def engine_principal(program_id: int) -> Principal:
@@ -55,222 +49,145 @@ def engine_principal(program_id: int) -> Principal:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class OneMember:
-    """A command that only needs its member.
-
-    Attributes:
-        expires_at: Of the lots that a notice is about.
-    """
-
-    member: MemberRef
-    expires_at: datetime | None = None
-
-
-def _member(payload: OneMember) -> MemberRef:
-    return payload.member
-
-
-# Mature, expire, lapse: what the engine does under every command
-
-
-def _decide_settle(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    work = decision.work
-    if work is None:
-        raise MemberNotFound()
-    return 200, {"balance": work.books.wallet.as_balance()}
-
-
-SETTLE = Kind("settle", member=_member, decide=_decide_settle)
-
-
-# Tiers
-
-
-def _decide_tier(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    work = require(decision)
-    tiers = session.program.tiers
-    if tiers is None:
-        return 200, {}
-    outcome = review(
-        tiers,
-        held=held_by(work),
-        days=days_found(work, activity_of(decision.payload.member, session.program)),
-        today=today_of(work),
-        enrolled_on=enrolled_on(work),
-    )
-    if outcome.kind == "warn":
-        _warn(work, outcome)
-    elif outcome.kind == "renew":
-        level = session.program.levels[work.level]
-        change_level(work, to=level, kind="nightly", valid_until=outcome.valid_until)
-    elif outcome.to is not None:
-        change_level(work, to=outcome.to, kind="nightly", valid_until=outcome.valid_until)
-    return 200, {"tier": outcome.kind}
-
-
-def _warn(work: MemberWork, outcome: Review) -> None:
-    work.grace_until = outcome.grace_until
-    put_level(work)
-    data = {
-        "level": work.level,
-        "grace_until": outcome.grace_until and outcome.grace_until.isoformat(),
-        "missing": format_metric(work.program, outcome.missing),
-    }
-    work.event("tier.downgrade_warning", data, kind="nightly")
-
-
-TIER_REVIEW = Kind(
-    "tier_review",
-    member=_member,
-    decide=_decide_tier,
-    asks=lambda payload, program: [activity_of(payload.member, program)],
-)
-
-
-# Notices of points that expire soon
-
-
-def _expiring_ask(payload: OneMember) -> Ask:
-    return Ask(LOTS_EXPIRING, (*payload.member, payload.expires_at))
-
-
-def _decide_notice(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    work = require(decision)
-    found = session.found(_expiring_ask(decision.payload))
-    expires_at = decision.payload.expires_at
-    points = found[0][0] if found else 0
-    if points and expires_at is not None:
-        data = {"points": points, "expires_at": expires_at.isoformat()}
-        work.event("points.expiring", data, kind="nightly")
-    return 200, {"points": points}
-
-
-EXPIRING_NOTICE = Kind(
-    "expiring_notice",
-    member=_member,
-    decide=_decide_notice,
-    asks=lambda payload, program: [_expiring_ask(payload)],
-)
-
-
-# The jobs
-
-
 def lapse_holds() -> int:
     """Let go of holds past their time, in all programs; return how many members had one."""
     total = 0
     for program_id in Program.objects.values_list("id", flat=True).order_by("id"):
-        total += _run_all(program_id, SETTLE, partial(_due_holds, program_id))
+        work = Work(SETTLE, DUE_HOLDS, {"program": program_id}, OneMember)
+        with connection.cursor() as cursor:
+            cursor.execute(work.query, work.parameters)
+            due = sorted(row[0] for row in cursor.fetchall())
+        for start in range(0, len(due), BATCH):
+            _command(program_id, work, due[start : start + BATCH])
+        total += len(due)
     return total
 
 
-def _due_holds(program_id: int, after: UUID) -> tuple[str, Any]:
-    return DUE_HOLDS, [program_id, after, BATCH]
-
-
-def run_nightly(*, now: datetime) -> list[NightlyRun]:
+def run_nightly() -> list[NightlyRun]:
     """Run the night of every program whose local night has come and is not done yet.
 
-    Args:
-        now: UTC; only decides which nights are due. What happens under the lock takes its time
-            from there.
+    PostgreSQL is asked for the time: a server whose own clock is wrong must not run, and tick
+    off, the night of another day.
     """
     done = []
     for program in Program.objects.filter(version__gt=0).order_by("id"):
-        local = now.astimezone(ZoneInfo(program.timezone))
+        local = _database_time().astimezone(ZoneInfo(program.timezone))
         today = local.date()
-        if local.hour < NIGHT_HOUR:
+        if local.hour < NIGHT_HOUR or _is_done(program.id, today):
             continue
-        if not NightlyRun.objects.filter(program_id=program.id, day=today).exists():
-            done.append(run_night(program.id, today=today))
+        with _alone(program.id) as alone:
+            if alone and not _is_done(program.id, today):
+                done.append(run_night(program.id, today=today))
     return done
 
 
 def run_night(program_id: int, *, today: date) -> NightlyRun:
-    """Run one program's night: every step, in its order."""
-    program = published_program(program_id)
-    settled = _run_all(
-        program_id,
-        SETTLE,
-        lambda after: (DUE_LOTS, {"program": program_id, "after": after, "most": BATCH}),
-    )
-    reviewed = _review_tiers(program)
-    notices = _send_notices(program, today)
-    night, _ = NightlyRun.objects.update_or_create(
-        program_id=program_id,
-        day=today,
-        defaults={"settled": settled, "tiers_changed": reviewed, "notices": notices},
-    )
-    return night
+    """Run one program's night: every step that is not done, in their order."""
+    record = begin_run(program_id, today, list(STEPS))
+    night = Night(published_program(program_id), today, record.since)
+    for step in record.steps.filter(finished_at__isnull=True):
+        progress = StepProgress(record, step)
+        parts = list(STEPS[step.name](night))
+        for work in parts:
+            # Of a step in parts none is skipped: which one was cut short is not known.
+            after = step.after or FIRST if len(parts) == 1 else FIRST
+            _work_off(program_id, work, after, progress)
+        progress.end()
+    Notice.objects.filter(told_at__lt=_database_time() - KEEP_NOTICES).delete()
+    return end_run(record)
 
 
-def _review_tiers(program: PublishedProgram) -> int:
-    if program.tiers is None:
-        return 0
-    ground = program.tiers.levels[0].code
-    return _run_all(
-        program.id, TIER_REVIEW, lambda after: (ABOVE_GROUND, [program.id, ground, after, BATCH])
-    )
+def _work_off(program_id: int, work: Work, after: UUID, progress: StepProgress) -> None:
+    for members in _pages(work, after):
+        changed, failures = _command(program_id, work, members)
+        progress.add(members[-1], members=len(members), changed=changed, failures=failures)
 
 
-def _send_notices(program: PublishedProgram, today: date) -> int:
-    """Tell members about points that expire within each of the program's notice periods.
+def _command(
+    program_id: int, work: Work, members: Sequence[UUID]
+) -> tuple[int, list[BaseException]]:
+    """Run the step's command for a page of members, one by one where the page fails.
 
-    The idempotency key names the period and the lots' end, so that a night that is run twice, or
-    late, tells nobody twice.
+    One member whose data nobody foresaw must not keep the night from all others.
+
+    Returns:
+        For how many something happened, and what failed.
     """
-    total = 0
-    start = end_of_day(today - timedelta(days=1), program.timezone)
-    for days in sorted(program.points.expiring_notice_days):
-        end = end_of_day(today + timedelta(days=days), program.timezone)
-        total += _notify(program.id, days, start, end)
-        start = end
-    return total
+    try:
+        return _changed(_run(program_id, work, members)), []
+    except (DatabaseUnavailable, Overloaded):
+        raise
+    except Exception as failure:
+        if len(members) == 1:
+            log.exception("night_member_failed", member=str(members[0]), kind=work.kind.name)
+            return 0, [failure]
+    changed, failures = 0, []
+    for member in members:
+        one, failed = _command(program_id, work, [member])
+        changed += one
+        failures += failed
+    return changed, failures
 
 
-def _notify(program_id: int, days: int, start: datetime, end: datetime) -> int:
-    total = 0
-    query = (EXPIRING_BETWEEN, [program_id, start, end])
-    for rows in _pages(lambda after: (query[0], [*query[1], after, BATCH])):
-        commands = [
-            Command(
-                EXPIRING_NOTICE,
-                OneMember(("id", str(member)), expires_at),
-                key=f"expiring/{days}/{expires_at.isoformat()}/{member}",
-                request_id="nightly",
-            )
-            for member, dates in rows
-            for expires_at in dates
-        ]
-        run(commands, principal=engine_principal(program_id))
-        total += len(commands)
-    return total
+def _run(program_id: int, work: Work, members: Sequence[UUID]) -> list[Answer]:
+    commands = [
+        Command(work.kind, work.payload(("id", str(member))), request_id="nightly")
+        for member in members
+    ]
+    return run(commands, principal=engine_principal(program_id))
 
 
-Query = Callable[[UUID], tuple[str, Any]]
+def _changed(answers: Sequence[Answer]) -> int:
+    return sum(answer.status < 400 and b'"changed":true' in answer.body for answer in answers)
 
 
-def _pages(query: Query) -> Iterator[list[tuple[Any, ...]]]:
-    """Read what a query finds, page by page in the order of the members."""
-    after = FIRST
+def _pages(work: Work, after: UUID) -> Pages:
+    """List the members of a query once, and give them page by page in their order."""
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS pg_temp.nightly_members")
+        listed = f"CREATE TEMP TABLE nightly_members AS {work.query}"
+        cursor.execute(listed, work.parameters)
+        cursor.execute("CREATE INDEX ON pg_temp.nightly_members (member_id)")
+        cursor.execute("ANALYZE pg_temp.nightly_members")
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(*query(after))
-            found = cursor.fetchall()
+            cursor.execute(
+                "SELECT member_id FROM pg_temp.nightly_members WHERE member_id > %s"
+                " ORDER BY member_id LIMIT %s",
+                [after, BATCH],
+            )
+            found = [row[0] for row in cursor.fetchall()]
         if not found:
             return
         yield found
-        after = found[-1][0]
+        after = found[-1]
 
 
-def _run_all(program_id: int, kind: Kind, query: Query) -> int:
-    """Run a command for every member that a query finds; return how many."""
-    total = 0
-    for rows in _pages(query):
-        commands = [
-            Command(kind, OneMember(("id", str(row[0]))), request_id="nightly") for row in rows
-        ]
-        run(commands, principal=engine_principal(program_id))
-        total += len(commands)
-    return total
+def _database_time() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        found: datetime = _only(cursor.fetchone())
+    return found
+
+
+def _only(row: tuple[Any, ...] | None) -> Any:
+    return row[0] if row else None
+
+
+def _is_done(program_id: int, day: date) -> bool:
+    runs = NightlyRun.objects.filter(program_id=program_id, day=day, finished_at__isnull=False)
+    return runs.exists()
+
+
+@contextmanager
+def _alone(program_id: int) -> Iterator[bool]:
+    """Tell whether no other worker runs this program's night; the lock ends with the connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, program_id])
+        alone = bool(_only(cursor.fetchone()))
+    try:
+        yield alone
+    finally:
+        if alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, program_id])

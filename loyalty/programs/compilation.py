@@ -72,6 +72,7 @@ def _policy(points: Mapping[str, Any], scale: int) -> PointsPolicy:
         pay=compile_payment(points),
         expiry=_expiry(points["expiry"]),
         expiring_notice_days=tuple(points["expiring_notice_days"]),
+        inactive_notice_days=tuple(points.get("inactive_notice_days", ())),
     )
 
 

@@ -61,6 +61,7 @@ class PointsPolicy:
     expiry: Expiry | None = None
     clawback: Literal["debt", "within_balance", "write_off"] = "debt"
     expiring_notice_days: tuple[int, ...] = (30, 7)
+    inactive_notice_days: tuple[int, ...] = ()
     accept_late_days: int = 400
     adjustment_limit: int | None = None
     lapsed: Literal["expire", "grace"] = "expire"

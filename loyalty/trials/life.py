@@ -15,7 +15,7 @@ from loyalty.engine.tables import ACTIVITY_DAY, LEDGER_TRANSACTION, TIER_CHANGE,
 from loyalty.engine.upkeep import settle_due
 from loyalty.http.auth import Principal
 from loyalty.ledger.rules import LotState, WalletState
-from loyalty.nightly.services import TIER_REVIEW, OneMember
+from loyalty.nightly.commands import TIER_REVIEW, OneMember
 from loyalty.orders.rules import (
     OrderRecord,
 )

@@ -34,6 +34,7 @@ class TestReading:
                 "expiry": "none",
                 "clawback": "debt",
                 "expiring_notice_days": [30, 7],
+                "inactive_notice_days": [180],
                 "accept_late_days": 400,
                 "lapsed": "expire",
                 "lapsed_grace_days": 14,

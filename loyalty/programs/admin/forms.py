@@ -217,6 +217,11 @@ class PointsForm(InlineForm):
         label="Tell members before points expire",
         help_text="So many days before, by commas: 30, 7. Empty: never.",
     )
+    inactive_notice_days = WordsField(
+        base_field=forms.IntegerField(min_value=1, max_value=3650),
+        label="Tell when a member stays away",
+        help_text="After so many days without a purchase, by commas: 90, 180. Empty: never.",
+    )
     expiry_dates = WordsField(
         label="Expiry dates",
         help_text="For fixed dates: month and day, by commas, such as 03-31, 12-31.",

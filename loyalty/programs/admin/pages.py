@@ -54,7 +54,7 @@ class PointsInline(StackedInline):
                     "expiry",
                     ("expiry_months", "expiry_until"),
                     "expiry_dates",
-                    "expiring_notice_days",
+                    ("expiring_notice_days", "inactive_notice_days"),
                 )
             },
         ),

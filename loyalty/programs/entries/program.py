@@ -32,6 +32,7 @@ _PLAIN_POLICY = (
     "unknown_member",
     "clawback",
     "expiring_notice_days",
+    "inactive_notice_days",
     "accept_late_days",
     "lapsed",
     "lapsed_grace_days",

@@ -8,11 +8,16 @@ from django.db.models.functions import Now
 from loyalty.programs import choices, document, entries
 from loyalty.programs.fields import ExactDecimalField
 from loyalty.programs.models.base import PartOfProgram
-from loyalty.programs.shapes.points import NOTICE_DAYS
+from loyalty.programs.shapes.points import INACTIVE_DAYS, NOTICE_DAYS
 from loyalty.programs.shapes.tiers import WARNING_DAYS
 from loyalty.programs.values import Context
 
 CURRENCY_IS_FIXED = "The currency of a published program cannot change; start another program."
+
+
+def default_inactive_days() -> list[int]:
+    """Give each new program a list of its own."""
+    return list(INACTIVE_DAYS)
 
 
 def default_notice_days() -> list[int]:
@@ -188,6 +193,12 @@ class PointCurrency(PartOfProgram):
         default=default_notice_days,
         blank=True,
         help_text="So many days before points expire, the member is told: 30, 7.",
+    )
+    inactive_notice_days = ArrayField(
+        models.PositiveSmallIntegerField(),
+        default=default_inactive_days,
+        blank=True,
+        help_text="After so many days without a purchase or a redemption, an event says so: 180.",
     )
     accept_late_days = models.PositiveSmallIntegerField(
         default=400, help_text="How old a purchase may be that a till sends late."

@@ -18,6 +18,7 @@ from loyalty.programs.values import (
 )
 
 NOTICE_DAYS = (30, 7)
+INACTIVE_DAYS = (180,)
 
 
 class ValueEntry(Entry):
@@ -76,6 +77,9 @@ class PointsEntry(Entry):
     expiring_notice_days: Annotated[
         list[Annotated[int, Field(ge=1, le=366)]], Field(max_length=10)
     ] = list(NOTICE_DAYS)
+    inactive_notice_days: Annotated[
+        list[Annotated[int, Field(ge=1, le=3650)]], Field(max_length=10)
+    ] = list(INACTIVE_DAYS)
     accept_late_days: Days = 400
     adjustment_limit: Points | None = None
     lapsed: Literal["expire", "grace"] = "expire"

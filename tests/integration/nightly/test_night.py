@@ -200,9 +200,12 @@ class TestWhichNightsAreDue:
             (datetime(2027, 1, 16, 4, 59, tzinfo=UTC), True),  # 23:59
         ],
     )
-    def test_from_two_in_the_morning_of_the_program(self, moment: datetime, due: bool):
+    def test_from_two_in_the_morning_of_the_program(
+        self, clock: Clock, moment: datetime, due: bool
+    ):
+        clock.set(moment)
         till = open_till()
-        done = [run for run in run_nightly(now=moment) if run.program_id == till.program.pk]
+        done = [run for run in run_nightly() if run.program_id == till.program.pk]
         assert bool(done) is due
-        again = [run for run in run_nightly(now=moment) if run.program_id == till.program.pk]
+        again = [run for run in run_nightly() if run.program_id == till.program.pk]
         assert again == []

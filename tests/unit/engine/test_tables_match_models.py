@@ -7,12 +7,13 @@ from django.db import models
 from loyalty.engine import tables as engine_tables
 from loyalty.engine.tables import Table
 from loyalty.members import rows as member_rows
+from loyalty.nightly import rows as nightly_rows
 from loyalty.orders import rows as order_rows
 from loyalty.rewards import rows as reward_rows
 
 TABLES = {
     name: value
-    for module in (engine_tables, member_rows, order_rows, reward_rows)
+    for module in (engine_tables, member_rows, nightly_rows, order_rows, reward_rows)
     for name, value in vars(module).items()
     if isinstance(value, Table)
 }

@@ -1,0 +1,100 @@
+"""The steps of a night in their order: which members each has work with, and what it commands."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
+from loyalty.engine.commands import Kind
+from loyalty.nightly import rows
+from loyalty.nightly.commands import (
+    EXPIRING_NOTICE,
+    INACTIVITY_NOTICE,
+    SETTLE,
+    TIER_REVIEW,
+    Away,
+    Expiring,
+    OneMember,
+)
+from loyalty.programs.expiry import end_of_day
+from loyalty.programs.rules import PublishedProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A night of a program: to which day, and since which one there was none."""
+
+    program: PublishedProgram
+    today: date
+    since: date
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Members that a query finds, and the command for each.
+
+    Attributes:
+        payload: Makes a command's payload of the member's reference.
+    """
+
+    kind: Kind
+    query: str
+    parameters: dict[str, Any]
+    payload: Callable[[tuple[str, str]], Any]
+
+
+def _settle(night: Night) -> Iterator[Work]:
+    yield Work(SETTLE, rows.DUE_LOTS, {"program": night.program.id}, OneMember)
+
+
+def _review_tiers(night: Night) -> Iterator[Work]:
+    tiers = night.program.tiers
+    if tiers is None:
+        return
+    parameters = {
+        "program": night.program.id,
+        "ground": tiers.levels[0].code,
+        "levels": [level.code for level in tiers.levels],
+        "today": night.today,
+        "warning_days": tiers.warning_days,
+    }
+    yield Work(TIER_REVIEW, rows.TO_REVIEW, parameters, OneMember)
+
+
+def _tell_expiring(night: Night) -> Iterator[Work]:
+    """Tell of points that expire within each of the program's notice periods, the nearest only."""
+    zone = night.program.timezone
+    after = end_of_day(night.today - timedelta(days=1), zone)
+    for days in sorted(night.program.points.expiring_notice_days):
+        until = end_of_day(night.today + timedelta(days=days), zone)
+        payload = partial(Expiring, days=days, after=after, until=until)
+        parameters = {
+            "program": night.program.id,
+            "start": after,
+            "end": until,
+            "kind": f"expiring:{days}",
+        }
+        yield Work(EXPIRING_NOTICE, rows.EXPIRING_BETWEEN, parameters, payload)
+        after = until
+
+
+def _tell_inactive(night: Night) -> Iterator[Work]:
+    """Tell of members whose last day lies so far back since this night, not of all before it."""
+    for days in sorted(night.program.points.inactive_notice_days):
+        parameters = {
+            "program": night.program.id,
+            "zone": night.program.timezone,
+            "first": night.since - timedelta(days=days),
+            "last": night.today - timedelta(days=days),
+        }
+        yield Work(INACTIVITY_NOTICE, rows.AWAY_BETWEEN, parameters, partial(Away, days=days))
+
+
+STEPS: dict[str, Callable[[Night], Iterator[Work]]] = {
+    "points": _settle,
+    "tiers": _review_tiers,
+    "expiring": _tell_expiring,
+    "inactive": _tell_inactive,
+}
+"""By name, in their order: points mature and expire before a level is judged by them."""
