@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from functools import partial
 
-from loyalty.earning.rules import OrderLine, enrolment_bonuses
+from loyalty.earning.rules import OrderLine
+from loyalty.earning.services import welcome_award
 from loyalty.engine.activity import LevelAtReturn, count_activity, rise
 from loyalty.members.services import grant
+from loyalty.orders.reading import award_for, new_order
 from loyalty.orders.returns import claw_back
 from loyalty.orders.rules import (
     all_returned,
@@ -22,7 +24,7 @@ from loyalty.orders.rules import (
     take_part,
 )
 from loyalty.orders.schemas import Order
-from loyalty.orders.services import award_for, new_order, record_paid
+from loyalty.orders.services import record_paid
 from loyalty.programs.rules import PublishedProgram
 from loyalty.trials.history import Move, Past, PastOrder
 from loyalty.trials.life import Awarded, Life, Outcome
@@ -114,7 +116,7 @@ class _Replay(Life):
             )
             for line in past.lines
         )
-        award = award_for(self.work, order, lines)
+        award = award_for(self.work, self.ref, order, lines)
         record = new_order(self.work, order, ref=past.ref, lines=lines)
         record_paid(self.work, record, award)
         record.lots.clear()  # the books know them, and know better after the next redemption
@@ -158,11 +160,10 @@ class _Replay(Life):
         """Give what the program that is tried gives for joining."""
         self.advance(self.past.enrolled_at)
         self.day = self.today
-        for code, points, because in enrolment_bonuses(self.program, self.today):
-            if points:
-                grant(self.work, kind="earn", points=points, explanation={}, rules=(code,))
-                rule = {"rule": code, "points": points, "because": because}
-                self.outcome.awards.append(Awarded(self.today, points, [rule], None))
+        for entry in welcome_award(self.work).explanation:
+            points, rules = entry["points"], (entry["rule"],)
+            grant(self.work, kind="earn", points=points, explanation={}, rules=rules)
+            self.outcome.awards.append(Awarded(self.today, points, [entry], None))
         self.harvest()
 
     def _repeat(self, move: Move) -> None:
