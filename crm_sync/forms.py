@@ -1,50 +1,33 @@
-"""How a person sets up a connection: an address and event types instead of JSON."""
+"""How a person sets up a connection: the settings of its kind, instead of JSON."""
 
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
 from unfold.widgets import (
-    UnfoldAdminSelectWidget,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
-from crm_sync.adapters.contract import ConfigRefused
+from crm_sync.adapters.contract import ConfigRefused, PushesProfiles, Setting
+from crm_sync.adapters.fields import Field
+from crm_sync.mapping import problems_of
 from crm_sync.models import EVENT_TYPE, Connection
-from crm_sync.services.connections import check_config
+from crm_sync.services.connections import adapters, check_config, check_secrets
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Connection]
 else:
     ModelForm = forms.ModelForm
 
-# Which of the form's fields are an adapter's configuration.
-CONFIG_FIELDS = {"webhook": ("url",), "console": ("path",)}
-ADAPTERS = [
-    ("webhook", "Webhook: signed JSON to an address of yours"),
-    ("console", "Console: lines in the worker's log, to look at"),
-]
+_KEPT = "It is stored and never shown. Leave it empty to keep it."
 
 
 class ConnectionForm(ModelForm):
     """A connection's settings; program and kind are chosen once."""
 
-    adapter = forms.ChoiceField(label="Kind", choices=ADAPTERS, widget=UnfoldAdminSelectWidget())
-    url = forms.CharField(
-        label="Address",
-        required=False,
-        max_length=2000,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text="Of a webhook: https://… on the public internet.",
-    )
-    path = forms.CharField(
-        label="File",
-        required=False,
-        max_length=200,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text="Of a console: also append to this file, such as events.jsonl. May be empty.",
-    )
+    adapter = forms.CharField(label="Kind", widget=forms.HiddenInput())
     event_types = SimpleArrayField(
         forms.CharField(max_length=40, validators=[EVENT_TYPE]),
         label="Only these events",
@@ -61,25 +44,89 @@ class ConnectionForm(ModelForm):
 
     class Meta:
         model = Connection
-        fields = ("program", "name", "adapter", "event_types")
+        fields = ("program", "name", "adapter", "event_types", "shares_email", "shares_phone")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk:
-            for name in ("program", "adapter"):
-                self.fields[name].disabled = True
-            del self.fields["from_beginning"]
-            for name in CONFIG_FIELDS.get(self.instance.adapter, ()):
-                self.fields[name].initial = self.instance.config.get(name, "")
+        self.secrets: dict[str, str] = {}
+        if self.instance._state.adding:
+            return
+        for name in ("program", "adapter"):
+            self.fields[name].disabled = True
+        self.fields.pop("from_beginning", None)
+        for setting in settings_of(self.instance.adapter):
+            if setting.is_secret:
+                self.fields[setting.name].help_text = _KEPT
+            else:
+                self.fields[setting.name].initial = self.instance.config.get(setting.name, "")
 
     def clean(self) -> dict[str, Any]:
         """Let the adapter judge what belongs to it; its sentence appears at the field."""
         found: dict[str, Any] = super().clean() or {}
         adapter = found.get("adapter", "")
-        names = CONFIG_FIELDS.get(adapter, ())
-        config = {name: found[name].strip() for name in names if found.get(name)}
+        settings = settings_of(adapter)
+        given = {s.name: found[s.name].strip() for s in settings if found.get(s.name)}
+        self.secrets = {
+            s.name: given.pop(s.name) for s in settings if s.is_secret and s.name in given
+        }
+        is_new = self.instance._state.adding
         try:
-            self.instance.config = check_config(adapter=adapter, config=config)
+            check_secrets(adapter=adapter, given=self.secrets, is_new=is_new)
+            self.instance.config = check_config(adapter=adapter, config=given)
         except ConfigRefused as error:
-            self.add_error(names[0] if names else None, str(error))
+            shown = [setting.name for setting in settings if setting.name in self.fields]
+            self.add_error(shown[0] if shown else None, str(error))
         return found
+
+
+def settings_of(adapter: str) -> list[Setting]:
+    """List what a person fills in for a kind of destination."""
+    found = adapters().get(adapter)
+    return list(found.settings) if found else []
+
+
+def form_for(adapter: str) -> type[ConnectionForm]:
+    """Make the form for one kind of destination."""
+    fields: dict[str, Any] = {setting.name: _input(setting) for setting in settings_of(adapter)}
+    return type("ConnectionFormOfKind", (ConnectionForm,), fields)
+
+
+def keeps_profiles(adapter: str) -> bool:
+    """Say whether a kind of destination keeps profiles."""
+    return isinstance(adapters().get(adapter), PushesProfiles)
+
+
+def _input(setting: Setting) -> forms.CharField:
+    widget = (
+        UnfoldAdminPasswordWidget(render_value=False)
+        if setting.is_secret
+        else UnfoldAdminTextInputWidget()
+    )
+    return forms.CharField(
+        label=setting.label,
+        required=False,  # the adapter says what is missing, in a sentence
+        max_length=2000,
+        widget=widget,
+        help_text=setting.help,
+        initial=setting.default,
+    )
+
+
+class MappingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+    """All fields of a connection together: names twice, owners, the vendor's limits."""
+
+    def clean(self) -> None:
+        """Refuse a mapping before anything is sent by it."""
+        super().clean()
+        adapter: object = adapters().get(self.instance.adapter)
+        if any(self.errors) or not isinstance(adapter, PushesProfiles):
+            return
+        rows = [
+            form.cleaned_data
+            for form in self.forms
+            if form.cleaned_data.get("name") and not form.cleaned_data.get("DELETE")
+        ]
+        fields = [Field(row["attribute"], row["name"], row["form"], row["owner"]) for row in rows]
+        problems = problems_of(fields, adapter.field_limits)
+        if problems:
+            raise forms.ValidationError(problems)

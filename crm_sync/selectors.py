@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Min
+from django.db.models.functions import Coalesce, Now
 
-from crm_sync.models import Connection, Delivery, Relay
+from crm_sync.models import Attempt, Connection, Delivery, Relay
 from loyalty.events import selectors as events
 
 
@@ -50,6 +51,23 @@ def list_health(connections: Sequence[Connection]) -> dict[int, Health]:
         )
         for connection in connections
     }
+
+
+def recent_outcomes(connection: Connection, *, minutes: int) -> dict[str, int]:
+    """Count the attempts of the last minutes by what came of them, of events and of profiles."""
+    return count_outcomes(minutes=minutes).get(connection.pk, {})
+
+
+def count_outcomes(*, minutes: int) -> dict[int, dict[str, int]]:
+    """Count the attempts of the last minutes, by connection and what came of them."""
+    since = Now() - timedelta(minutes=minutes)
+    rows = Attempt.objects.filter(at__gte=since).values_list(
+        Coalesce("connection_id", "delivery__connection_id"), "outcome"
+    )
+    counted: dict[int, dict[str, int]] = {}
+    for connection_id, outcome, count in rows.annotate(Count("pk")).order_by():
+        counted.setdefault(connection_id, {})[outcome] = count
+    return counted
 
 
 def _count(connection_ids: Sequence[int], state: str) -> dict[int, tuple[int, Any]]:

@@ -118,9 +118,13 @@ def check_secrets(*, adapter: str, given: Mapping[str, str], is_new: bool) -> No
     Raises:
         ConfigRefused: naming the first of them.
     """
+    if adapter not in adapters():
+        raise ConfigRefused(f"There is no adapter {adapter}; choose {', '.join(adapters())}.")
     asked = {setting.name: setting for setting in adapters()[adapter].settings if setting.is_secret}
     for name in sorted(set(given) - set(asked)):
         raise ConfigRefused(f"{adapter} has no secret named {name}.")
+    if given and not settings.CRM_SECRETS_KEYS:
+        raise ConfigRefused("No secret can be kept before CRM_SECRETS_KEYS is set.")
     for name, setting in asked.items():
         if is_new and setting.is_required and not given.get(name):
             raise ConfigRefused(f"{setting.label} is required.")

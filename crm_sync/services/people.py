@@ -91,6 +91,16 @@ def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID
     return known | _match(connection, [one for one in known.values() if _is_new(one)])
 
 
+def get_to_know_locally(connection: Connection, member_id: UUID) -> Known:
+    """Say what we know of a member, asking nobody: for a look at it."""
+    contact = Contact.objects.filter(connection=connection, member_id=member_id).first()
+    contact = contact or Contact(connection=connection, member_id=member_id)
+    standing = list_standings([member_id]).get(member_id)
+    if standing is not None and standing.status in _GONE:
+        standing = None
+    return Known(_person(connection, contact, standing), contact, standing)
+
+
 def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> None:
     """Take a person's word for who a member is at the vendor, and send what was parked.
 

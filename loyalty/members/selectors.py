@@ -11,7 +11,8 @@ import orjson
 from django.db import connection
 
 from loyalty.errors import NotFound
-from loyalty.members.models import Member
+from loyalty.members.identifiers import parse_member_ref
+from loyalty.members.models import Identifier, Member
 from loyalty.programs.selectors import published_program
 
 _STANDINGS = """
@@ -101,6 +102,19 @@ def list_member_ids(*, program_id: int, after: UUID | None, limit: int) -> list[
     if after is not None:
         rows = rows.filter(pk__gt=after)
     return list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
+
+
+def find_member_id(*, program_id: int, reference: str) -> UUID | None:
+    """Find a member by what tills and systems call them: an id, card:… or external:…."""
+    try:
+        ref = parse_member_ref(reference)
+    except ValueError:
+        return None
+    if ref[0] == "id":
+        rows = Member.objects.filter(program_id=program_id, pk=ref[1])
+        return rows.values_list("pk", flat=True).first()
+    found = Identifier.objects.filter(program_id=program_id, type=ref[0], value=ref[1])
+    return found.values_list("member_id", flat=True).first()
 
 
 def count_members(*, program_id: int) -> int:

@@ -1,80 +1,87 @@
-"""Connections with their health, and deliveries with what came of them."""
+"""Connections: where events go, how far they got, and what is wrong."""
 
-import json
-import re
-from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
-from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
-from unfold.paginator import InfinitePaginator
 
 from crm_sync.adapters.outcomes import Delivered
-from crm_sync.forms import CONFIG_FIELDS, ConnectionForm
-from crm_sync.models import Attempt, Connection, Delivery
-from crm_sync.selectors import Health, list_health
+from crm_sync.admin.profiles import FieldInline, ProfilePages
+from crm_sync.forms import form_for, keeps_profiles, settings_of
+from crm_sync.models import Connection
+from crm_sync.selectors import Health, list_health, recent_outcomes
 from crm_sync.services import connections as services
+from crm_sync.services.backfill import count_waiting, open_backfill
 from crm_sync.services.probe import probe
-from crm_sync.services.redeliver import redeliver, redeliver_dead
+from crm_sync.services.redeliver import redeliver_dead
 from crm_sync.signing import current_secret
-from loyalty.events.rules import envelope, event_id
-from loyalty.events.selectors import list_member_events
 
-_EVENT_ID = re.compile(r"evt_([0-9a-f]{32})_([0-9]{1,18})")
-_COLOURS = {
-    "enabled": "success",
-    "failing": "warning",
-    "down": "danger",
-    "disabled": "",
-    "pending": "info",
-    "delivered": "success",
-    "dead": "danger",
-}
+_COLOURS = {"enabled": "success", "failing": "warning", "down": "danger", "disabled": ""}
+_PROFILE_ACTIONS = ("preview", "backfill", "people")
+_BACKFILL_ACTIONS = ("pause_backfill", "resume_backfill", "cancel_backfill")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(ModelAdmin):
+class ConnectionAdmin(ProfilePages):
     """Where events go, how far they got, and what is wrong."""
 
-    form = ConnectionForm
     list_display = ("name", "program", "adapter", "health", "waiting", "dead", "behind")
     list_select_related = ("program",)
     actions = None
-    actions_detail = ("test", "new_secret", "enable", "disable", "redeliver_all_dead")
-    add_fieldsets = (
-        (None, {"fields": ("program", "name", "adapter", "url", "path")}),
-        (None, {"fields": ("event_types", "from_beginning")}),
+    actions_detail = (
+        *("test", "new_secret", "enable", "disable", "redeliver_all_dead", "replay_time"),
+        *(_PROFILE_ACTIONS + _BACKFILL_ACTIONS),
     )
-    readonly_fields = ("health", "reason", "waiting", "dead", "behind", "created_at")
+    readonly_fields = (
+        *("health", "reason", "waiting", "dead", "behind", "lately", "notice", "backfilled"),
+        "created_at",
+    )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, *args: Any, **more: Any) -> Any:
+        """Ask for what this kind of destination needs."""
+        more["form"] = form_for(_kind(request, obj))
+        return super().get_form(request, obj, *args, **more)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        """Carry the kind that was chosen into the form."""
+        return {**super().get_changeform_initial_data(request), "adapter": _kind(request, None)}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Ask for what a new connection may need; show of an old one what its kind has."""
+        """Show what its kind has."""
+        kind = _kind(request, obj)
+        own = [setting.name for setting in settings_of(kind)]
+        shares = ["shares_email", "shares_phone"] if keeps_profiles(kind) else []
+        first = (None, {"fields": ["program", "name", "adapter", *own]})
         if obj is None:
-            return self.add_fieldsets
-        own = CONFIG_FIELDS.get(obj.adapter, ())
-        settled = (None, {"fields": ("program", "name", "adapter", *own, "event_types")})
-        return (settled, ("Health", {"fields": self.readonly_fields}))
+            return (first, (None, {"fields": ["event_types", *shares, "from_beginning"]}))
+        rest = (None, {"fields": ["event_types", *shares]})
+        return (first, rest, ("Health", {"fields": self.readonly_fields}))
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Offer the mapping where profiles are kept; a new one begins with its kind's defaults."""
+        return [FieldInline] if obj is not None and keeps_profiles(obj.adapter) else []
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        """Ask for the kind first."""
+        if _kind(request, None) not in services.adapters() and request.method == "GET":
+            kinds = [(name, adapter.title) for name, adapter in services.adapters().items()]
+            context = {**self.admin_site.each_context(request), "opts": self.opts, "kinds": kinds}
+            return TemplateResponse(request, "admin/crm_sync/connection/choose.html", context)
+        return super().add_view(request, form_url, extra_context)
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Offer what makes sense for this connection in its present state."""
         connection = self.get_object(request, str(object_id))
         if connection is None:
             return []
-        senseless = {"enable" if connection.is_enabled else "disable"}
-        adapter = services.adapters().get(connection.adapter)
-        if adapter is None or not adapter.is_signed:
-            senseless.add("new_secret")
+        senseless = _senseless_actions(connection)
         offered = super().get_actions_detail(request, object_id)
         return [action for action in offered if action.path not in senseless]
 
@@ -94,10 +101,12 @@ class ConnectionAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         """Write only what the form shows; state and secrets belong to the services."""
         if change:
-            obj.save(update_fields=["name", "config", "event_types"])
+            shared = ["shares_email", "shares_phone"] if keeps_profiles(obj.adapter) else []
+            obj.save(update_fields=["name", "config", "event_types", *shared])
+            services.store_secrets(connection_id=obj.pk, given=form.secrets)
         else:
             services.add_connection(
-                obj, secrets={}, from_beginning=form.cleaned_data["from_beginning"]
+                obj, secrets=form.secrets, from_beginning=form.cleaned_data["from_beginning"]
             )
 
     def response_add(
@@ -120,7 +129,7 @@ class ConnectionAdmin(ModelAdmin):
             else:
                 messages.error(request, f"It was not taken. {outcome.error}")
 
-        return self._confirm(
+        return self.ask(
             request,
             object_id,
             title="Send a test event?",
@@ -138,7 +147,7 @@ class ConnectionAdmin(ModelAdmin):
             self.log_change(request, connection, "Began a new signing secret.")
             return self._show_secret(request, rotated)
 
-        return self._confirm(
+        return self.ask(
             request,
             object_id,
             title="Begin a new signing secret?",
@@ -158,7 +167,7 @@ class ConnectionAdmin(ModelAdmin):
             self.log_change(request, connection, "Enabled.")
             messages.success(request, f"{connection} continues where it stopped.")
 
-        return self._confirm(
+        return self.ask(
             request,
             object_id,
             title="Enable?",
@@ -177,7 +186,7 @@ class ConnectionAdmin(ModelAdmin):
             self.log_change(request, connection, "Disabled.")
             messages.success(request, f"{connection} is disabled; nothing is lost.")
 
-        return self._confirm(
+        return self.ask(
             request,
             object_id,
             title="Disable?",
@@ -196,7 +205,7 @@ class ConnectionAdmin(ModelAdmin):
             self.log_change(request, connection, f"Redelivered {count} dead deliveries.")
             messages.success(request, f"{count:,} deliveries are on their way again.")
 
-        return self._confirm(
+        return self.ask(
             request,
             object_id,
             title="Redeliver all dead deliveries?",
@@ -240,146 +249,67 @@ class ConnectionAdmin(ModelAdmin):
         """Say how many events its cursor has not reached."""
         return f"{_health(connection).behind:,}"
 
+    @display(description="Lately")
+    def lately(self, connection: Connection) -> str:
+        """Say what came of the attempts of the last day, by kind, and how many a minute."""
+        counted = recent_outcomes(connection, minutes=1440)
+        if not counted:
+            return "–"
+        rate = sum(recent_outcomes(connection, minutes=5).values()) / 5
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counted.items()))
+        return f"{kinds} in 24 hours; {rate:.1f} a minute now"
+
+    @display(description="Notice")
+    def notice(self, connection: Connection) -> str:
+        """Say what it cannot do as it is set up at the vendor."""
+        return connection.relay.notice or "–"
+
+    @display(description="Backfill")
+    def backfilled(self, connection: Connection) -> str:
+        """Say how far the last backfill is, and whose profiles are in doubt."""
+        last = connection.backfills.first()
+        if last is None:
+            return "–"
+        waiting = count_waiting(connection.pk)
+        by = f" by {last.started_by}" if last.started_by else ""
+        return (
+            f"{last.state}: {last.walked:,} of {last.total:,} members, {waiting:,} of them waiting;"
+            f" begun {last.started_at:%Y-%m-%d %H:%M} UTC{by}"
+        )
+
     def _show_secret(self, request: HttpRequest, connection: Connection) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Signing secret",
-            "opts": self.opts,
-            "connection": connection,
-            "secret": current_secret(connection),
-            "overlap_hours": f"{settings.CRM_SECRET_OVERLAP_HOURS:g}",
-            "page": reverse("admin:crm_sync_connection_change", args=[connection.pk]),
-        }
-        template = "admin/crm_sync/connection/secret.html"
-        response = TemplateResponse(request, template, context)
+        response = self.show(
+            request,
+            connection,
+            "secret",
+            {
+                "title": "Signing secret",
+                "secret": current_secret(connection),
+                "overlap_hours": f"{settings.CRM_SECRET_OVERLAP_HOURS:g}",
+            },
+        )
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def _confirm(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        *,
-        title: str,
-        text: str,
-        button: str,
-        do: Callable[[Connection], HttpResponse | None],
-    ) -> HttpResponse:
-        """Show a question; do it when it is answered by POST, which another site cannot send."""
-        connection = self.get_object(request, object_id)
-        if connection is None:
-            return HttpResponseRedirect(reverse("admin:crm_sync_connection_changelist"))
-        page = reverse("admin:crm_sync_connection_change", args=[connection.pk])
-        if request.method == "POST":
-            return do(connection) or HttpResponseRedirect(page)
-        context = {
-            **self.admin_site.each_context(request),
-            **{"title": title, "text": text, "button": button, "page": page},
-            **{"opts": self.opts, "original": connection},
-        }
-        return TemplateResponse(request, "admin/crm_sync/connection/confirm.html", context)
+
+def _kind(request: HttpRequest, connection: Connection | None) -> str:
+    if connection is not None:
+        return connection.adapter
+    return request.POST.get("adapter") or request.GET.get("adapter") or ""
 
 
-class AttemptInline(TabularInline):
-    """Every attempt of a delivery, the newest first."""
-
-    model = Attempt
-    fields = readonly_fields = (
-        *("at", "outcome", "status_code", "duration_ms", "error", "answer", "correlation_id"),
-    )
-    per_page = 20
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: attempts are made by workers."""
-        return False
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(ModelAdmin):
-    """What was sent, what waits, what was given up, and why; only redelivery changes it."""
-
-    list_display = (
-        "event",
-        "type",
-        "connection",
-        "shown_state",
-        "attempts",
-        "last_error",
-        "created_at",
-    )
-    list_filter = (("state", ChoicesDropdownFilter), ("connection", RelatedDropdownFilter))
-    list_filter_submit = True
-    list_select_related = ("connection",)
-    list_per_page = 50
-    search_fields = ("type",)
-    search_help_text = "The id of an event or a member, or a whole event type such as points.earned"
-    ordering = ("-position", "-id")
-    show_full_result_count = False
-    paginator = InfinitePaginator
-    actions = ("redeliver_chosen",)
-    inlines = (AttemptInline,)
-    fields = readonly_fields = (
-        *("event", "type", "connection", "shown_state", "attempts", "last_error"),
-        *("created_at", "settled_at", "body"),
-    )
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never: deliveries come from events."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: what was sent was sent."""
-        return False
-
-    def has_redeliver_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change deliveries, in the words of Django's groups."""
-        return request.user.has_perm("crm_sync.change_delivery")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never by hand: old ones are deleted at night."""
-        return False
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
-    ) -> tuple[QuerySet[Delivery], bool]:
-        """Look for exactly what was asked, by an index: this table has millions of rows."""
-        text = search_term.strip()
-        if not text:
-            return queryset, False
-        found = _EVENT_ID.fullmatch(text)
-        if found:
-            return queryset.filter(member_id=UUID(found[1]), sequence=int(found[2])), False
-        try:
-            return queryset.filter(member_id=UUID(text)), False
-        except ValueError:
-            return queryset.filter(type=text), False
-
-    @admin.action(description="Redeliver", permissions=["redeliver"])
-    def redeliver_chosen(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
-        """Send settled deliveries again; those that wait are on their way anyway."""
-        count = redeliver(delivery_ids=list(chosen.values_list("pk", flat=True)))
-        messages.success(request, f"{count:,} deliveries are on their way again.")
-
-    @display(description="Event")
-    def event(self, delivery: Delivery) -> str:
-        """Show the id that the destination knows."""
-        return event_id(delivery.member_id, delivery.sequence)
-
-    @display(description="State", label=_COLOURS, ordering="state")
-    def shown_state(self, delivery: Delivery) -> str:
-        """Show the state in its colour."""
-        return str(delivery.state)
-
-    @display(description="What is sent")
-    def body(self, delivery: Delivery) -> SafeString | str:
-        """Show the event as the destination gets it."""
-        found = list_member_events(member_id=delivery.member_id, sequences=[delivery.sequence])
-        if not found:
-            return "The event is older than events are kept."
-        text = json.dumps(envelope(found[delivery.sequence]), indent=2, ensure_ascii=False)
-        return format_html("<pre>{}</pre>", text)
+def _senseless_actions(connection: Connection) -> set[str]:
+    senseless = {"enable" if connection.is_enabled else "disable"}
+    adapter = services.adapters().get(connection.adapter)
+    if adapter is None or not adapter.is_signed:
+        senseless.add("new_secret")
+    if not keeps_profiles(connection.adapter):
+        return senseless | {*_PROFILE_ACTIONS, *_BACKFILL_ACTIONS}
+    running = open_backfill(connection.pk)
+    if running is None:
+        return senseless | set(_BACKFILL_ACTIONS)
+    paused = running.state == "paused"
+    return senseless | {"backfill", "pause_backfill" if paused else "resume_backfill"}
 
 
 def _health(connection: Connection) -> Health:

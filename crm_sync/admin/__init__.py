@@ -1,0 +1,4 @@
+"""The pages of CRM sync."""
+
+from crm_sync.admin import connections as connections
+from crm_sync.admin import deliveries as deliveries

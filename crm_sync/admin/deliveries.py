@@ -1,0 +1,126 @@
+"""Deliveries with what came of them; only redelivery changes anything."""
+
+import json
+import re
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from crm_sync.models import Attempt, Delivery
+from crm_sync.services.redeliver import redeliver
+from loyalty.events.rules import envelope, event_id
+from loyalty.events.selectors import list_member_events
+
+_EVENT_ID = re.compile(r"evt_([0-9a-f]{32})_([0-9]{1,18})")
+_COLOURS = {"pending": "info", "delivered": "success", "dead": "danger", "parked": "warning"}
+
+
+class AttemptInline(TabularInline):
+    """Every attempt of a delivery, the newest first."""
+
+    model = Attempt
+    fields = readonly_fields = (
+        *("at", "outcome", "status_code", "duration_ms", "error", "answer", "correlation_id"),
+    )
+    per_page = 20
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: attempts are made by workers."""
+        return False
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ModelAdmin):
+    """What was sent, what waits, what was given up, and why; only redelivery changes it."""
+
+    list_display = (
+        "event",
+        "type",
+        "connection",
+        "shown_state",
+        "attempts",
+        "last_error",
+        "created_at",
+    )
+    list_filter = (("state", ChoicesDropdownFilter), ("connection", RelatedDropdownFilter))
+    list_filter_submit = True
+    list_select_related = ("connection",)
+    list_per_page = 50
+    search_fields = ("type",)
+    search_help_text = "The id of an event or a member, or a whole event type such as points.earned"
+    ordering = ("-position", "-id")
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    actions = ("redeliver_chosen",)
+    inlines = (AttemptInline,)
+    fields = readonly_fields = (
+        *("event", "type", "connection", "shown_state", "attempts", "last_error"),
+        *("created_at", "settled_at", "body"),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never: deliveries come from events."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: what was sent was sent."""
+        return False
+
+    def has_redeliver_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change deliveries, in the words of Django's groups."""
+        return request.user.has_perm("crm_sync.change_delivery")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never by hand: old ones are deleted at night."""
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
+    ) -> tuple[QuerySet[Delivery], bool]:
+        """Look for exactly what was asked, by an index: this table has millions of rows."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        found = _EVENT_ID.fullmatch(text)
+        if found:
+            return queryset.filter(member_id=UUID(found[1]), sequence=int(found[2])), False
+        try:
+            return queryset.filter(member_id=UUID(text)), False
+        except ValueError:
+            return queryset.filter(type=text), False
+
+    @admin.action(description="Redeliver", permissions=["redeliver"])
+    def redeliver_chosen(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
+        """Send settled deliveries again; those that wait are on their way anyway."""
+        count = redeliver(delivery_ids=list(chosen.values_list("pk", flat=True)))
+        messages.success(request, f"{count:,} deliveries are on their way again.")
+
+    @display(description="Event")
+    def event(self, delivery: Delivery) -> str:
+        """Show the id that the destination knows."""
+        return event_id(delivery.member_id, delivery.sequence)
+
+    @display(description="State", label=_COLOURS, ordering="state")
+    def shown_state(self, delivery: Delivery) -> str:
+        """Show the state in its colour."""
+        return str(delivery.state)
+
+    @display(description="What is sent")
+    def body(self, delivery: Delivery) -> SafeString | str:
+        """Show the event as the destination gets it."""
+        found = list_member_events(member_id=delivery.member_id, sequences=[delivery.sequence])
+        if not found:
+            return "The event is older than events are kept."
+        text = json.dumps(envelope(found[delivery.sequence]), indent=2, ensure_ascii=False)
+        return format_html("<pre>{}</pre>", text)

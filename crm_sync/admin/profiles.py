@@ -1,0 +1,190 @@
+"""Profiles at a connection: mapping with a preview, backfills, replays, people in doubt."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.admin import TabularInline
+from unfold.decorators import action
+
+from crm_sync.admin.questions import ConnectionPages
+from crm_sync.forms import MappingFormSet
+from crm_sync.models import Backfill, Connection, Contact, FieldMapping
+from crm_sync.services.backfill import (
+    BackfillRefused,
+    open_backfill,
+    set_backfill_state,
+    start_backfill,
+)
+from crm_sync.services.people import get_to_know_locally, resolve_match
+from crm_sync.services.profiles import draft_profile, fields_of
+from crm_sync.services.redeliver import replay
+from loyalty.events.selectors import positions_between
+from loyalty.members.selectors import find_member_id
+
+SHOWN_AT_ONCE = 100
+
+
+class FieldInline(TabularInline):
+    """The mapping: our attribute, the vendor's field, its form and owner."""
+
+    model = FieldMapping
+    formset = MappingFormSet
+    fields = ("attribute", "name", "form", "owner")
+    verbose_name = "field"
+    verbose_name_plural = "Mapping of fields"
+    extra = 0
+    tab = False
+
+
+class ProfilePages(ConnectionPages):
+    """What a person does about profiles at a connection."""
+
+    @action(description="Preview", icon="visibility", permissions=["view"])
+    def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what a member's profile there would be; nothing is sent."""
+        connection = self.connection_of(request, object_id)
+        if connection is None:
+            return HttpResponseRedirect("../../")
+        asked = request.POST.get("member", "").strip()
+        more: dict[str, Any] = {"title": "Preview of a profile", "asked": asked}
+        if asked:
+            more |= _preview(connection, asked)
+        return self.show(request, connection, "preview", more)
+
+    @action(description="Begin a backfill", icon="sync", permissions=["change"])
+    def backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then tell the vendor of all members."""
+
+        def begin(connection: Connection) -> None:
+            try:
+                begun = start_backfill(connection_id=connection.pk, by=request.user.get_username())
+            except BackfillRefused as error:
+                messages.error(request, str(error))
+                return
+            self.log_change(request, connection, "Began a backfill.")
+            messages.success(request, f"{begun.total:,} members are told, beside today's events.")
+
+        return self.ask(
+            request,
+            object_id,
+            title="Begin a backfill?",
+            text="All members are sent as they stand now; whoever the vendor was told already is "
+            "left out. It is marked as a backfill, so that nobody is written to because of it.",
+            button="Begin",
+            do=begin,
+        )
+
+    @action(description="Pause the backfill", icon="pause_circle", permissions=["change"])
+    def pause_backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then pause it."""
+        return self._set_backfill(request, object_id, Backfill.State.PAUSED, "Pause")
+
+    @action(description="Resume the backfill", icon="play_circle", permissions=["change"])
+    def resume_backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then let it go on where it stopped."""
+        return self._set_backfill(request, object_id, Backfill.State.RUNNING, "Resume")
+
+    @action(description="Cancel the backfill", icon="cancel", permissions=["change"])
+    def cancel_backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then end it."""
+        return self._set_backfill(request, object_id, Backfill.State.CANCELLED, "Cancel")
+
+    @action(description="Replay a time", icon="history", permissions=["change"])
+    def replay_time(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a time, then send all wanted events of it again."""
+        connection = self.connection_of(request, object_id)
+        if connection is None:
+            return HttpResponseRedirect("../../")
+        if request.method != "POST":
+            return self.show(request, connection, "replay", {"title": "Replay a time"})
+        since, until = _instant(request, "since"), _instant(request, "until")
+        if since is None or until is None or since >= until:
+            messages.error(request, "Give two times, the earlier one first.")
+            return self.show(request, connection, "replay", {"title": "Replay a time"})
+        found = positions_between(since, until)
+        count = 0
+        if found:
+            count = replay(
+                connection_id=connection.pk,
+                after_position=found[0] - 1,
+                up_to_position=found[1],
+            )
+        self.log_change(request, connection, f"Replayed {count} events of {since} to {until}.")
+        messages.success(request, f"{count:,} events are on their way again.")
+        return HttpResponseRedirect(self.page_of(connection))
+
+    @action(description="People in doubt", icon="person_search", permissions=["change"])
+    def people(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """List whose profiles were given up or parked; take a person's word for who is who."""
+        connection = self.connection_of(request, object_id)
+        if connection is None:
+            return HttpResponseRedirect("../../")
+        if request.method == "POST":
+            self._resolve(request, connection)
+            return HttpResponseRedirect(request.path)
+        rows = Contact.objects.filter(connection=connection).exclude(stuck="")
+        shown = list(rows.order_by("-stuck", "member_id")[: SHOWN_AT_ONCE + 1])
+        more = {
+            "title": "People in doubt",
+            "contacts": shown[:SHOWN_AT_ONCE],
+            "has_more": len(shown) > SHOWN_AT_ONCE,
+        }
+        return self.show(request, connection, "people", more)
+
+    def _resolve(self, request: HttpRequest, connection: Connection) -> None:
+        member_id, vendor_id = UUID(request.POST["member"]), request.POST["vendor_id"]
+        contact = Contact.objects.filter(connection=connection, member_id=member_id).first()
+        if contact is None or (vendor_id and vendor_id not in contact.candidates):
+            messages.error(request, "Choose one of the candidates.")
+            return
+        resolve_match(connection_id=connection.pk, member_id=member_id, vendor_id=vendor_id)
+        self.log_change(request, connection, f"Matched {member_id} to {vendor_id or 'a new one'}.")
+        messages.success(request, "It is taken; what was parked is on its way.")
+
+    def _set_backfill(
+        self, request: HttpRequest, object_id: str, state: Backfill.State, word: str
+    ) -> HttpResponse:
+        def change(connection: Connection) -> None:
+            found = open_backfill(connection.pk)
+            if found is None:
+                messages.error(request, "No backfill is under way.")
+                return
+            set_backfill_state(backfill_id=found.pk, state=state)
+            self.log_change(request, connection, f"Backfill: {state}.")
+            messages.success(request, f"The backfill is {state}.")
+
+        return self.ask(
+            request,
+            object_id,
+            title=f"{word} the backfill?",
+            text="What is on its way is finished. Members who were told stay told.",
+            button=word,
+            do=change,
+        )
+
+
+def _preview(connection: Connection, asked: str) -> dict[str, Any]:
+    member_id = find_member_id(program_id=connection.program_id, reference=asked)
+    if member_id is None:
+        return {"problem": "No member of this program has that id, card or external id."}
+    known = get_to_know_locally(connection, member_id)
+    draft = draft_profile(connection, known, fields_of(connection))
+    if draft is None:
+        return {"problem": "This member is gone; nothing is sent."}
+    return {
+        "rows": [(name, value) for name, value in draft.profile.fields.items()],
+        "left_out": draft.left_out,
+        "person": draft.profile.person,
+        "is_unchanged": draft.is_unchanged,
+    }
+
+
+def _instant(request: HttpRequest, name: str) -> datetime | None:
+    """Read a time of an input of the browser, which knows no zone: it is UTC."""
+    try:
+        return datetime.fromisoformat(request.POST.get(name, "")).replace(tzinfo=UTC)
+    except ValueError:
+        return None

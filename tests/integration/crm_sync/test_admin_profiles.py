@@ -1,0 +1,178 @@
+"""What a person sees and does in the admin about a CRM that keeps profiles."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from crm_sync.adapters.contract import Match
+from crm_sync.models import Backfill, Connection, Contact, Delivery, FieldMapping
+from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.services.credentials import StoredCredentials
+from loyalty.members import services as members
+from loyalty.members.schemas import EnrolRequest
+from tests.factories import Till, unique
+from tests.integration.crm_sync.outbox import drain
+from tests.integration.crm_sync.vendor import Vendor
+
+CONNECTIONS = "/admin/crm_sync/connection/"
+Connect = Callable[..., Connection]
+
+
+@pytest.fixture
+def page(till: Till) -> Iterator[Client]:
+    user = User.objects.create_superuser(f"admin-{uuid4().hex[:8]}")
+    client = Client()
+    client.force_login(user)
+    yield client
+    LogEntry.objects.filter(user=user).delete()
+    Session.objects.all().delete()
+    user.delete()
+
+
+def text_of(response: Any) -> str:
+    content: str = response.content.decode()
+    return content
+
+
+def mapping_form(destination: Connection, **changes: str) -> dict[str, str]:
+    rows = list(FieldMapping.objects.filter(connection=destination).order_by("id"))
+    form = {
+        "name": destination.name,
+        "event_types": "",
+        "fields-TOTAL_FORMS": str(len(rows)),
+        "fields-INITIAL_FORMS": str(len(rows)),
+    }
+    for number, row in enumerate(rows):
+        for name in ("id", "attribute", "name", "form", "owner"):
+            form[f"fields-{number}-{name}"] = str(getattr(row, name))
+        form[f"fields-{number}-connection"] = str(destination.pk)
+    return {**form, **changes}
+
+
+class TestSetUp:
+    def test_the_kind_is_chosen_and_the_key_is_kept_and_never_shown(
+        self, page: Client, till: Till, klaviyo: Klaviyo, settings: Any
+    ) -> None:
+        settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+        assert "?adapter=klaviyo" in text_of(page.get(f"{CONNECTIONS}add/"))
+        asked = text_of(page.get(f"{CONNECTIONS}add/?adapter=klaviyo"))
+        assert "Private API key" in asked
+        assert "2026-07-15" in asked
+        form = {"program": str(till.program.pk), "name": "Ours", "adapter": "klaviyo"}
+        refused = page.post(f"{CONNECTIONS}add/", {**form, "address": klaviyo.url})
+        assert "Private API key is required." in text_of(refused)
+        given = {**form, "address": klaviyo.url, "api_key": klaviyo.api_key}
+        made = page.post(f"{CONNECTIONS}add/", given)
+        assert made.status_code == 302, text_of(made)
+        destination = Connection.objects.get(program=till.program)
+        assert klaviyo.api_key not in str(destination.config)
+        assert StoredCredentials(destination.pk).get("api_key") == klaviyo.api_key
+        shown = text_of(page.get(f"{CONNECTIONS}{destination.pk}/change/"))
+        assert klaviyo.api_key not in shown
+        assert "loyalty_points_balance" in shown
+        tried = page.post(f"{CONNECTIONS}{destination.pk}/test/", follow=True)
+        assert "It was taken" in text_of(tried)
+
+    def test_an_empty_key_keeps_the_old_one_and_a_new_one_replaces_it(
+        self, page: Client, till: Till, klaviyo: Klaviyo, settings: Any
+    ) -> None:
+        settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+        form = {"program": str(till.program.pk), "name": "Ours", "adapter": "klaviyo"}
+        given = {**form, "address": klaviyo.url, "api_key": "pk_old"}
+        page.post(f"{CONNECTIONS}add/", given)
+        destination = Connection.objects.get(program=till.program)
+        for key, kept in (("", "pk_old"), ("pk_new", "pk_new")):
+            changed = mapping_form(destination, address=klaviyo.url, api_key=key)
+            response = page.post(f"{CONNECTIONS}{destination.pk}/change/", changed)
+            assert response.status_code == 302, text_of(response)
+            assert StoredCredentials(destination.pk).get("api_key") == kept
+
+
+class TestMapping:
+    def test_a_field_is_renamed_and_a_bad_one_is_refused_with_its_reason(
+        self, page: Client, connect_vendor: Connect
+    ) -> None:
+        destination = connect_vendor(Vendor())
+        address = f"{CONNECTIONS}{destination.pk}/change/"
+        good = mapping_form(destination, **{"fields-0-name": "level"})
+        assert page.post(address, good).status_code == 302
+        names = FieldMapping.objects.filter(connection=destination).values_list("name", flat=True)
+        assert "level" in names
+        for change, problem in (
+            ({"fields-0-attribute": "consent.email"}, "belongs to the vendor, always"),
+            ({"fields-0-owner": "vendor"}, "belongs to loyalty, always"),
+        ):
+            refused = page.post(address, mapping_form(destination, **change))
+            assert problem in text_of(refused)
+
+    def test_the_preview_shows_a_real_member_and_sends_nothing(
+        self, page: Client, till: Till, connect_vendor: Connect
+    ) -> None:
+        vendor = Vendor()
+        destination = connect_vendor(vendor)
+        FieldMapping.objects.create(connection=destination, attribute="member_id", name="too_long")
+        card = till.member(balance=321)
+        address = f"{CONNECTIONS}{destination.pk}/preview/"
+        shown = text_of(page.post(address, {"member": f"card:{card}"}))
+        assert "loyalty_points" in shown
+        assert "321" in shown
+        assert "too_long was left out" in shown
+        assert "No member" in text_of(page.post(address, {"member": "card:nobody"}))
+        assert vendor.log == []
+
+
+class TestBackfills:
+    def test_begin_pause_resume_cancel(
+        self, page: Client, till: Till, connect_vendor: Connect
+    ) -> None:
+        till.member()
+        destination = connect_vendor(Vendor())
+        base = f"{CONNECTIONS}{destination.pk}"
+        assert "1 members" in text_of(page.post(f"{base}/backfill/", follow=True))
+        assert "under way" in text_of(page.post(f"{base}/backfill/", follow=True))
+        for word, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+            page.post(f"{base}/{word}_backfill/")
+            assert Backfill.objects.get(connection=destination).state == state
+        assert "cancelled: 0 of 1 members" in text_of(page.get(f"{base}/change/"))
+
+    def test_a_time_is_replayed(self, page: Client, till: Till, connect_vendor: Connect) -> None:
+        till.member()
+        destination = connect_vendor(Vendor(), from_beginning=True)
+        drain()
+        address = f"{CONNECTIONS}{destination.pk}/replay_time/"
+        assert "datetime-local" in text_of(page.get(address))
+        bad = page.post(address, {"since": "2099-01-01T00:00", "until": "2026-01-01T00:00"})
+        assert "the earlier one first" in text_of(bad)
+        times = {"since": "2026-01-01T00:00", "until": "2099-01-01T00:00"}
+        assert "1 events" in text_of(page.post(address, times, follow=True))
+        assert Delivery.objects.get(connection=destination).state == "pending"
+
+
+def test_people_in_doubt_are_listed_and_resolved(
+    page: Client, till: Till, connect_vendor: Connect
+) -> None:
+    vendor = Vendor()
+    destination = connect_vendor(vendor)
+    email = f"{unique('m')}@example.com"
+    vendor.matches[email] = Match(candidates=("v-1", "v-2"))
+    body = {"identifiers": [{"type": "email", "value": email}]}
+    command = till.command(members.ENROL, EnrolRequest.model_validate(body))
+    member = till.send(command)[0].id
+    drain()
+    address = f"{CONNECTIONS}{destination.pk}/people/"
+    shown = text_of(page.get(address))
+    assert member in shown
+    assert "v-2" in shown
+    wrong = page.post(address, {"member": member, "vendor_id": "v-99"}, follow=True)
+    assert "Choose one of the candidates" in text_of(wrong)
+    page.post(address, {"member": member, "vendor_id": "v-2"})
+    assert Contact.objects.get(connection=destination).vendor_id == "v-2"
+    assert "Nobody" in text_of(page.get(address))
+    page_shown = text_of(page.get(f"{CONNECTIONS}{destination.pk}/change/"))
+    assert "2 ambiguous in 24 hours" in page_shown
