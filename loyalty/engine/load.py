@@ -95,7 +95,9 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
      FROM loyalty_hold AS h
      JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
      WHERE h.member_id = s.member_id AND h.state = 'open' AND h.expires_at <= t.now),
-    g.valid_until, g.earned_level, g.earned_until
+    g.valid_until, g.earned_level, g.earned_until,
+    (SELECT p.posted_at FROM loyalty_posting AS p
+     WHERE p.member_id = s.member_id AND p.currency = 1 AND p.seq = w.seq)
 FROM t
 LEFT JOIN {{questions}} ON true
 LEFT JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
@@ -261,6 +263,7 @@ def build_member(session: Session, row: tuple[Any, ...]) -> MemberWork:
         enrolled_at=row[8],
         wallet=WalletState(*row[9:15]),
     )
+    work.posted_at = max(session.now, row[28] or session.now)
     _set_tier(work, row)
     for found in (row[22], row[23]):
         work.add_lots([lot_of(lot) for lot in _json(found)])

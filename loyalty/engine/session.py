@@ -68,6 +68,8 @@ class MemberWork:
 
     Attributes:
         metric: The qualifying metric in the window that starts at `window_start`.
+        posted_at: When its postings happen: now, or with the wallet's last posting where the
+            database's clock has stepped back since; a balance in the past stays as it was told.
         counted: What this run added to the member's activity, by day.
         birth_date: Of a member who joins in this run; others' is read where it is needed.
         due_holds: Open holds past their time.
@@ -99,6 +101,7 @@ class MemberWork:
         self.is_new = is_new
         self.level = ""
         self.level_since: datetime = enrolled_at
+        self.posted_at = session.now
         self.valid_until: date | None = None
         self.grace_until: date | None = None
         self.earned_level = ""
@@ -270,7 +273,7 @@ class MemberWork:
             row: dict[str, Any] = posting._asdict()
             row["member_id"] = member
             row["currency"] = CURRENCY
-            row["posted_at"] = self.now
+            row["posted_at"] = self.posted_at
             self.rows.put(POSTING, row)
         return self.rows
 

@@ -4,7 +4,7 @@ Holds past their time lapse, pending points mature, expired points expire: each 
 transaction and its event. The nightly jobs run a command that does only this.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from loyalty.engine.session import MemberWork, OpenHold
 from loyalty.engine.tables import REDEMPTION_STATE, STOCK
@@ -27,16 +27,24 @@ def settle_due(work: MemberWork) -> None:
     expire_due(work)
 
 
-def lapsed_policy(work: MemberWork) -> Lapsed:
-    """Say what becomes of points that come back to an expired lot."""
+def lapsed_policy(work: MemberWork, at: datetime | None = None) -> Lapsed:
+    """Say what becomes of points that come back to an expired lot.
+
+    Args:
+        at: When they come back; now unless told.
+    """
     policy = work.program.points
     if policy.lapsed == "expire":
         return Lapsed(None)
-    return Lapsed(work.now + timedelta(days=policy.lapsed_grace_days))
+    return Lapsed((at or work.now) + timedelta(days=policy.lapsed_grace_days))
 
 
 def lapse_hold(work: MemberWork, due: OpenHold) -> None:
-    """Let go of a hold that nobody captured in time; its stock comes back too."""
+    """Let go of a hold that nobody captured in time; its stock comes back too.
+
+    It came to its end at its own time, however late this is: a lot that lived then takes its
+    points back, and whether they have expired since is judged after it.
+    """
     number = work.next_number()
     back = give_back(
         work.books,
@@ -44,9 +52,9 @@ def lapse_hold(work: MemberWork, due: OpenHold) -> None:
         redemption=due.number,
         uses=due.uses,
         source=Bucket.HELD,
-        lapsed=lapsed_policy(work),
+        lapsed=lapsed_policy(work, due.expires_at),
         new_number=work.next_number,
-        now=work.now,
+        now=due.expires_at,
     )
     due.released = due.amount - due.captured
     work.lapsed.add(due.number)

@@ -146,6 +146,9 @@ def review(
 ) -> Review:
     """Decide what a night brings to a member's level. May be run twice, or after days.
 
+    A level that a member came to today is not judged before tomorrow: a night that is run twice
+    would let them fall twice.
+
     Args:
         days: What the member did, over two windows at least.
         today: The local day that has begun.
@@ -156,6 +159,8 @@ def review(
         return judge.assigned(rank)
     if rank < 0:
         return judge.move_to(level_for(policy, judge.metric(today)), base=today)
+    if held.since >= today:
+        return Review("keep")
     if rank == lowest_kept(policy, rank):
         return judge.renewed(today) if held.grace_until else Review("keep")
     until = held.valid_until

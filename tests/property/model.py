@@ -185,7 +185,7 @@ class Member:
         """Lapse, mature and expire what is due."""
         due = [t for t in self.takes.values() if t.state == "held" and t.ends <= now]
         for take in sorted(due, key=lambda t: (t.ends, t.number)):
-            self.let_go(take, now)
+            self.let_go(take, take.ends)
             take.state = "lapsed"
         ready = [lot for lot in self.lots if lot.at["pending"] and lot.starts <= now]
         for lot in sorted(ready, key=lambda lot: lot.starts):
