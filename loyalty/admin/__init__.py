@@ -15,8 +15,9 @@ from loyalty.admin import review as review
 from loyalty.admin import staff as staff
 from loyalty.admin import versions as versions
 from loyalty.programs import admin as programs
+from loyalty.trials import admin as trials
 
-__all__ = ["programs"]
+__all__ = ["programs", "trials"]
 
 admin.site.site_title = "Loyalty"
 admin.site.site_header = "Loyalty"

@@ -22,6 +22,7 @@ _GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "loyalty.reward": ("Rewards", "card_giftcard"),
         "loyalty.store": ("Stores", "storefront"),
         "loyalty.publishedversion": ("Published versions", "history"),
+        "loyalty.backtest": ("Preview and backtest", "science"),
     },
     "Connections": {
         "loyalty.apikey": ("API keys", "key"),

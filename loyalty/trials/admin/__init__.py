@@ -1,0 +1,3 @@
+"""Trials in the admin: a preview of one basket, and backtests with their charts."""
+
+from loyalty.trials.admin import pages as pages

@@ -1,0 +1,148 @@
+"""The admin's pages on which a marketer tries a draft."""
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from loyalty.programs.models import EarningRule
+from loyalty.trials import services
+from loyalty.trials.models import Backtest
+from tests.factories import Till, database_time, line, open_till, unique
+from tests.integration.admin.forms import Marketer
+
+NEW = "loyalty/backtest/add/"
+PREVIEW = "loyalty/backtest/preview/"
+
+
+def text_of(page: Any) -> str:
+    """Give a page's words, also those that stand beside each other in cells."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.content.decode())).split())
+
+
+@pytest.fixture
+def marketer() -> Marketer:
+    """Return a colleague who may do everything."""
+    user = User.objects.create_superuser(unique("marta"), "", "pw")
+    client = Client()
+    client.force_login(user)
+    return Marketer(client, user)
+
+
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the backtests for which a worker was rung."""
+    found: list[int] = []
+    monkeypatch.setattr(services, "ring", found.append)
+    return found
+
+
+@pytest.fixture
+def till() -> Till:
+    """Return a till whose draft gives three times the points of what is live."""
+    till = open_till()
+    EarningRule.objects.filter(program=till.program, code="base").update(points=3)
+    return till
+
+
+def shop(till: Till) -> str:
+    card = till.member()
+    till.earn(card, "o1", lines=[line("1", "10.00"), line("2", "6.00", category="PRODUCE")])
+    return card
+
+
+def test_a_backtest_is_asked_for_followed_and_read(marketer: Marketer, till: Till, rung: list[int]):
+    card = shop(till)
+    today = database_time().date()
+    asked = {"program": till.program.pk, "begin": str(today - timedelta(days=9)), "end": str(today)}
+    page = marketer.client.post(f"/admin/{NEW}", asked)
+    (number,) = rung
+    assert page.headers["Location"].endswith(f"/{number}/change/")
+    path = f"loyalty/backtest/{number}/"
+    assert "Waiting for a worker" in text_of(marketer.open(f"{path}change/"))
+    assert marketer.open(f"{path}status/").json() == {
+        "ended": False,
+        "percent": 0,
+        "words": "Waiting for a worker",
+    }
+    services.run_backtest(number)
+    shown = text_of(marketer.open(f"{path}change/"))
+    assert "22 → 66 (+200.0 %)" in shown
+    assert "Their cost 0.66 USD, instead of 0.22" in shown
+    assert "base 16 → 48 points +32" in shown
+    assert "1 gain, 0 lose, 0 the same" in shown
+    assert f"…{till.ids[card][-8:]} 22 → 66 +44" in shown
+    assert marketer.open(f"{path}status/").json()["ended"]
+    table = marketer.open(f"{path}csv/")
+    assert "rule,base,points,16,48,32" in table.content.decode()
+    assert "+200.0 %" in text_of(marketer.open("loyalty/backtest/"))
+
+
+def test_a_worker_that_did_not_hear_is_rung_again(marketer: Marketer, till: Till, rung: list[int]):
+    day = database_time().date()
+    backtest = Backtest.objects.create(
+        program=till.program,
+        label="the draft",
+        document=till.document,
+        live_version=1,
+        begin=day,
+        end=day,
+        created_by="marta",
+        created_at=database_time() - timedelta(minutes=1),
+    )
+    marketer.open(f"loyalty/backtest/{backtest.pk}/status/")
+    assert rung == [backtest.pk]
+    marketer.client.post(f"/admin/loyalty/backtest/{backtest.pk}/cancel/")
+    assert "It was cancelled" in text_of(marketer.open(f"loyalty/backtest/{backtest.pk}/change/"))
+
+
+def test_what_cannot_be_tried_is_said_in_the_form(marketer: Marketer, till: Till, rung: list[int]):
+    page = marketer.save(NEW, program=str(till.program.pk), version="77")
+    assert f"The program {till.program.code} has no version 77." in text_of(page)
+    page = marketer.save(NEW, program=str(till.program.pk), begin="2026-03-01", end="2026-02-01")
+    assert "The last day is before the first." in text_of(page)
+    assert rung == []
+
+
+def test_a_basket_is_shown_under_the_draft_and_what_is_live(marketer: Marketer, till: Till):
+    card = shop(till)
+    page = marketer.save(
+        f"{PREVIEW}?program={till.program.pk}",
+        member=f"card:{card}",
+        **{"l-0-amount": "10.00", "l-1-amount": "6", "l-1-category": "produce"},
+    )
+    shown = text_of(page)
+    assert "Live, version 1 22 points" in shown
+    assert "The draft 66 points" in shown
+    assert "+44 the draft gives more" in shown
+    assert "base differs 16 1 point per 1.00 USD of 16.00 USD 48 3 points per 1.00 USD" in shown
+
+
+def test_an_order_of_the_past_fills_the_basket(marketer: Marketer, till: Till):
+    shop(till)
+    page = f"{PREVIEW}?program={till.program.pk}&order=o1"
+    fields = marketer.fields(page)
+    assert (fields["l-0-amount"], fields["l-1-category"]) == ("10.00", "PRODUCE")
+    assert "The draft 66 points" in text_of(marketer.save(page))
+    missing = marketer.open(f"{PREVIEW}?program={till.program.pk}&order=o9")
+    assert "has no order o9" in text_of(missing)
+
+
+def test_a_preview_says_what_a_till_would_be_told(marketer: Marketer, till: Till):
+    page = f"{PREVIEW}?program={till.program.pk}"
+    shown = text_of(marketer.save(page, member="card:nobody", **{"l-0-amount": "1"}))
+    assert shown.count("refused") == 2
+    assert "Give at least one line an amount." in text_of(marketer.save(page))
+    assert "A member is named by id" in text_of(marketer.save(page, member="nobody"))
+
+
+def test_who_may_not_see_programs_sees_no_trials():
+    user = User.objects.create_user(unique("cleo"), "", "pw", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    for path in (NEW, PREVIEW, "loyalty/backtest/"):
+        assert client.get(f"/admin/{path}").status_code == 403
