@@ -157,6 +157,7 @@ class Shop:
             "lines": [{"line": "1", "quantity": "1"}],
         }
         adjust = {"member": card, "points": 5, "reason": "goodwill"}
+        basket = {"member": card, "order": order_body()}
         return {
             "enrol": ("POST", "/v1/members", {"identifiers": [named]}),
             "get_member": ("GET", member, None),
@@ -166,12 +167,8 @@ class Shop:
             "remove_identifier": ("DELETE", f"{member}/identifiers/{self.other_card}", None),
             **self.person_calls(),
             "earn": ("POST", "/v1/earn", {"member": card, "order": order_body()}),
-            "preview_earn": ("POST", "/v1/earn/preview", {"member": card, "order": order_body()}),
-            "preview_draft": (
-                "POST",
-                "/v1/program/preview",
-                {"member": card, "order": order_body()},
-            ),
+            "preview_earn": ("POST", "/v1/earn/preview", basket),
+            "preview_draft": ("POST", "/v1/program/preview", basket),
             "put_order": (
                 "PUT",
                 f"/v1/orders/{unique('o')}",
