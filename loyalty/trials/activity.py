@@ -11,13 +11,18 @@ _PLACE = {"spend": 0, "points": 1, "orders": 2}
 
 
 class Activity:
-    """Sums by day; begins with what was there before the first order that is decided anew."""
+    """Sums by day; begins with what was there before the first order that is decided anew.
+
+    Attributes:
+        orders: All orders so far that were paid and did not come back altogether.
+    """
 
     def __init__(self, past: Past) -> None:
         """Take from the days' sums what the orders from the first one on have added."""
         self._sums: dict[date, list[int]] = {}
         self._days: list[date] = []
         self._last: tuple[int, str, int] = (-1, "", 0)
+        self.orders = 0
         for day in past.activity:
             self.add(day.day, day.spend, day.points, day.orders)
         for order in past.orders:
@@ -34,6 +39,7 @@ class Activity:
         sums[0] += spend
         sums[1] += points
         sums[2] += orders
+        self.orders += orders
         self._last = (-1, "", 0)
 
     def sum_from(self, start: date, what: Literal["spend", "points", "orders"]) -> int:

@@ -43,7 +43,7 @@ SELECT member_id, min(first), sum(orders)::bigint FROM (
 _OF = "FROM unnest(%(members)s::uuid[], %(first)s::bigint[]) AS r(member_id, first)"
 
 _MEMBERS = f"""
-SELECT s.member_id, m.enrolled_at, g.level, g.since, g.valid_until, r.first, (
+SELECT s.member_id, m.enrolled_at, m.birth_date, g.level, g.since, g.valid_until, r.first, (
     SELECT coalesce(sum(l.pending + l.available), 0)::bigint FROM loyalty_lot AS l
     WHERE l.member_id = s.member_id AND (l.expires_at IS NULL OR l.expires_at > %(now)s))
 {_OF}
@@ -231,6 +231,7 @@ class Past:
 
     member_id: UUID
     enrolled_at: datetime
+    birth_date: date | None
     level: str | None
     since: datetime | None
     valid_until: date | None

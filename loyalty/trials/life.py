@@ -112,6 +112,7 @@ class Life:
             wallet=wallet,
         )
         work.books.complete = True
+        work.birth_date = self.past.birth_date
         for lot in opening:
             if lot.number is not None and lot.active_at is not None:
                 work.books.lots[lot.number] = LotState(

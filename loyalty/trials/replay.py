@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from functools import partial
 
+from loyalty.earning.rows import orders_of
 from loyalty.earning.rules import OrderLine
 from loyalty.earning.services import welcome_award
 from loyalty.engine.activity import LevelAtReturn, count_activity, rise
@@ -116,6 +117,7 @@ class _Replay(Life):
             )
             for line in past.lines
         )
+        self.session.remember(orders_of(self.ref), [(self.activity.orders,)])
         award = award_for(self.work, self.ref, order, lines)
         record = new_order(self.work, order, ref=past.ref, lines=lines)
         record_paid(self.work, record, award)

@@ -32,6 +32,7 @@ def busy_document(**changes: Any) -> dict[str, Any]:
             {"code": "base", "points": 1, "per": "1.00"},
             {"code": "double-produce", "multiply": "2", "when": {"category": ["PRODUCE"]}},
             {"code": "big", "bonus": 20, "when": {"order_amount_min": "40.00"}},
+            {"code": "third", "bonus": 30, "when": {"nth_order": {"every": 4}}},
             {"code": "welcome", "bonus": 25, "trigger": "member.enrolled"},
         ],
         "tiers": {
