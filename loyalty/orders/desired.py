@@ -18,6 +18,7 @@ from loyalty.ledger import rules as ledger
 from loyalty.members.rows import owner_of
 from loyalty.members.services import require
 from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
+from loyalty.orders.repaid import paid_with, repay
 from loyalty.orders.returns import claw_back
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import (
@@ -92,6 +93,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
         _set_returned(work, record, order.lines)
         record.net_amount = net_spend(record.lines)
         tell_recorded(work, record)
+    repay(work, record, paid_with(request.body.member, record.ref))
     put_order(work, record)
     put_claim(work, record)
     remember_order(work, record)
@@ -175,6 +177,7 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     record.content_hash = content_hash(order, lines)
     record.net_amount = net_spend(record.lines)
     change = (_worth(record)[1] if order.state == "paid" else 0) - kept
+    repay(work, record, paid_with(request.body.member, record.ref))
     if change > 0 or (never_paid and order.state == "paid"):
         ledger.check_room(work.books, change)
         record.points += change
@@ -271,6 +274,7 @@ def _line_body(line: dict[str, Any]) -> dict[str, Any]:
 def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
     order = request.body.order
     asks = [order_by_ref(order_scope(order.store, order.channel), request.ref)]
+    asks.append(paid_with(request.body.member, request.ref))
     asks += asks_of_return(request.body.member, program)
     asks += asks_to_earn(program, request.body.member)
     if program.points.unknown_member == "enrol" and request.body.member[0] != "id":

@@ -18,6 +18,7 @@ from loyalty.ledger.clawback import ClawedBack
 from loyalty.ledger.clawback import claw_back as claw_back_points
 from loyalty.members.services import require
 from loyalty.orders.reading import AHEAD
+from loyalty.orders.repaid import paid_with, repay
 from loyalty.orders.rows import order_by_ref, put_order
 from loyalty.orders.rules import (
     OrderRecord,
@@ -86,7 +87,9 @@ def claw_back(
     return taken
 
 
-def _explain(work: MemberWork, parts: list[Part], taken: ClawedBack) -> list[dict[str, Any]]:
+def _explain(
+    work: MemberWork, parts: list[Part], taken: ClawedBack, back: int
+) -> list[dict[str, Any]]:
     found = [
         {
             "line": part.line["line"],
@@ -107,6 +110,9 @@ def _explain(work: MemberWork, parts: list[Part], taken: ClawedBack) -> list[dic
     if taken.written_off:
         because = f"{taken.written_off} of these points were spent and are written off"
         found.append({"points": taken.written_off, "because": because})
+    if back:
+        because = f"{back} points that paid for the order come back, as nothing of it is left"
+        found.append({"points": back, "because": because})
     return found
 
 
@@ -182,6 +188,7 @@ def _take_back(
     spent = net_spend(record.lines)
     for part in parts:
         take_part(part)
+    back = repay(work, record, paid_with(_member_of(returned), record.ref))
     explanation = {"lines": [{"line": p.line["line"], "points": -p.points} for p in parts]}
     taken = claw_back(work, record, points, ref=request.ref, explanation=explanation)
     spend = net_spend(record.lines) - spent
@@ -212,8 +219,8 @@ def _take_back(
         "clawed_back": points,
         "debt": taken.debt,
         "written_off": taken.written_off,
-        "reinstated": 0,
-        "explanation": _explain(work, parts, taken),
+        "reinstated": back,
+        "explanation": _explain(work, parts, taken, back),
     }
 
 
@@ -223,7 +230,8 @@ def _member_of(request: ReturnOrder) -> MemberRef:
 
 def _asks_return(request: ReturnOrder, program: PublishedProgram) -> list[Ask]:
     order = order_by_ref(_scope_of(request), request.ref)
-    return [order, *asks_of_return(_member_of(request), program)]
+    member = _member_of(request)
+    return [order, paid_with(member, request.ref), *asks_of_return(member, program)]
 
 
 RETURN = Kind(

@@ -170,9 +170,19 @@ def order_of(row: Sequence[Any]) -> OrderRecord:
 
 def remember_order(work: MemberWork, record: OrderRecord) -> None:
     """Let later commands of the run find the order as it is now, and its member by it."""
+    session = work.session
+    session.remember(order_by_ref(record.scope, record.ref), [record])
+    # Without a store the ref may name others of the same number: a return must say which.
+    anywhere = order_by_ref("", record.ref)
+    others = [found for found in session.found(anywhere) if _scope_in(found) != record.scope]
+    session.remember(anywhere, [*others, record])
     for scope in (record.scope, ""):
-        work.session.remember(order_by_ref(scope, record.ref), [record])
-        work.session.members.setdefault(("order", f"{scope}/{record.ref}"), work)
+        session.members.setdefault(("order", f"{scope}/{record.ref}"), work)
+
+
+def _scope_in(found: Any) -> str:
+    scope: str = found.scope if isinstance(found, OrderRecord) else found[1]
+    return scope
 
 
 # Earn

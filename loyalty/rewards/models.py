@@ -51,6 +51,11 @@ class Redemption(models.Model):
         indexes = [
             models.Index(fields=["program_id", "created_at"], name="redemption_by_time"),
             models.Index(fields=["member_id", "reward"], name="redemption_by_reward"),
+            models.Index(
+                fields=["member_id", "order_ref"],
+                name="redemption_by_order",
+                condition=~models.Q(order_ref=""),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,114 @@
+"""Returns that come too early or without a store, and points that paid for what came back."""
+
+from datetime import timedelta
+
+import pytest
+
+from loyalty.ledger.audit import audit
+from tests.factories import STORE, Clock, Till, balance_of, line, open_till, rows, unique
+
+
+@pytest.fixture
+def till(clock: Clock) -> Till:
+    return open_till()
+
+
+def available(till: Till, card: str) -> int:
+    return int(balance_of(till.ids[card])["available"])
+
+
+def proved(till: Till) -> None:
+    ids = list(till.ids.values())
+    assert [found for found in audit(members=ids) if found.rows] == []
+
+
+def test_a_return_before_its_order_is_matched_when_it_is_sent_again(till: Till, clock: Clock):
+    """Scenario 28: in 20 pairs the return comes first; the balances end up the same."""
+    for number in range(20):
+        card, ref = till.member(), unique("o")
+        lines = [line("1", f"{number + 5}.00"), line("2", "7.50", "3")]
+        earn = till.earning(card, ref, lines=lines, at=clock.now)
+        back = till.returning(ref, "r1", {"2": "2"})
+        early = till.send(back)[0]
+        assert (early.status, early.code, early.retry) == (404, "order_not_found", "same_key")
+        first, late = till.send(earn)[0], till.send(back)[0]  # the same command, the same key
+        assert (first.status, late.status, late.replayed) == (201, 201, False)
+
+        other, ordered = till.member(), unique("o")
+        till.earn(other, ordered, lines=lines, at=clock.now)
+        till.take_back(ordered, "r1", {"2": "2"})
+        assert available(till, card) == available(till, other)
+    proved(till)
+
+
+def test_a_return_before_its_order_in_one_batch_too(till: Till):
+    """Scenario 28: commands of a batch take effect in their order."""
+    card, ref = till.member(), unique("o")
+    back = till.returning(ref, "r1")
+    early, earned = till.send(back, till.earning(card, ref, "9.00"))
+    assert (early.code, earned.points) == ("order_not_found", 9)
+    assert till.send(back)[0].clawed_back == 9
+
+
+def test_a_return_without_a_store_asks_which_where_a_batch_has_two(till: Till):
+    one, two, ref = till.member(), till.member(), unique("o")
+    other_store = till.earning(two, ref, "8.00", store="310")
+    said = [till.earning(one, ref, "5.00"), other_store, till.returning(ref, "r1", store=None)]
+    assert [reply.status for reply in till.send(*said)] == [201, 201, 422]
+    assert (available(till, one), available(till, two)) == (5, 8)
+    assert till.take_back(ref, "r1", store="310").clawed_back == 8
+
+
+def test_a_return_without_a_store_finds_the_only_order_of_the_batch(till: Till):
+    card, ref = till.member(), unique("o")
+    _, back = till.send(till.earning(card, ref, "5.00"), till.returning(ref, "r1", store=None))
+    assert (back.status, back.clawed_back) == (201, 5)
+
+
+def test_points_that_paid_come_back_when_all_of_the_order_does(till: Till, clock: Clock):
+    card, ref = till.member(), unique("o")
+    ends = clock.now + timedelta(days=5)
+    till.adjust(card, 300, ends=ends)
+    till.redeem(card, points=200, order_ref=ref, store=STORE)
+    till.redeem(card, reward="five-off", order_ref=ref, store=STORE)
+    till.earn(card, ref, lines=[line("1", "10.00"), line("2", "4.00")])
+    assert available(till, card) == 300 - 200 - 50 + 14
+    assert till.take_back(ref, "r1", {"1": "1"}).reinstated == 0  # a part: nobody can say which
+    whole = till.take_back(ref, "r2", {"2": "1"})
+    assert (whole.reinstated, whole.clawed_back) == (200, 4)
+    assert "200 points that paid for the order come back" in whole.explanation[-1]["because"]
+    assert available(till, card) == 250  # the reward was used
+    lots = rows("SELECT available, expires_at FROM loyalty_lot WHERE member_id = %s"
+                " AND available > 0", till.ids[card])  # fmt: skip
+    assert lots == [(250, ends)]
+    proved(till)
+
+
+def test_they_come_back_once_whoever_gives_them_back(till: Till):
+    card, ref = till.member(300), unique("o")
+    paid = till.redeem(card, points=200, order_ref=ref)
+    till.earn(card, ref, "10.00")
+    assert till.reverse(paid.id, 50).reinstated == 50
+    assert till.take_back(ref, "r1").reinstated == 150
+    assert till.reverse(paid.id).code == "already_reversed"
+    assert available(till, card) == 300
+    proved(till)
+
+
+def test_a_cancelled_order_gives_them_back_too(till: Till, clock: Clock):
+    card, ref = till.member(300), unique("o")
+    lines = [line("1", "10.00")]
+    till.put(card, ref, 1, lines, at=clock.now)
+    till.redeem(card, points=100, order_ref=ref)
+    till.put(card, ref, 2, lines, state="cancelled", at=clock.now)
+    assert available(till, card) == 300
+    till.put(card, ref, 3, lines, state="cancelled", at=clock.now)
+    assert available(till, card) == 300
+    proved(till)
+
+
+def test_another_stores_order_of_the_same_number_is_not_meant(till: Till):
+    card, ref = till.member(300), unique("o")
+    till.redeem(card, points=100, order_ref=ref, store="310")
+    till.earn(card, ref, "10.00")
+    assert till.take_back(ref, "r1").reinstated == 0
