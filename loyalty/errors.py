@@ -222,6 +222,11 @@ class OrderCancelled(Conflict):
     title = "This order was cancelled; nothing of it can be returned."
 
 
+class CodeTaken(Conflict):
+    code = "code_taken"
+    title = "This program has one with this code."
+
+
 class IdentifierTaken(Conflict):
     code = "identifier_taken"
     title = "Another member of this program has this identifier."
@@ -287,11 +292,11 @@ class BalanceTooLarge(Conflict):
     title = "The balance would pass the largest number of points that a member can hold."
 
 
-# 412: it was meant for something that is no more. Not kept: who reads again may ask again.
+# 412: it was meant for something that is no more.
 
 
 class DraftChanged(LoyaltyError):
-    code, status, retry = "draft_changed", 412, "new_key"
+    code, status, retry, stored = "draft_changed", 412, "new_key", True
     title = "Somebody has changed this since you read it; read it again."
 
 

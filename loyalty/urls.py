@@ -20,6 +20,18 @@ from loyalty.members.merge_api import MergeView, UnmergeView
 from loyalty.members.privacy_api import EraseView
 from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
 from loyalty.orders.export_api import ExportView
+from loyalty.programs.api import (
+    ProgramView,
+    PublishView,
+    RewardsView,
+    RewardView,
+    RulesView,
+    RuleView,
+    StoresView,
+    StoreView,
+    TierLevelView,
+    TierPolicyView,
+)
 from loyalty.rewards.api import (
     CaptureView,
     FulfilmentView,
@@ -62,8 +74,18 @@ urlpatterns = [
     path("v1/members/<str:member>/identifiers/<str:identifier>", IdentifierView.as_view()),
     path("v1/adjustments", AdjustmentsView.as_view()),
     path("v1/batch", BatchView.as_view()),
+    path("v1/program", ProgramView.as_view()),
+    path("v1/program/publish", PublishView.as_view()),
     path("v1/program/preview", DraftPreviewView.as_view()),
     path("v1/events", EventsView.as_view()),
+    path("v1/rewards", RewardsView.as_view()),
+    path("v1/rewards/<str:code>", RewardView.as_view()),
+    path("v1/earning-rules", RulesView.as_view()),
+    path("v1/earning-rules/<str:code>", RuleView.as_view()),
+    path("v1/tiers", TierPolicyView.as_view()),
+    path("v1/tiers/<str:code>", TierLevelView.as_view()),
+    path("v1/stores", StoresView.as_view()),
+    path("v1/stores/<str:code>", StoreView.as_view()),
     path("v1/openapi.json", contract, name="contract"),
     path("v1/<path:anything>", no_such_address),
     path("docs", Explorer.as_view()),

@@ -99,6 +99,8 @@ def operation(
     query: type[BaseModel] | None = None,
     key: bool = False,
     path: Mapping[str, str] | None = None,
+    etag: bool = False,
+    match: bool = False,
 ) -> Callable[[View], View]:
     """Describe an endpoint's method.
 
@@ -109,6 +111,8 @@ def operation(
         errors: What its domain refuses; what every endpoint refuses is added.
         key: Whether it runs under an idempotency key.
         path: What the variables of the path mean.
+        etag: Whether the answer carries an entity tag.
+        match: Whether the request may name the one that it is meant for.
     """
     refused = {*ALWAYS, *errors}
     refused |= set(WITH_BODY) if request else set()
@@ -124,7 +128,12 @@ def operation(
         auth=SECURITY,
         request={"application/json": request} if request else None,
         examples=examples if example is not None else None,
-        parameters=[*_path(path or {}), *_query(query), *_headers(key, answers)],
+        parameters=[
+            *_path(path or {}),
+            *_query(query),
+            *_headers(key, answers),
+            *_tags(etag, match),
+        ],
         responses={**_answers(answers), **_problems(refused)},
     )
     return decorate
@@ -193,6 +202,22 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     options = [option for option in schema.get("anyOf", []) if option.get("type") != "null"]
     plain = options[0] if options else schema
     return {name: value for name, value in plain.items() if name != "title"}
+
+
+def _tags(etag: bool, match: bool) -> list[OpenApiParameter]:
+    """Describe the entity tag that answers carry, and its use against lost updates."""
+    text = {"type": "string"}
+    tag = OpenApiParameter(
+        "ETag", text, OpenApiParameter.HEADER, response=[200], description="Of what is answered."
+    )
+    wanted = OpenApiParameter(
+        "If-Match",
+        text,
+        OpenApiParameter.HEADER,
+        required=False,
+        description="The ETag that was read; where it is another by now, nothing is changed: 412.",
+    )
+    return [tag] * etag + [wanted] * match
 
 
 def _headers(key: bool, answers: Mapping[int, Any]) -> list[OpenApiParameter]:

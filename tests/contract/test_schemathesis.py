@@ -24,6 +24,7 @@ CONFIG = """
 [parameters]
 "path.member" = "card:2261"
 "path.redemption" = "{redemption}"
+"path.code" = "mug"
 
 [checks]
 enabled = false

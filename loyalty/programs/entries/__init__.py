@@ -9,6 +9,17 @@ from loyalty.programs.entries.earning import RULE
 from loyalty.programs.entries.part import Columns, Part
 from loyalty.programs.entries.program import HEAD, POINTS, STORE
 from loyalty.programs.entries.rewards import REWARD
-from loyalty.programs.entries.tiers import LEVEL, write_tiers
+from loyalty.programs.entries.tiers import LEVEL, read_tiers, write_tiers
 
-__all__ = ["HEAD", "LEVEL", "POINTS", "REWARD", "RULE", "STORE", "Columns", "Part", "write_tiers"]
+__all__ = [
+    "HEAD",
+    "LEVEL",
+    "POINTS",
+    "REWARD",
+    "RULE",
+    "STORE",
+    "Columns",
+    "Part",
+    "read_tiers",
+    "write_tiers",
+]

@@ -13,6 +13,12 @@ from loyalty.members.identifiers import MemberRef
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from tests.contract.checker import check
 from tests.factories import STORE, Till, database_time, line, unique
+from tests.integration.http.configuration_calls import (
+    CONFIGURATION,
+    CONFIGURATION_CHANGES,
+    CONFIGURATION_KEYED,
+    configuration_calls,
+)
 from tests.people import merge
 
 EVERYTHING = ("earn", "redeem", "members:read", "members:write", "adjust", "config", "events")
@@ -194,6 +200,7 @@ class Shop:
                 {"commands": [{"idempotency_key": unique("k"), "adjust": adjust}]},
             ),
             "list_events": ("GET", "/v1/events", None),
+            **configuration_calls(),
         }
 
 
@@ -240,6 +247,7 @@ CALLS = (
     "adjust",
     "batch",
     "list_events",
+    *CONFIGURATION,
 )
 # Those that run one command under an Idempotency-Key.
 KEYED = (
@@ -258,5 +266,14 @@ KEYED = (
     "reverse",
     "fulfil",
     "adjust",
+    *CONFIGURATION_KEYED,
 )
-WITH_BODY = (*KEYED, "update_member", "lookup_member", "preview_earn", "preview_draft", "batch")
+WITH_BODY = (
+    *CONFIGURATION_CHANGES,
+    *KEYED,
+    "update_member",
+    "lookup_member",
+    "preview_earn",
+    "preview_draft",
+    "batch",
+)

@@ -13,6 +13,7 @@ from loyalty.http import auth
 from loyalty.http.auth import Principal, authenticate, create_api_key, revoke, store_for
 from tests.factories import STORE, Till, open_till, unique
 from tests.integration.http.caller import CALLS, EVERYTHING, Caller, Shop, code_of, order_body
+from tests.integration.http.configuration_calls import CONFIGURATION
 
 ACCEPTED = {
     "enrol": {"members:write"},
@@ -47,6 +48,7 @@ ACCEPTED = {
     "adjust": {"adjust"},
     "batch": {"earn", "redeem", "members:write", "adjust"},
     "list_events": {"events"},
+    **{key: {"config"} for key in CONFIGURATION},
 }
 
 
@@ -154,9 +156,9 @@ def test_the_memory_of_keys_is_bounded(till: Till, monkeypatch: pytest.MonkeyPat
 
 # Other programs' things (scenario 41)
 
-ABOUT_ANOTHER = [
-    name for name in CALLS if name not in ("enrol", "put_order", "batch", "list_events")
-]
+# A configuration's address names no program: it is the key's own.
+ABOUT_ITS_OWN = ("enrol", "put_order", "batch", "list_events", *CONFIGURATION)
+ABOUT_ANOTHER = [name for name in CALLS if name not in ABOUT_ITS_OWN]
 
 
 @pytest.mark.parametrize("name", ABOUT_ANOTHER)
