@@ -1,5 +1,6 @@
 """Imports every domain's models so that Django sees them; defines none."""
 
+from loyalty.earning.models import RuleUse as RuleUse
 from loyalty.events.models import FeedHead, OutboxEvent
 from loyalty.http.models import ApiKey, IdempotencyKey
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet

@@ -1,7 +1,10 @@
 """What commands read for earning rules: facts about members, asked only where a rule needs them."""
 
+from datetime import date
+
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.tables import Table
 
 BIRTH_DATE = Read(
     "birth date",
@@ -35,3 +38,41 @@ def birth_date_of(ref: MemberRef) -> Ask:
 def orders_of(ref: MemberRef) -> Ask:
     """Ask how many orders of a member were paid and did not come back altogether."""
     return Ask(ORDERS_SO_FAR, tuple(ref))
+
+
+RULE_USE = Table(
+    "loyalty_ruleuse",
+    {
+        "member_id": "uuid",
+        "starts_on": "date",
+        "rule": "text",
+        "per": "text",
+        "times": "int",
+        "points": "bigint",
+    },
+    key=("member_id", "starts_on", "rule", "per"),
+    add=("times", "points"),
+    tail=(
+        "ON CONFLICT (member_id, starts_on, rule, per) DO UPDATE SET"
+        " times = loyalty_ruleuse.times + excluded.times,"
+        " points = loyalty_ruleuse.points + excluded.points"
+    ),
+)
+
+# All periods that a day lies in begin on one of these days: five look-ups, whatever the history.
+RULE_USES = Read(
+    "uses of limited rules",
+    f"""
+SELECT r.ord, u.rule, u.per, u.starts_on, u.times, u.points
+FROM {{questions}}
+JOIN loyalty_ruleuse AS u ON u.member_id = {MEMBER_OF} AND u.starts_on IN (
+    r.day, date_trunc('week', r.day)::date, date_trunc('month', r.day)::date,
+    date_trunc('year', r.day)::date, '0001-01-01')
+""",
+    {**REF, "day": "date"},
+)
+
+
+def uses_of(ref: MemberRef, day: date) -> Ask:
+    """Ask what a member has had of limited rules in the periods that a day lies in."""
+    return Ask(RULE_USES, (*ref, day))

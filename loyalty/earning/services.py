@@ -1,33 +1,42 @@
-"""What earning rules must know of a member: asked in the load, put together for the decision."""
+"""What earning rules must know of a member, and what an award takes of their limits."""
 
+from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 from loyalty.earning.plan import plan_of
-from loyalty.earning.rows import birth_date_of, orders_of
+from loyalty.earning.rows import RULE_USE, birth_date_of, orders_of, uses_of
 from loyalty.earning.rules import Award, occasion_awards
-from loyalty.earning.situation import Earner, Occasion
+from loyalty.earning.settling import Taken
+from loyalty.earning.situation import Earner, Occasion, Used, UseKey
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.session import MemberWork
 from loyalty.programs.expiry import local_day, local_time
 from loyalty.programs.rules import PublishedProgram
 
 
-def asks_to_earn(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
-    """List what must be read before a member can earn; nothing where no rule needs it."""
-    needs = plan_of(program).needs
+def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[Ask]:
+    """List what must be read before a member can earn; nothing where no rule needs it.
+
+    Args:
+        day: The local day of the order or occasion.
+    """
+    plan = plan_of(program)
     asks = []
-    if "birthday" in needs:
+    if "birthday" in plan.needs:
         asks.append(birth_date_of(ref))
-    if "nth_order" in needs:
+    if "nth_order" in plan.needs:
         asks.append(orders_of(ref))
+    if plan.is_limited:
+        asks.append(uses_of(ref, day))
     return asks
 
 
-def earner_of(work: MemberWork, ref: MemberRef, *, but_orders: int = 0) -> Earner:
+def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 0) -> Earner:
     """Put together what the rules see of a member, as it is at this point of the run.
 
     Args:
-        ref: As in `asks_to_earn`.
+        ref, day: As in `asks_to_earn`.
         but_orders: So many of the member's orders are left out: the one that is decided on.
     """
     orders = (_first(work, orders_of(ref)) or 0) + sum(day.orders for day in work.counted)
@@ -36,7 +45,70 @@ def earner_of(work: MemberWork, ref: MemberRef, *, but_orders: int = 0) -> Earne
         enrolled_on=local_day(work.enrolled_at, work.program.timezone),
         birth_date=work.birth_date or _first(work, birth_date_of(ref)),
         orders=orders - but_orders,
+        used=_used(work, ref, day) if plan_of(work.program).is_limited else {},
     )
+
+
+def _used(work: MemberWork, ref: MemberRef, day: date) -> dict[UseKey, Used]:
+    """What was read, with what this run has added: the sums may not be written yet."""
+    found = {
+        UseKey(rule, per, starts_on): Used(times, points)
+        for rule, per, starts_on, times, points in work.session.found(uses_of(ref, day))
+    }
+    for key, (times, points) in work.used.items():
+        before = found.get(key, Used(0, 0))
+        found[key] = Used(before.times + times, before.points + points)
+    return found
+
+
+def take(work: MemberWork, award: Award) -> list[dict[str, Any]]:
+    """Take of the member's limits what an award gives; return it as the order keeps it."""
+    for taken in award.taken:
+        _count(work, taken, 1)
+    return [_written(taken) for taken in award.taken]
+
+
+def give_back(work: MemberWork, kept: Iterable[dict[str, Any]]) -> None:
+    """Give back what an order took of limits: as a whole it came back, or it earns anew.
+
+    Args:
+        kept: As `take` returned it.
+    """
+    for entry in kept:
+        _count(work, _read(entry), -1)
+
+
+def _count(work: MemberWork, taken: Taken, sign: int) -> None:
+    if taken.use is None:
+        return
+    rule, per, starts_on = taken.use
+    times, points = work.used.get(taken.use, (0, 0))
+    work.used[taken.use] = (times + sign, points + sign * taken.points)
+    work.rows.put(
+        RULE_USE,
+        {
+            "member_id": work.member_id,
+            "starts_on": starts_on,
+            "rule": rule,
+            "per": per,
+            "times": sign,
+            "points": sign * taken.points,
+        },
+    )
+
+
+def _written(taken: Taken) -> dict[str, Any]:
+    if taken.use is None:
+        return {"campaign": taken.campaign, "points": taken.points}
+    rule, per, starts_on = taken.use
+    return {"rule": rule, "per": per, "from": starts_on.isoformat(), "points": taken.points}
+
+
+def _read(entry: dict[str, Any]) -> Taken:
+    if "campaign" in entry:
+        return Taken(None, entry["campaign"], entry["points"])
+    key = UseKey(entry["rule"], entry["per"], date.fromisoformat(entry["from"]))
+    return Taken(key, "", entry["points"])
 
 
 def welcome_award(work: MemberWork) -> Award:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from loyalty.earning.rules import Award, OrderLine
-from loyalty.earning.services import asks_to_earn
+from loyalty.earning.services import asks_to_earn, take
 from loyalty.engine.activity import (
     LevelAtReturn,
     asks_of_return,
@@ -19,7 +19,7 @@ from loyalty.members.rows import owner_of
 from loyalty.members.services import require
 from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
 from loyalty.orders.repaid import paid_with, repay
-from loyalty.orders.returns import claw_back
+from loyalty.orders.returns import claw_back, release
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import (
     OrderRecord,
@@ -164,13 +164,9 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     lines = read_lines(work.program, order.lines)
     for line in order.lines:
         _check_returned(work.program, line)
-    award = award_for(work, request.body.member, order, lines, counted=before[2])
     never_paid = record.transaction_number is None
-    fresh = never_paid or not same_lines(record.lines, lines)
     kept = record.points - record.clawed_back
-    if fresh:
-        _replace_lines(record, lines, award.line_points)
-    _set_returned(work, record, order.lines)
+    award = _award_again(work, record, request, lines)
     record.day = local_day(order.occurred_at, work.program.timezone)
     record.occurred_at = order.occurred_at
     record.revision, record.state = request.body.revision, order.state
@@ -189,6 +185,26 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     put_order(work, record)
     remember_order(work, record)
     return order_body(work, record, points=change, changed=changed)
+
+
+def _award_again(
+    work: MemberWork, record: OrderRecord, request: PutOrder, lines: tuple[OrderLine, ...]
+) -> Award:
+    """Decide anew what an order earns whose lines changed, or that is paid only now."""
+    order = request.body.order
+    is_paid, was_paid = order.state == "paid", record.state == "paid"
+    never_paid = record.transaction_number is None
+    fresh = never_paid or not same_lines(record.lines, lines) or (is_paid and not was_paid)
+    if fresh or not is_paid:
+        release(work, record)
+    award = award_for(work, request.body.member, order, lines, counted=_counts(record)[2])
+    if fresh:
+        _replace_lines(record, lines, award.line_points)
+        record.taken = take(work, award) if is_paid else []
+    _set_returned(work, record, order.lines)
+    if all_returned(record.lines):
+        release(work, record)
+    return award
 
 
 def _replace_lines(
@@ -276,7 +292,8 @@ def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
     asks = [order_by_ref(order_scope(order.store, order.channel), request.ref)]
     asks.append(paid_with(request.body.member, request.ref))
     asks += asks_of_return(request.body.member, program)
-    asks += asks_to_earn(program, request.body.member)
+    day = local_day(order.occurred_at, program.timezone)
+    asks += asks_to_earn(program, request.body.member, day)
     if program.points.unknown_member == "enrol" and request.body.member[0] != "id":
         asks.append(owner_of(*request.body.member))
     return asks

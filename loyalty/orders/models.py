@@ -41,6 +41,7 @@ class Order(models.Model):
     content_hash = models.CharField(max_length=64)
     program_version = models.IntegerField()
     recorded_at = models.DateTimeField()
+    taken = models.JSONField(default=list, help_text="Of limits of earning rules.")
 
     class Meta:
         indexes = [models.Index(fields=["program_id", "recorded_at"], name="order_by_time")]

@@ -82,7 +82,7 @@ def award_for(
         hour=local.hour,
         lines=lines,
     )
-    earner = earner_of(work, ref, but_orders=counted)
+    earner = earner_of(work, ref, purchase.day, but_orders=counted)
     return calculate_points(program=work.program, purchase=purchase, earner=earner)
 
 

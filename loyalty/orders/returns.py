@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from loyalty.earning.services import give_back
 from loyalty.engine.activity import LevelAtReturn, asks_of_return, count_activity
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.load import lot_of
@@ -85,6 +86,12 @@ def claw_back(
         order=record.ref,
     )
     return taken
+
+
+def release(work: MemberWork, record: OrderRecord) -> None:
+    """Give back what the order took of the limits of earning rules."""
+    give_back(work, record.taken)
+    record.taken = []
 
 
 def _explain(
@@ -194,6 +201,8 @@ def _take_back(
     spend = net_spend(record.lines) - spent
     record.net_amount += spend
     gone = all_returned(record.lines)
+    if gone:
+        release(work, record)
     level = LevelAtReturn(work, _member_of(returned))
     if paid:
         count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)

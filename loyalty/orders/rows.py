@@ -32,6 +32,7 @@ ORDER = Table(
         "content_hash": "text",
         "program_version": "int",
         "recorded_at": "timestamptz",
+        "taken": "jsonb",
     },
     key=("member_id", "number"),
     tail=(
@@ -40,7 +41,8 @@ ORDER = Table(
         " net_amount = excluded.net_amount, lines = excluded.lines, points = excluded.points,"
         " clawed_back = excluded.clawed_back, returns = excluded.returns,"
         " transaction_number = excluded.transaction_number, awarded_to = excluded.awarded_to,"
-        " content_hash = excluded.content_hash, program_version = excluded.program_version"
+        " content_hash = excluded.content_hash, program_version = excluded.program_version,"
+        " taken = excluded.taken"
     ),
 )
 
@@ -65,6 +67,7 @@ SELECT r.ord, o.member_id, c.scope, o.number, o.ref, o.store, o.channel, o.state
     o.occurred_at, o.day, o.currency, o.net_amount, o.lines::text, o.points, o.clawed_back,
     o.returns::text, o.transaction_number, o.awarded_to, o.content_hash,
     o.program_version, o.recorded_at,
+    o.taken::text,
     (SELECT t.explanation::text FROM loyalty_ledgertransaction AS t
      WHERE t.member_id = coalesce(o.awarded_to, o.member_id)
         AND t.number = o.transaction_number),

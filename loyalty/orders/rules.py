@@ -25,6 +25,7 @@ class OrderRecord:
         scope: Where its ref is unique: "store:CODE" or "channel:NAME".
         awarded_to: In whose ledger its first award is, if not in the member's own.
         returns: By the ref of the return: its content and its answer.
+        taken: What it took of limits of earning rules.
         explanation: Of its first award.
         lots: JSON objects of the lots that it earned.
     """
@@ -50,6 +51,7 @@ class OrderRecord:
     content_hash: str
     program_version: int
     recorded_at: datetime
+    taken: list[dict[str, Any]] = field(default_factory=list)
     explanation: dict[str, Any] = field(default_factory=dict)
     lots: list[dict[str, Any]] = field(default_factory=list)
 

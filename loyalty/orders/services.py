@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from loyalty.earning.rules import Award
-from loyalty.earning.services import asks_to_earn
+from loyalty.earning.services import asks_to_earn, take
 from loyalty.engine.activity import count_activity, rise, tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
 from loyalty.engine.load import lot_of
@@ -25,7 +25,7 @@ from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import OrderRecord, order_scope
 from loyalty.orders.schemas import EarnRequest
 from loyalty.programs.currencies import format_amount
-from loyalty.programs.expiry import active_at, expires_at
+from loyalty.programs.expiry import active_at, expires_at, local_day
 from loyalty.programs.rules import PublishedProgram
 
 
@@ -159,8 +159,9 @@ def find_order(session: Session, scope: str, ref: str) -> OrderRecord | None:
 
 def order_of(row: Sequence[Any]) -> OrderRecord:
     """Make an order of its columns as read."""
-    *values, explanation, lots = row
+    *values, taken, explanation, lots = row
     record = OrderRecord(*values)
+    record.taken = orjson.loads(taken)
     record.lines = orjson.loads(values[12])
     record.returns = orjson.loads(values[15])
     record.explanation = orjson.loads(explanation) if explanation else {}
@@ -266,6 +267,8 @@ def award_paid(
         orders: 0 where everything has come back already.
     """
     record.points = points
+    if orders:
+        record.taken = take(work, award)
     status = give_award(work, record, award, points=points)
     tell_recorded(work, record)
     count_activity(work, day=record.day, spend=record.net_amount, points=points, orders=orders)
@@ -289,7 +292,7 @@ def _asks_earn(request: EarnRequest, program: PublishedProgram) -> list[Ask]:
     order = request.order
     asks = [
         order_by_ref(order_scope(order.store, order.channel), order.ref),
-        *asks_to_earn(program, request.member),
+        *asks_to_earn(program, request.member, local_day(order.occurred_at, program.timezone)),
     ]
     if program.points.unknown_member == "enrol" and request.member[0] != "id":
         asks.append(owner_of(*request.member))

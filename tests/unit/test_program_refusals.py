@@ -29,7 +29,6 @@ class TestRefusals:
         ("old", "new", "place"),
         [
             ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
-            ("trigger: member.enrolled}", "limit: {times: 1, per: week}}", "earning_rules[3]."),
             ("{category: [PRODUCE]}", "{segment: [vip]}", "earning_rules[1].when."),
             ('{amount_off: "5.00"}', "{code_from_pool: cinema}", "rewards[0].gives."),
             ("stores: [", "campaigns: []\nstores: [", "campaigns"),
@@ -117,6 +116,12 @@ class TestRefusals:
                 "bonus: 100",
                 'multiply: "2"',
                 "line 21, earning_rules[3]: the trigger member.enrolled goes with a bonus",
+            ),
+            (
+                "from: 2017-03-01",
+                "limit: {per: week}",
+                "line 20, earning_rules[2].limit: needs times or points, or both: "
+                "{times: 1, per: week}",
             ),
             (
                 "from: 2017-03-01",

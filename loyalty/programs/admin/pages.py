@@ -216,6 +216,7 @@ class EarningRuleAdmin(PartAdmin):
                     "multiply",
                     "bonus",
                     "group",
+                    ("limit_times", "limit_points", "limit_per"),
                 )
             },
         ),

@@ -43,6 +43,15 @@ class EarningRule(PartOfProgram):
         blank=True,
         help_text="Conditions, as in a program file; empty: always.",
     )
+    limit_times = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How often one member may have it; empty: no limit."
+    )
+    limit_points = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How many points one member may have of it."
+    )
+    limit_per = models.CharField(
+        max_length=10, choices=choices.Period.choices, default=choices.Period.EVER
+    )
     group = models.CharField(
         max_length=50,
         blank=True,

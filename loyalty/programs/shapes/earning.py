@@ -1,6 +1,6 @@
 """Earning rules."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,20 @@ from loyalty.programs.shapes.conditions import WhenEntry, misfits
 from loyalty.programs.shapes.entry import Entry
 from loyalty.programs.shapes.season import check_season
 from loyalty.programs.values import Code, Factor, IsoDate, Points, PositiveAmount, Text
+
+
+class LimitEntry(Entry):
+    """How much of a rule one member may have in a period; it reduces, and says so."""
+
+    times: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    points: Points | None = None
+    per: Literal["day", "week", "month", "year", "ever"]
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.times is None and self.points is None:
+            raise ValueError("needs times or points, or both: {times: 1, per: week}")
+        return self
 
 
 class EarningRuleEntry(Entry):
@@ -23,6 +37,7 @@ class EarningRuleEntry(Entry):
     multiply: Factor | None = None
     bonus: Points | None = None
     when: WhenEntry | None = None
+    limit: LimitEntry | None = None
     group: Code | None = None
     from_: IsoDate | None = Field(default=None, alias="from")
     to: IsoDate | None = None
@@ -54,6 +69,8 @@ class EarningRuleEntry(Entry):
             self.when = None
         if self.trigger != "order" and self.kind != "bonus":
             raise ValueError(f"the trigger {self.trigger} goes with a bonus")
+        if self.trigger == "member.enrolled" and self.limit:
+            raise ValueError("the trigger member.enrolled goes without limit: nobody joins twice")
         wrong = misfits(self.trigger, self.when) if self.when else []
         if wrong:
             raise ValueError(f"the trigger {self.trigger} goes without when.{wrong[0]}")
