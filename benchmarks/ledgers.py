@@ -1,7 +1,8 @@
 """A large ledger beside a small one: the same calls, and the audit.
 
 A ledger is made of one member with real orders, who is copied row by row, all columns as they are:
-by SQL, with the triggers off, since the engine itself would need an hour.
+by SQL, with the triggers off, since the engine itself would need an hour. Indexes that are not keys
+are made again at the end, as a restore does it.
 """
 
 import re
@@ -29,6 +30,7 @@ TABLES: dict[str, dict[str, str]] = {
     "loyalty_activityday": {},
     "loyalty_ledgertransaction": {"source_ref": "t.source_ref || '-' || c.n"},
     "loyalty_lot": {},
+    "loyalty_expirytotal": {},
     "loyalty_posting": {},
     "loyalty_order": {"ref": "t.ref || '-' || c.n"},
     "loyalty_orderclaim": {"ref": "t.ref || '-' || c.n"},
@@ -93,20 +95,38 @@ def _with_postings(stage: Stage, name: str, postings: int) -> Site:
 
 def _copy_member(connection: psycopg.Connection, times: int) -> None:
     connection.execute("SET session_replication_role = replica")
-    connection.execute("SET work_mem = '256MB'")
+    connection.execute("SET maintenance_work_mem = '256MB'")
     found = connection.execute(
         "SELECT member_id FROM loyalty_identifier WHERE value = %s", [tills.card(MODEL)]
     ).fetchone()
     assert found is not None
+    # As the engine's own ids: those of members who enrol later are larger.
     connection.execute(
-        "CREATE TEMP TABLE copies AS SELECT n, gen_random_uuid() AS member_id"
+        "CREATE TEMP TABLE copies AS SELECT n, overlay(gen_random_uuid()::text"
+        " PLACING to_char(n, 'FM00000000-0000') FROM 1 FOR 13)::uuid AS member_id"
         " FROM generate_series(0, %s - 1) AS n",
         [times],
     )
+    made_again = _drop_indexes(connection)
     for table, changed in TABLES.items():
         _copy_rows(connection, table, changed, found[0])
     connection.execute(KEYS, {"model": found[0]})
+    for statement in made_again:
+        connection.execute(statement)
     connection.execute("VACUUM ANALYZE")
+    connection.execute("CHECKPOINT")
+
+
+def _drop_indexes(connection: psycopg.Connection) -> list[bytes]:
+    """Drop the indexes that are not keys; return the statements that make them again."""
+    found = connection.execute(
+        "SELECT x.indexrelid::regclass::text, pg_get_indexdef(x.indexrelid) FROM pg_index AS x"
+        " WHERE NOT x.indisunique AND x.indrelid = ANY(%s::regclass[])",
+        [[*TABLES, "loyalty_idempotencykey"]],
+    ).fetchall()
+    for name, _ in found:
+        connection.execute(f"DROP INDEX {name}".encode())
+    return [definition.encode() for _, definition in found]
 
 
 def _copy_rows(

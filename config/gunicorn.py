@@ -1,5 +1,6 @@
 """How gunicorn serves the engine: `gunicorn -c config/gunicorn.py config.wsgi`."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,21 @@ worker_tmp_dir = (
 control_socket_disable = True
 errorlog = "-"
 loglevel = "warning"
+
+
+def when_ready(server: Any) -> None:
+    """Before the workers fork, import what their first request would, and settle the memory.
+
+    What is here now stays for ever: the garbage collector need not walk through it again, and the
+    workers share it. A batch of 1,000 makes some 100,000 objects that are all in use: looking for
+    garbage after each 700 of them took a quarter of its time.
+    """
+    from django.urls import get_resolver
+
+    _ = get_resolver().url_patterns
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -52,13 +52,12 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
-    "django_prometheus",
     "loyalty",
     "crm_sync",
 ]
 
 MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.metrics.Metrics",
     "django.middleware.security.SecurityMiddleware",
     "config.security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -67,7 +66,6 @@ MIDDLEWARE = [
     "config.pages.Csrf",
     "config.pages.Authentication",
     "config.pages.Messages",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 TEMPLATES = [
@@ -96,7 +94,8 @@ WEB_TIMEOUT = env.integer(
 
 # --- Database -----------------------------------------------------------------------------------
 
-# Web processes keep a pool; workers, commands and tests fork or are short, and use one connection.
+# Each thread keeps a connection, which costs a request nothing. Where a web process may have fewer
+# connections than threads, its threads share a pool of them. Others use one connection.
 _POOL = {
     "min_size": env.integer(
         "DB_POOL_MIN", 1, low=0, high=256
@@ -108,12 +107,14 @@ _POOL = {
         "DB_POOL_TIMEOUT", 0.8, low=0.05, high=60
     ),  # seconds to wait for one, then 503
 }
+_POOLED = WEB_PROCESS and _POOL["max_size"] < WEB_THREADS
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **env.database(),
         "ENGINE": "django.db.backends.postgresql",
         "ATOMIC_REQUESTS": False,  # the engine begins and commits by itself
-        "CONN_MAX_AGE": 0 if WEB_PROCESS else 60,  # seconds; the pool keeps its own
+        # seconds; None is for ever, and a pool keeps its own
+        "CONN_MAX_AGE": 0 if _POOLED else None if WEB_PROCESS else 60,
         "CONN_HEALTH_CHECKS": not WEB_PROCESS,
     }
 }
@@ -129,7 +130,7 @@ DATABASES["default"]["OPTIONS"] = {
     # on the server; the ORM's do not. 0 = never, for PgBouncer before 1.21 in transaction mode.
     "prepare_threshold": env.integer("DB_PREPARE_THRESHOLD", 2, low=0, high=5) or None,
     "options": "-c lock_timeout=2s -c idle_in_transaction_session_timeout=30s -c TimeZone=UTC",
-    **({"pool": _POOL} if WEB_PROCESS else {}),
+    **({"pool": _POOL} if _POOLED else {}),
 }
 
 # --- Redis or Valkey: Celery's doorbell and Django's cache; nothing is kept there only ------------

@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from django_prometheus import exports
+
+from config import metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("loyalty.urls")),
     path("admin/", admin.site.urls),
-    path("metrics", exports.ExportToDjangoView, name="metrics"),
+    path("metrics", metrics.export, name="metrics"),
 ]
 # What Django itself refuses is a problem document too, outside the admin.
 handler400 = "loyalty.http.failures.bad_request"

@@ -5,6 +5,6 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-os.environ["LOYALTY_PROCESS"] = "web"  # settings.py gives web processes a pool of connections
+os.environ["LOYALTY_PROCESS"] = "web"  # settings.py lets web processes keep their connections
 
 application = get_wsgi_application()

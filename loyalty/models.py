@@ -3,7 +3,15 @@
 from loyalty.earning.models import RuleUse as RuleUse
 from loyalty.events.models import FeedHead, OutboxEvent
 from loyalty.http.models import ApiKey, IdempotencyKey
-from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting, Wallet
+from loyalty.ledger.models import (
+    ExpiryTotal,
+    Hold,
+    LedgerTransaction,
+    Lot,
+    MemberState,
+    Posting,
+    Wallet,
+)
 from loyalty.members.models import AdjustmentRequest, Erasure, Identifier, Member, MemberMerge
 from loyalty.nightly.models import NightlyRun, NightlyStep, Notice
 from loyalty.orders.models import Order, OrderClaim
@@ -29,6 +37,7 @@ __all__ = [
     "Backtest",
     "EarningRule",
     "Erasure",
+    "ExpiryTotal",
     "FeedHead",
     "Hold",
     "IdempotencyKey",

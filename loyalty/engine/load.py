@@ -40,13 +40,12 @@ MEMBER_OF = """(CASE r.type
 PERSON = """(SELECT x.member_id UNION ALL
     SELECT o.member_id FROM loyalty_memberstate AS o WHERE o.merged_into = x.member_id)"""
 
-KEY = (("key", "text"), ("hash", "bytea"))
+KEY = (("key", "text"),)
 
-CLAIM = """
-INSERT INTO loyalty_idempotencykey (client, key, request_hash, created_at)
-SELECT $1, r.key, r.hash, clock_timestamp() FROM {questions} ORDER BY r.key
-ON CONFLICT DO NOTHING RETURNING key
-"""
+# The same request that comes again meanwhile waits here, not at the member, so that it can be told
+# why. One lock for a run, of the first of its keys: that no key is used twice is for the table's
+# own key to see to, when the answer is written.
+KEY_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($2::text, $1::bigint))"
 
 STORED = """
 SELECT k.key, k.request_hash, k.status, k.body FROM {questions}
@@ -149,11 +148,10 @@ def spendable_lots(ref: MemberRef, *, most: int = LOTS_AT_FIRST) -> Ask:
 class Loaded:
     """The answers of one load pipeline, still as rows."""
 
-    __slots__ = ("asks", "claimed", "members", "stored")
+    __slots__ = ("asks", "members", "stored")
 
     def __init__(self) -> None:
-        self.claimed: set[str] = set()
-        self.stored: dict[str, tuple[bytes, int | None, str | None]] = {}
+        self.stored: dict[str, tuple[bytes, int, str]] = {}
         self.members: list[tuple[Any, ...]] = []
         self.asks: dict[Ask, list[tuple[Any, ...]]] = {}
 

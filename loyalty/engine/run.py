@@ -1,8 +1,8 @@
 """Run commands: load, decide, write, and do it again where somebody was faster.
 
 The whole way of every change, from one earn at a till to a thousand in a batch: one pipeline that
-begins, claims the idempotency keys, locks and reads; pure decisions; one statement that writes
-everything, and the commit (docs/decisions/0001).
+begins, locks, and reads what the decisions need and which keys have answers; pure decisions; one
+statement that writes everything, and the commit (docs/decisions/0001).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ from psycopg import errors as pg
 from loyalty.engine.commands import Answer, Command, Decision, ReadAgain, fill_questions
 from loyalty.engine.exchange import Statement, exchange
 from loyalty.engine.load import (
-    CLAIM,
     KEY,
+    KEY_LOCK,
     STORED,
     Loaded,
     build_session,
@@ -33,7 +33,7 @@ from loyalty.engine.load import (
     reads_for,
 )
 from loyalty.engine.session import Session
-from loyalty.engine.tables import KEY_ANSWER, KEY_DROP, Rows, Table, write_statement
+from loyalty.engine.tables import KEY_ANSWER, Rows, write_statement
 from loyalty.engine.upkeep import settle_due
 from loyalty.errors import (
     DatabaseUnavailable,
@@ -177,7 +177,7 @@ class _Run:
         self.connection = connect()
         self.answers: dict[str, tuple[bytes, Answer]] = {}
         self.keys: dict[str, bytes] = {}
-        self.kept: dict[str, tuple[Table, dict[str, Any]]] = {}
+        self.rows = Rows()
         self.personal: dict[str, str] = {}
 
     def go(self) -> list[Answer]:
@@ -202,15 +202,16 @@ class _Run:
     def load(self) -> Loaded:
         """Send the load pipeline and fetch what it found: one round trip."""
         refs = member_refs(self.commands)
-        claims = self._claims()
+        key_locks, stored = self._about_keys()
         locks = [lock_of(self.program, refs)] if refs else []
         members = members_of(self.program, refs)
         asks = collect_asks(self.commands, self.program, all_lots=self.all_lots)
         reads = reads_for(self.program.id, asks)
+        statements = [Statement("BEGIN"), *key_locks, *locks, *stored, members, *reads]
         try:
-            exchange(self.connection, [Statement("BEGIN"), *claims, *locks, members, *reads])
+            exchange(self.connection, statements)
         except pg.LockNotAvailable:
-            if claims and not claims[0].done:
+            if key_locks and not key_locks[0].done:
                 raise RequestInProgress() from None
             raise
         except psycopg.OperationalError as broken:
@@ -218,29 +219,28 @@ class _Run:
                 raise _ConnectionStale from broken
             raise
         loaded = Loaded()
-        if claims:
-            claim, stored = claims
-            loaded.claimed = {row[0] for row in claim.rows}
-            loaded.stored = {row[0]: (bytes(row[1]), row[2], row[3]) for row in stored.rows}
+        for key, request_hash, status, body in (row for read in stored for row in read.rows):
+            loaded.stored[key] = (bytes(request_hash), status, body)
         loaded.members = members.rows
         loaded.asks = gather(asks.values(), reads)
         self._check_members(loaded, {row[0] for lock in locks for row in lock.rows})
         return loaded
 
-    def _claims(self) -> list[Statement]:
-        """Make the statements that claim the keys and read those that were used before."""
+    def _about_keys(self) -> tuple[list[Statement], list[Statement]]:
+        """Make the statement that waits for the same request, and the one that reads its answer."""
         keys = self.keys = self._keys()
         if not keys:
-            return []
-        parameters = [self.principal.key_id, *parameters_of(list(keys.items()))]
-        single = len(keys) == 1
-        return [
-            Statement(fill_questions(sql, KEY, single=single), parameters)
-            for sql in (CLAIM, STORED)
-        ]
+            return [], []
+        client = self.principal.key_id
+        stored = fill_questions(STORED, KEY, single=len(keys) == 1)
+        parameters = parameters_of([(key,) for key in keys])
+        return (
+            [Statement(KEY_LOCK, [client, min(keys)])],
+            [Statement(stored, [client, *parameters])],
+        )
 
     def _keys(self) -> dict[str, bytes]:
-        """Give the keys to claim; where one is used twice, its first use counts."""
+        """Give the keys; where one is used twice, its first use counts."""
         keys: dict[str, bytes] = {}
         for command in () if self.preview else self.commands:
             if command.key is not None:
@@ -274,16 +274,16 @@ class _Run:
         if key is None or self.preview:
             return self._decide(session, command)[0]
         earlier = self.answers.get(key)
-        if earlier is None and key not in loaded.claimed:
+        if earlier is None and key in loaded.stored:
             request_hash, status, body = loaded.stored[key]
-            earlier = (request_hash, Answer(status or 500, (body or "").encode(), replayed=True))
+            earlier = (request_hash, Answer(status, body.encode(), replayed=True))
         if earlier is not None:
             return self._replay(earlier, command)
         if command.request_hash != self.keys[key]:
             return self._replay((self.keys[key], Answer(500, b"")), command)
         answer, stored = self._decide(session, command)
-        self._keep(key, answer, stored=stored)
         if stored:
+            self._keep(key, command.request_hash, answer, session)
             replay = Answer(answer.status, answer.body, replayed=True)
             self.answers[key] = (command.request_hash, replay)
         return answer
@@ -294,14 +294,19 @@ class _Run:
             return Answer(error.status, problem_bytes(error, command.request_id))
         return earlier[1]
 
-    def _keep(self, key: str, answer: Answer, *, stored: bool) -> None:
-        row: dict[str, Any] = {"client": self.principal.key_id, "key": key}
-        self.kept[key] = (KEY_DROP, row)
-        if stored:
-            row |= {"status": answer.status, "body": answer.body.decode()}
-            if key in self.personal:
-                row["personal_of"] = self.personal[key]
-            self.kept[key] = (KEY_ANSWER, row)
+    def _keep(self, key: str, request_hash: bytes, answer: Answer, session: Session) -> None:
+        self.rows.put(
+            KEY_ANSWER,
+            {
+                "client": self.principal.key_id,
+                "key": key,
+                "request_hash": f"\\x{request_hash.hex()}",
+                "status": answer.status,
+                "body": answer.body.decode(),
+                "personal_of": self.personal.get(key),
+                "created_at": session.now,
+            },
+        )
 
     def _decide(self, session: Session, command: Command) -> tuple[Answer, bool]:
         ref = command.kind.member(command.payload)
@@ -319,14 +324,12 @@ class _Run:
 
     def write(self, session: Session) -> None:
         """Write all rows in one statement and commit: the second round trip."""
-        rows = Rows()
-        for table, row in self.kept.values():
-            rows.put(table, row)
+        rows = self.rows
         for work in session.works.values():
             if work.touched:
                 rows.extend(work.flush())
         tables = rows.items()
-        if self.preview or not any(table is not KEY_DROP for table, _ in tables):
+        if self.preview or not tables:
             self.connection.execute("ROLLBACK")
             return
         statement = write_statement(tuple((table, len(found) == 1) for table, found in tables))

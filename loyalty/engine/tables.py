@@ -107,24 +107,13 @@ KEY_ANSWER = Table(
     {
         "client": "bigint",
         "key": "text",
+        "request_hash": "bytea",
         "status": "smallint",
         "body": "text",
         "personal_of": "uuid",
+        "created_at": "timestamptz",
     },
-    update=(
-        "UPDATE loyalty_idempotencykey AS k SET status = r.status, body = r.body,"
-        " personal_of = r.personal_of FROM {rows}"
-        " WHERE k.client = r.client AND k.key = r.key"
-    ),
-)
-
-KEY_DROP = Table(
-    "loyalty_idempotencykey",
-    {"client": "bigint", "key": "text"},
-    update=(
-        "DELETE FROM loyalty_idempotencykey AS k USING {rows}"
-        " WHERE k.client = r.client AND k.key = r.key"
-    ),
+    order_by="key",
 )
 
 MEMBER_STATE = Table(

@@ -35,10 +35,11 @@ class Finding:
     rows: list[dict[str, Any]]
 
 
+# Most lots have few postings and most of their buckets none: FILTER spares a sum of zeros for each.
 def _moved(bucket: int) -> str:
     return (
-        f"coalesce(sum(CASE {bucket} WHEN p.destination THEN p.amount WHEN p.source"
-        " THEN -p.amount ELSE 0 END), 0)"
+        f"coalesce(sum(CASE p.destination WHEN {bucket} THEN p.amount ELSE -p.amount END)"
+        f" FILTER (WHERE {bucket} IN (p.source, p.destination)), 0)"
     )
 
 
@@ -84,11 +85,27 @@ WHERE {wallet_member} AND ((w.pending, w.available, w.held) IS DISTINCT FROM
 """,
     ),
     Check(
+        "I4",
+        "what a wallet has for each expiry is the sum of the lots that expire then",
+        """
+SELECT coalesce(l.member_id, x.member_id) AS member_id, coalesce(l.expires_at, x.expires_at)
+    AS expires_at, l.points AS lots_available, x.points
+FROM (
+    SELECT l.member_id, l.currency, l.expires_at, sum(l.available) AS points
+    FROM loyalty_lot AS l
+    WHERE l.available > 0 AND l.expires_at IS NOT NULL AND {lot_member}
+    GROUP BY l.member_id, l.currency, l.expires_at
+) AS l FULL JOIN (SELECT * FROM loyalty_expirytotal AS x WHERE {total_member}) AS x
+    ON x.member_id = l.member_id AND x.currency = l.currency AND x.expires_at = l.expires_at
+WHERE coalesce(l.points, 0) <> coalesce(x.points, 0)
+""",
+    ),
+    Check(
         "I5, I6",
-        "a wallet's balances and its count are what its postings say, without a gap",
+        "every posting has its wallet, whose balances and count are what they say, without a gap",
         f"""
 SELECT w.member_id, w.seq, w.available, w.debt, w.lifetime_earned, s.*
-FROM loyalty_wallet AS w LEFT JOIN (
+FROM (SELECT * FROM loyalty_wallet AS w WHERE {{wallet_member}}) AS w FULL JOIN (
     SELECT p.member_id AS member, p.currency AS in_currency, count(*) AS postings,
         min(p.seq) AS first_seq, max(p.seq) AS last_seq,
         {_moved(1)} AS pending_posted, {_moved(2)} AS available_posted, {_moved(3)} AS held_posted,
@@ -96,11 +113,11 @@ FROM loyalty_wallet AS w LEFT JOIN (
         coalesce(sum(p.amount) FILTER (WHERE p.source = 0), 0) AS issued_posted
     FROM loyalty_posting AS p WHERE {{member}} GROUP BY p.member_id, p.currency
 ) AS s ON s.member = w.member_id AND s.in_currency = w.currency
-WHERE {{wallet_member}} AND ((w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq)
+WHERE (w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq)
         IS DISTINCT FROM (coalesce(s.pending_posted, 0), coalesce(s.available_posted, 0),
             coalesce(s.held_posted, 0), coalesce(s.debt_posted, 0), coalesce(s.issued_posted, 0),
             coalesce(s.postings, 0))
-    OR coalesce(s.first_seq, 1) <> 1 OR coalesce(s.last_seq, 0) <> w.seq)
+    OR coalesce(s.first_seq, 1) <> 1 OR coalesce(s.last_seq, 0) <> w.seq
 """,
     ),
     Check(
@@ -117,13 +134,12 @@ SELECT * FROM (
     ),
     Check(
         "I7",
-        "every posting belongs to a ledger transaction and a wallet",
+        "every posting belongs to a ledger transaction",
         """
 SELECT p.member_id, p.seq, p.transaction_number FROM loyalty_posting AS p
 LEFT JOIN loyalty_ledgertransaction AS t
     ON t.member_id = p.member_id AND t.number = p.transaction_number
-LEFT JOIN loyalty_wallet AS w ON w.member_id = p.member_id AND w.currency = p.currency
-WHERE {member} AND (t.number IS NULL OR w.member_id IS NULL)
+WHERE {member} AND t.number IS NULL
 """,
     ),
     Check(
@@ -135,23 +151,34 @@ WHERE {whole} AND (k.status IS NULL OR k.body IS NULL)
 """,
     ),
     Check(
-        "I9",
-        "every order has exactly one claim on its ref",
+        "I9, I10",
+        "every order has its claim on its ref, and no more was taken back than it earned",
+        # Materialized, or it would be planned for finding 20 rows soon, and there is none to find.
         """
-SELECT o.member_id, o.number, o.ref, count(c.ref) AS claims FROM loyalty_order AS o
-LEFT JOIN loyalty_orderclaim AS c ON c.program_id = o.program_id AND c.ref = o.ref
-    AND c.member_id = o.member_id AND c.number = o.number
-WHERE {order_member} GROUP BY o.member_id, o.number, o.ref HAVING count(c.ref) <> 1
+WITH wrong AS MATERIALIZED (
+    SELECT o.member_id, o.number, o.ref, c.ref AS claimed, o.points, o.clawed_back
+    FROM loyalty_order AS o LEFT JOIN loyalty_orderclaim AS c
+        ON c.member_id = o.member_id AND c.number = o.number
+        AND c.program_id = o.program_id AND c.ref = o.ref
+    WHERE {order_member} AND (c.ref IS NULL OR o.clawed_back > o.points OR o.clawed_back < 0)
+)
+SELECT * FROM wrong
+""",
+    ),
+    Check(
+        "I9",
+        "no order has two claims",
+        """
+SELECT c.member_id, c.number, count(*) AS claims
+FROM loyalty_orderclaim AS c WHERE {claim_member}
+GROUP BY c.member_id, c.number HAVING count(*) > 1
 """,
     ),
     Check(
         "I10",
-        "no more was taken back of an order, or given back of a redemption, than there was",
+        "no more was given back of a redemption than was taken",
         """
-SELECT o.member_id, o.number, o.points, o.clawed_back FROM loyalty_order AS o
-WHERE {order_member} AND (o.clawed_back > o.points OR o.clawed_back < 0)
-UNION ALL
-SELECT d.member_id, d.number, d.captured, d.reinstated FROM loyalty_redemption AS d
+SELECT d.member_id, d.number, d.points, d.captured, d.reinstated FROM loyalty_redemption AS d
 WHERE {redemption_member} AND (d.reinstated > d.captured OR d.captured > d.points)
 """,
     ),
@@ -246,8 +273,10 @@ WHERE {state_member} AND s.merged_into IS NOT NULL AND (
 ALIASES = {
     "member": "p",
     "lot_member": "l",
+    "total_member": "x",
     "wallet_member": "w",
     "order_member": "o",
+    "claim_member": "c",
     "redemption_member": "d",
     "hold_member": "h",
     "event_member": "e",
@@ -259,7 +288,8 @@ ALIASES = {
 def audit(*, members: Sequence[UUID] | None = None) -> Iterator[Finding]:
     """Run every check, over the whole ledger or over some members.
 
-    One snapshot serves all checks of a whole audit, so that tills may go on meanwhile.
+    One snapshot serves all checks of a whole audit, so that tills may go on meanwhile: the caller
+    begins its transaction.
     """
     conditions = dict.fromkeys(ALIASES, "true")
     conditions["whole"] = "true"

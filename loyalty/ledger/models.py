@@ -203,6 +203,20 @@ class Lot(models.Model):
         ]
 
 
+class ExpiryTotal(models.Model):
+    """How many available points of a wallet expire at a moment: the sum over its lots.
+
+    Postings keep it, as they keep wallets. Whoever reads a balance is told what expires next, and
+    summing the lots for that took the longer, the more orders a member has had.
+    """
+
+    pk = models.CompositePrimaryKey("member_id", "currency", "expires_at")
+    member_id = models.UUIDField()
+    currency = models.SmallIntegerField(default=1)
+    expires_at = models.DateTimeField()
+    points = models.BigIntegerField()
+
+
 class Posting(models.Model):
     """An immutable row that moves an amount of one lot from one bucket to another.
 

@@ -91,11 +91,15 @@ WHERE m.program_id = $1
 EXPIRING = Read(
     "expiring points",
     f"""
-SELECT r.ord, sum(l.available)::bigint, l.expires_at
+SELECT r.ord, e.points, e.expires_at
 FROM {{questions}}
-JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF}
-WHERE l.available > 0 AND l.expires_at > clock_timestamp()
-GROUP BY r.ord, l.expires_at ORDER BY r.ord, l.expires_at LIMIT 12
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_expirytotal AS e
+    WHERE e.member_id = {MEMBER_OF} AND e.currency = 1 AND e.points > 0
+        AND e.expires_at > statement_timestamp()
+    ORDER BY e.expires_at LIMIT 12
+) AS e
+ORDER BY r.ord, e.expires_at
 """,
     REF,
 )

@@ -39,17 +39,20 @@ ALTER TABLE loyalty_posting ADD CONSTRAINT posting_transaction
     REFERENCES loyalty_ledgertransaction (member_id, number);
 ALTER TABLE loyalty_posting ADD CONSTRAINT posting_lot
     FOREIGN KEY (member_id, lot_number) REFERENCES loyalty_lot (member_id, number);
+ALTER TABLE loyalty_expirytotal ADD CONSTRAINT expirytotal_wallet
+    FOREIGN KEY (member_id, currency) REFERENCES loyalty_wallet (member_id, currency);
 ALTER TABLE loyalty_hold ADD CONSTRAINT hold_redemption
     FOREIGN KEY (member_id, number) REFERENCES loyalty_redemption (member_id, number);
 
 ALTER TABLE loyalty_wallet SET (fillfactor = 70);
 ALTER TABLE loyalty_memberstate SET (fillfactor = 70);
 ALTER TABLE loyalty_lot SET (fillfactor = 80);
-ALTER TABLE loyalty_idempotencykey SET (fillfactor = 80);
+ALTER TABLE loyalty_expirytotal SET (fillfactor = 70);
 """
 
 DROP_KEYS = """
 ALTER TABLE loyalty_hold DROP CONSTRAINT hold_redemption;
+ALTER TABLE loyalty_expirytotal DROP CONSTRAINT expirytotal_wallet;
 ALTER TABLE loyalty_posting DROP CONSTRAINT posting_lot, DROP CONSTRAINT posting_transaction;
 ALTER TABLE loyalty_lot DROP CONSTRAINT lot_origin, DROP CONSTRAINT lot_wallet;
 ALTER TABLE loyalty_ledgertransaction DROP CONSTRAINT ledgertransaction_member;
@@ -75,21 +78,7 @@ DECLARE
     wallets_posted bigint;
     wallets_updated bigint;
 BEGIN
-    SELECT count(DISTINCT (member_id, currency)) INTO wallets_posted FROM posted;
-    IF wallets_posted = 0 THEN
-        RETURN NULL;
-    END IF;
-    UPDATE loyalty_lot AS lot SET
-        granted = lot.granted + delta.granted,
-        pending = lot.pending + delta.pending,
-        available = lot.available + delta.available,
-        held = lot.held + delta.held,
-        redeemed = lot.redeemed + delta.redeemed,
-        expired = lot.expired + delta.expired,
-        revoked = lot.revoked + delta.revoked,
-        settled = lot.settled + delta.settled,
-        moved = lot.moved + delta.moved
-    FROM (
+    WITH delta AS (
         SELECT member_id, currency, lot_number,
             sum(CASE WHEN source IN (0, 8) THEN amount ELSE 0 END) AS granted,
             sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS pending,
@@ -104,21 +93,33 @@ BEGIN
             sum(CASE 8 WHEN destination THEN amount ELSE 0 END) AS moved
         FROM posted WHERE lot_number IS NOT NULL
         GROUP BY member_id, currency, lot_number
-    ) AS delta
-    WHERE lot.member_id = delta.member_id AND lot.number = delta.lot_number
-        AND lot.currency = delta.currency;
+    ), lots AS (
+        UPDATE loyalty_lot AS lot SET
+            granted = lot.granted + delta.granted,
+            pending = lot.pending + delta.pending,
+            available = lot.available + delta.available,
+            held = lot.held + delta.held,
+            redeemed = lot.redeemed + delta.redeemed,
+            expired = lot.expired + delta.expired,
+            revoked = lot.revoked + delta.revoked,
+            settled = lot.settled + delta.settled,
+            moved = lot.moved + delta.moved
+        FROM delta
+        WHERE lot.member_id = delta.member_id AND lot.number = delta.lot_number
+            AND lot.currency = delta.currency
+        RETURNING lot.member_id, lot.currency, lot.expires_at, delta.available AS points
+    )
+    INSERT INTO loyalty_expirytotal AS total (member_id, currency, expires_at, points)
+    SELECT member_id, currency, expires_at, sum(points) FROM lots
+    WHERE expires_at IS NOT NULL AND points <> 0
+    GROUP BY member_id, currency, expires_at
+    ON CONFLICT (member_id, currency, expires_at)
+    DO UPDATE SET points = total.points + excluded.points;
 
-    UPDATE loyalty_wallet AS wallet SET
-        pending = wallet.pending + delta.pending,
-        available = wallet.available + delta.available,
-        held = wallet.held + delta.held,
-        debt = wallet.debt + delta.debt,
-        lifetime_earned = wallet.lifetime_earned + delta.issued,
-        seq = wallet.seq + delta.postings
-    FROM (
+    WITH delta AS (
         SELECT member_id, currency,
             count(*) AS postings, min(seq) AS first_seq, max(seq) AS last_seq,
-            (array_agg(available_after ORDER BY seq DESC))[1] AS available_after,
+            (max(ARRAY[seq, available_after]))[2] AS available_after,
             sum(CASE 0 WHEN source THEN amount ELSE 0 END) AS issued,
             sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS pending,
             sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
@@ -126,12 +127,23 @@ BEGIN
             sum(CASE 3 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS held,
             sum(CASE 7 WHEN source THEN amount WHEN destination THEN -amount ELSE 0 END) AS debt
         FROM posted GROUP BY member_id, currency
-    ) AS delta
-    WHERE wallet.member_id = delta.member_id AND wallet.currency = delta.currency
-        AND delta.first_seq = wallet.seq + 1
-        AND delta.last_seq = wallet.seq + delta.postings
-        AND delta.available_after = wallet.available + delta.available;
-    GET DIAGNOSTICS wallets_updated = ROW_COUNT;
+    ), updated AS (
+        UPDATE loyalty_wallet AS wallet SET
+            pending = wallet.pending + delta.pending,
+            available = wallet.available + delta.available,
+            held = wallet.held + delta.held,
+            debt = wallet.debt + delta.debt,
+            lifetime_earned = wallet.lifetime_earned + delta.issued,
+            seq = wallet.seq + delta.postings
+        FROM delta
+        WHERE wallet.member_id = delta.member_id AND wallet.currency = delta.currency
+            AND delta.first_seq = wallet.seq + 1
+            AND delta.last_seq = wallet.seq + delta.postings
+            AND delta.available_after = wallet.available + delta.available
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM delta), (SELECT count(*) FROM updated)
+    INTO wallets_posted, wallets_updated;
     IF wallets_updated <> wallets_posted THEN
         RAISE EXCEPTION 'postings do not continue their wallet: % posted to, % fit',
             wallets_posted, wallets_updated
@@ -170,6 +182,11 @@ CREATE TRIGGER lot_is_born_empty BEFORE INSERT ON loyalty_lot FOR EACH ROW
 CREATE TRIGGER lot_follows_postings BEFORE UPDATE ON loyalty_lot FOR EACH ROW
     WHEN (pg_trigger_depth() = 0)
     EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER expirytotal_stays BEFORE TRUNCATE ON loyalty_expirytotal
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER expirytotal_follows_postings BEFORE INSERT OR UPDATE OR DELETE
+    ON loyalty_expirytotal FOR EACH ROW WHEN (pg_trigger_depth() = 0)
+    EXECUTE FUNCTION loyalty_refuse();
 CREATE TRIGGER wallet_is_born_empty BEFORE INSERT ON loyalty_wallet FOR EACH ROW
     WHEN (NEW.pending <> 0 OR NEW.available <> 0 OR NEW.held <> 0 OR NEW.debt <> 0
         OR NEW.lifetime_earned <> 0 OR NEW.seq <> 0)
@@ -185,6 +202,8 @@ DROP TRIGGER wallet_is_born_empty ON loyalty_wallet;
 DROP TRIGGER lot_follows_postings ON loyalty_lot;
 DROP TRIGGER lot_is_born_empty ON loyalty_lot;
 DROP TRIGGER wallet_stays ON loyalty_wallet;
+DROP TRIGGER expirytotal_follows_postings ON loyalty_expirytotal;
+DROP TRIGGER expirytotal_stays ON loyalty_expirytotal;
 DROP TRIGGER lot_stays ON loyalty_lot;
 DROP TRIGGER ledgertransaction_is_final ON loyalty_ledgertransaction;
 DROP TRIGGER posting_is_final ON loyalty_posting;

@@ -50,7 +50,7 @@ def _checks_of(statement: str) -> list[str]:
 
 @pytest.fixture
 def member() -> str:
-    till: Till = open_till(points={"lapsed": "grace"})
+    till: Till = open_till(points={"lapsed": "grace", "expiry": {"months": 12}})
     card = till.member(100)
     order = unique("o")
     till.earn(card, order, "50.00")
@@ -71,15 +71,22 @@ CORRUPTIONS = [
     ("I4", f"UPDATE loyalty_wallet SET available = available + 500 {WHERE}"),
     ("I4", f"UPDATE loyalty_wallet SET pending = pending + 500 {WHERE}"),
     ("I4", f"DELETE FROM loyalty_lot {WHERE}"),
+    ("I4", f"UPDATE loyalty_expirytotal SET points = points + 1 {WHERE}"),
+    ("I4", f"DELETE FROM loyalty_expirytotal {WHERE}"),
     ("I5, I6", f"UPDATE loyalty_wallet SET debt = debt + 1 {WHERE}"),
     ("I5, I6", f"UPDATE loyalty_wallet SET lifetime_earned = 9 {WHERE}"),
     ("I5, I6", f"UPDATE loyalty_wallet SET seq = seq + 1 {WHERE}"),
+    ("I5, I6", f"DELETE FROM loyalty_wallet {WHERE}"),
     ("I5, I6", f"UPDATE loyalty_posting SET seq = 1000 {FIRST}"),
     ("I5", f"UPDATE loyalty_posting SET available_after = available_after + 1 {FIRST}"),
     ("I5", f"UPDATE loyalty_posting SET amount = amount + 1 {FIRST}"),
     ("I7", f"DELETE FROM loyalty_ledgertransaction {WHERE}"),
-    ("I9", f"DELETE FROM loyalty_orderclaim {WHERE}"),
-    ("I10", f"UPDATE loyalty_order SET clawed_back = points + 1 {WHERE}"),
+    ("I9, I10", f"DELETE FROM loyalty_orderclaim {WHERE}"),
+    ("I9, I10", f"UPDATE loyalty_orderclaim SET ref = ref || '-other' {WHERE}"),
+    ("I9, I10", f"UPDATE loyalty_order SET clawed_back = points + 1 {WHERE}"),
+    ("I9", "INSERT INTO loyalty_orderclaim (program_id, scope, ref, member_id, number)"
+           f" SELECT program_id, scope || '-2', ref, member_id, number FROM loyalty_orderclaim"
+           f" {WHERE}"),
     ("I10", f"UPDATE loyalty_redemption SET reinstated = captured + 1 {WHERE}"),
     ("I11, I12", f"UPDATE loyalty_hold SET amount = amount + 1 {WHERE}"),
     ("I11, I12", f"UPDATE loyalty_hold SET state = 'voided' {WHERE}"),

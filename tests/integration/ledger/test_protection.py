@@ -70,7 +70,7 @@ def _after(source: int, destination: int, amount: int) -> int:
 @pytest.fixture
 def victim() -> Iterator[Victim]:
     with connect() as connection:
-        yield Victim(open_till(), connection)
+        yield Victim(open_till(points={"expiry": {"months": 12}}), connection)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,23 @@ def test_a_lot_is_not_updated_by_hand(victim: Victim, column: str):
     assert victim.refuses(statement, victim.id) == PROTECTED
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE loyalty_expirytotal SET points = points + 1 WHERE member_id = %s",
+        "INSERT INTO loyalty_expirytotal SELECT %s, 1, now() + '1 year', 100",
+    ],
+)
+def test_a_total_of_an_expiry_is_not_written_by_hand(victim: Victim, statement: str):
+    assert victim.refuses(statement, victim.id) == PROTECTED
+
+
 def test_a_lot_does_not_get_another_end(victim: Victim):
     statement = "UPDATE loyalty_lot SET expires_at = now() + '9 years' WHERE member_id = %s"
     assert victim.refuses(statement, victim.id) == PROTECTED
 
 
-@pytest.mark.parametrize("table", ["wallet", "lot", "posting", "ledgertransaction"])
+@pytest.mark.parametrize("table", ["wallet", "lot", "posting", "ledgertransaction", "expirytotal"])
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM loyalty_{} WHERE member_id = %s", "TRUNCATE loyalty_{} CASCADE"]
 )

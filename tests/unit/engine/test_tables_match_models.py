@@ -28,6 +28,7 @@ TYPES: dict[str, tuple[type[models.Field], ...]] = {
     "date": (models.DateField,),
     "jsonb": (models.JSONField,),
     "boolean": (models.BooleanField,),
+    "bytea": (models.BinaryField,),
 }
 
 

@@ -1,0 +1,70 @@
+"""What Prometheus is told: how many requests of which view, how answered, and how long they took.
+
+Two figures and no more: each costs a till's request some microseconds, and a package that counts
+templates, charsets and transports as well cost it 8 % of its CPU.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+REQUESTS = Counter("loyalty_requests", "Requests answered.", ["view", "method", "status"])
+SECONDS = Histogram(
+    "loyalty_request_seconds",
+    "Seconds until the answer.",
+    ["view", "method"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+class Metrics:
+    """Counts and times each request, all other middleware included."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        response = self.get_response(request)
+        # Senders may invent methods, and each would be a series for ever.
+        method = request.method if request.method in _METHODS else "other"
+        count, seconds = _series(view_of(request), method or "other", response.status_code)
+        count.inc()
+        seconds.observe(time.perf_counter() - started)
+        return response
+
+
+@cache
+def _series(view: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(view, method, str(status)), SECONDS.labels(view, method)
+
+
+def view_of(request: HttpRequest) -> str:
+    """Name the view that answered; `none` where no address was found."""
+    match = request.resolver_match
+    if match is None:
+        return "none"
+    view = getattr(match.func, "view_class", match.func)
+    return str(getattr(view, "__name__", type(view).__name__))
+
+
+def export(request: HttpRequest) -> HttpResponse:
+    """GET /metrics: the sums over all processes of this node."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
