@@ -44,6 +44,8 @@ EVENT_TYPES: Final = (
     "member.enrolled",
     "member.updated",
     "member.inactive",
+    "member.birthday",
+    "member.anniversary",
     "member.merged",
     "member.unmerged",
     "member.erased",

@@ -452,7 +452,7 @@ class Migration(migrations.Migration):
                 ('steps', models.CharField(choices=[('whole', 'whole steps: 3.86 gives 3 times the points'), ('proportional', 'in proportion, rounded once')], default='whole', max_length=20)),
                 ('multiply', loyalty.programs.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='More points: 2 doubles the points for the amount.', max_digits=19, null=True)),
                 ('bonus', models.PositiveIntegerField(blank=True, help_text='A fixed number of points: how many.', null=True)),
-                ('trigger', models.CharField(choices=[('order', 'a purchase'), ('member.enrolled', 'joining the program (bonus only)')], default='order', max_length=30)),
+                ('trigger', models.CharField(choices=[('order', 'a purchase'), ('member.enrolled', 'joining the program (bonus only)'), ('member.birthday', 'a birthday (bonus only)'), ('member.anniversary', 'the day of joining, each year (bonus only)')], default='order', max_length=30)),
                 ('when', models.JSONField(blank=True, default=dict, help_text='Conditions, as in a program file; empty: always.')),
                 ('limit_times', models.PositiveIntegerField(blank=True, help_text='How often one member may have it; empty: no limit.', null=True)),
                 ('limit_points', models.PositiveIntegerField(blank=True, help_text='How many points one member may have of it.', null=True)),

@@ -54,6 +54,32 @@ WHERE m.program_id = %(program)s AND s.status IN ('active', 'frozen')
     AND {LAST_ACTIVE.format(zone="%(zone)s")} BETWEEN %(first)s AND %(last)s
 """
 
+BORN_ON: Final = """
+SELECT m.id AS member_id FROM loyalty_member AS m
+JOIN loyalty_memberstate AS s ON s.member_id = m.id
+WHERE m.program_id = %(program)s AND s.status IN ('active', 'frozen')
+    AND to_char(m.birth_date, 'MM-DD') = ANY(%(days)s)
+"""
+
+JOINED_ON: Final = """
+SELECT m.id AS member_id FROM loyalty_member AS m
+JOIN loyalty_memberstate AS s ON s.member_id = m.id
+WHERE m.program_id = %(program)s AND s.status IN ('active', 'frozen')
+    AND to_char(m.enrolled_at AT TIME ZONE %(zone)s, 'MM-DD') = ANY(%(days)s)
+    AND (m.enrolled_at AT TIME ZONE %(zone)s)::date < %(today)s
+"""
+
+TOLD: Final = Read(
+    "notices",
+    f"""
+SELECT r.ord, n.about
+FROM {{questions}}
+JOIN loyalty_notice AS n ON n.member_id = {MEMBER_OF}
+WHERE n.kind = r.kind AND n.about >= r.since
+""",
+    {**REF, "kind": "text", "since": "timestamptz"},
+)
+
 LOTS_EXPIRING: Final = Read(
     "lots that expire soon",
     f"""

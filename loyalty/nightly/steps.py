@@ -17,6 +17,8 @@ from loyalty.nightly.commands import (
     Expiring,
     OneMember,
 )
+from loyalty.nightly.occasions import OCCASION, Celebrated, days_between, month_days
+from loyalty.programs.earning import Trigger
 from loyalty.programs.expiry import end_of_day
 from loyalty.programs.rules import PublishedProgram
 
@@ -62,6 +64,23 @@ def _review_tiers(night: Night) -> Iterator[Work]:
     yield Work(TIER_REVIEW, rows.TO_REVIEW, parameters, OneMember)
 
 
+def _celebrate(night: Night) -> Iterator[Work]:
+    """Birthdays and anniversaries of this night's day, and of the days without a night."""
+    queries: dict[Trigger, str] = {
+        "member.birthday": rows.BORN_ON,
+        "member.anniversary": rows.JOINED_ON,
+    }
+    parameters = {
+        "program": night.program.id,
+        "zone": night.program.timezone,
+        "today": night.today,
+        "days": month_days(days_between(night.since, night.today)),
+    }
+    for trigger, query in queries.items():
+        payload = partial(Celebrated, trigger=trigger, since=night.since)
+        yield Work(OCCASION, query, parameters, payload)
+
+
 def _tell_expiring(night: Night) -> Iterator[Work]:
     """Tell of points that expire within each of the program's notice periods, the nearest only."""
     zone = night.program.timezone
@@ -94,6 +113,7 @@ def _tell_inactive(night: Night) -> Iterator[Work]:
 STEPS: dict[str, Callable[[Night], Iterator[Work]]] = {
     "points": _settle,
     "tiers": _review_tiers,
+    "occasions": _celebrate,
     "expiring": _tell_expiring,
     "inactive": _tell_inactive,
 }

@@ -112,6 +112,8 @@ class RuleTrigger(TextChoices):
 
     ORDER = "order", "a purchase"
     ENROLLED = "member.enrolled", "joining the program (bonus only)"
+    BIRTHDAY = "member.birthday", "a birthday (bonus only)"
+    ANNIVERSARY = "member.anniversary", "the day of joining, each year (bonus only)"
 
 
 class Gives(TextChoices):

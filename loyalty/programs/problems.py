@@ -28,8 +28,6 @@ NOT_YET: dict[str, set[str]] = {
 NOT_YET_VALUES: dict[str, set[str]] = {
     "earning_rules[].trigger": {
         "activity",
-        "member.anniversary",
-        "member.birthday",
         "member.referred",
         "referral",
         "birthday",

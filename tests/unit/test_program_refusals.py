@@ -40,9 +40,9 @@ class TestRefusals:
         assert [place in text and "is not supported yet" in text for text in messages] == [True]
 
     def test_a_trigger_that_is_not_supported_yet(self) -> None:
-        message = refusal_with("trigger: member.enrolled", "trigger: member.birthday")
+        message = refusal_with("trigger: member.enrolled", "trigger: referral")
 
-        assert message.endswith('trigger: "member.birthday" is not supported yet; take it out')
+        assert message.endswith('trigger: "referral" is not supported yet; take it out')
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),

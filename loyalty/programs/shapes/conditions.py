@@ -94,6 +94,8 @@ class WhenEntry(Entry):
 FITS: Final[dict[str, set[str]]] = {
     "order": set(WhenEntry.model_fields),
     "member.enrolled": {"weekday", "hour"},
+    "member.birthday": {"weekday", "tier", "member_age_days"},
+    "member.anniversary": {"weekday", "tier", "member_age_days"},
 }
 """What a rule of each trigger may ask for."""
 

@@ -24,13 +24,16 @@ class LimitEntry(Entry):
         return self
 
 
+YEARLY = ("member.birthday", "member.anniversary")
+
+
 class EarningRuleEntry(Entry):
     """One standing rule: points for the amount, more of them, or a fixed number."""
 
     code: Code
     name: Text | None = None
     active: bool = True
-    trigger: Literal["order", "member.enrolled"] = "order"
+    trigger: Literal["order", "member.enrolled", "member.birthday", "member.anniversary"] = "order"
     points: Points | None = None
     per: PositiveAmount | None = None
     steps: Literal["whole", "proportional"] | None = None
@@ -71,6 +74,8 @@ class EarningRuleEntry(Entry):
             raise ValueError(f"the trigger {self.trigger} goes with a bonus")
         if self.trigger == "member.enrolled" and self.limit:
             raise ValueError("the trigger member.enrolled goes without limit: nobody joins twice")
+        if self.trigger in YEARLY and self.limit:
+            raise ValueError(f"the trigger {self.trigger} goes without limit: it comes once a year")
         wrong = misfits(self.trigger, self.when) if self.when else []
         if wrong:
             raise ValueError(f"the trigger {self.trigger} goes without when.{wrong[0]}")

@@ -46,6 +46,7 @@ def test_the_record_says_what_each_step_did(clock: Clock):
     assert steps_of(record) == {
         "points": (2, 2, 0),
         "tiers": (0, 0, 0),
+        "occasions": (0, 0, 0),
         "expiring": (1, 1, 0),
         "inactive": (3, 3, 0),
     }
@@ -81,7 +82,7 @@ def test_a_member_who_cannot_be_judged_keeps_the_night_from_nobody(clock: Clock)
     for card in (anna, ben, cleo):
         till.earn(card, unique("o"), "300.00")
     rows(
-        "UPDATE loyalty_membertier SET since = '9999-06-01', valid_until = NULL"
+        "UPDATE loyalty_membertier SET since = '0001-01-01 00:00+00', valid_until = NULL"
         " WHERE member_id = %s",
         till.ids[ben],
     )
@@ -89,7 +90,7 @@ def test_a_member_who_cannot_be_judged_keeps_the_night_from_nobody(clock: Clock)
     record = night(till, clock)
     assert steps_of(record)["tiers"] == (3, 2, 1)
     step = record.steps.get(name="tiers")
-    assert step.error.startswith("ValueError: year 10000")
+    assert step.error.startswith("OverflowError")
     for card in (anna, cleo):
         assert len(told(till, card, "tier.downgrade_warning")) == 1
 
