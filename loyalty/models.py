@@ -26,7 +26,13 @@ from loyalty.programs.models import (
     Store,
     TierLevel,
 )
-from loyalty.rewards.models import Redemption, RedemptionClaim
+from loyalty.rewards.models import (
+    CodePool,
+    PoolCode,
+    PoolNotice,
+    Redemption,
+    RedemptionClaim,
+)
 from loyalty.tiers.models import ActivityDay, MemberTier, TierChange
 from loyalty.trials.models import Backtest
 
@@ -35,6 +41,7 @@ __all__ = [
     "AdjustmentRequest",
     "ApiKey",
     "Backtest",
+    "CodePool",
     "EarningRule",
     "Erasure",
     "ExpiryTotal",
@@ -55,6 +62,8 @@ __all__ = [
     "OrderClaim",
     "OutboxEvent",
     "PointCurrency",
+    "PoolCode",
+    "PoolNotice",
     "Posting",
     "Program",
     "PublishedVersion",

@@ -78,6 +78,9 @@ def gives(gives: dict[str, Any]) -> str:
         return f"{gives['percent_off']} % off"
     if "amount_off" in gives:
         return f"{gives['amount_off']} {currency} off"
+    if "code_from_pool" in gives:
+        shown = gives.get("code") or gives.get("code_hint") or "code"
+        return f"{shown} of {gives['code_from_pool']}"
     if "store_credit" in gives:
         return f"{gives['store_credit']} {currency} store credit"
     return f"product {gives['product']}" if "product" in gives else fact(gives.get("custom", ""))

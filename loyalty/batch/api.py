@@ -35,6 +35,7 @@ from loyalty.orders.schemas import EarnRequest
 from loyalty.rewards import services as rewards
 from loyalty.rewards.api import redeem_payload
 from loyalty.rewards.schemas import RedeemRequest
+from loyalty.rewards.sealing import open_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,8 @@ class BatchView(Endpoint):
         commands = [item for item in prepared if isinstance(item, Command)]
         answers = iter(run(commands, principal=self.principal) if commands else [])
         results = [next(answers) if isinstance(item, Command) else item for item in prepared]
-        return HttpResponse(_results_body(results), content_type="application/json")
+        body = open_answer(_results_body(results))
+        return HttpResponse(body, content_type="application/json")
 
     def _prepare(self, item: Any, number: int) -> Command | Answer:
         """Make a command of one item, or the answer that refuses it; others run all the same."""

@@ -80,6 +80,7 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
     (SELECT json_agg(json_build_object('number', h.number, 'amount', h.amount,
         'expires_at', h.expires_at,
         'reward_stock', CASE WHEN d.counts THEN d.reward ELSE '' END,
+        'has_code', d.gives ? 'code_from_pool',
         'lots', (
             SELECT json_agg(json_build_object('held_here', u.amount, 'lot', {LOT_JSON}))
             FROM (
@@ -314,6 +315,7 @@ def _hold_of(work: MemberWork, found: dict[str, Any]) -> OpenHold:
         expires_at=datetime.fromisoformat(found["expires_at"]),
         uses=[Use(part["lot"]["number"], part["held_here"]) for part in parts],
         reward_stock=found["reward_stock"],
+        has_code=found["has_code"],
     )
 
 

@@ -36,6 +36,7 @@ class OpenHold:
         "amount",
         "captured",
         "expires_at",
+        "has_code",
         "number",
         "released",
         "reward_stock",
@@ -50,7 +51,9 @@ class OpenHold:
         expires_at: datetime,
         uses: Sequence[Use],
         reward_stock: str = "",
+        has_code: bool = False,
     ) -> None:
+        self.has_code = has_code
         self.reward_stock = reward_stock
         self.number = number
         self.amount = amount

@@ -360,3 +360,14 @@ STOCK = Table(
         " ORDER BY k.reward FOR NO KEY UPDATE OF k) AS n WHERE s.id = n.id"
     ),
 )
+
+CODE_BACK = Table(
+    "loyalty_poolcode",
+    {"member_id": "uuid", "number": "bigint"},
+    key=("member_id", "number"),
+    update=(
+        "UPDATE loyalty_poolcode AS c SET state = 'free', member_id = NULL, number = NULL"
+        " FROM {rows} WHERE c.member_id = r.member_id AND c.number = r.number"
+        " AND c.state = 'held'"
+    ),
+)

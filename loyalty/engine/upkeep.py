@@ -7,7 +7,7 @@ transaction and its event. The nightly jobs run a command that does only this.
 from datetime import datetime, timedelta
 
 from loyalty.engine.session import MemberWork, OpenHold
-from loyalty.engine.tables import REDEMPTION_STATE, STOCK
+from loyalty.engine.tables import CODE_BACK, REDEMPTION_STATE, STOCK
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.rules import (
     Lapsed,
@@ -78,6 +78,8 @@ def lapse_hold(work: MemberWork, due: OpenHold) -> None:
     )
     if due.reward_stock:
         give_stock_back(work, due.reward_stock)
+    if due.has_code:
+        give_code_back(work, due.number)
     work.event(
         "points.released",
         {
@@ -94,6 +96,11 @@ def give_stock_back(work: MemberWork, reward: str) -> None:
     """Put one of a stocked reward back; without a stock row nothing is changed."""
     work.stock_back[reward] = work.stock_back.get(reward, 0) + 1
     work.rows.put(STOCK, {"program_id": work.program.id, "reward": reward, "taken": -1})
+
+
+def give_code_back(work: MemberWork, redemption: int) -> None:
+    """Put the code of a hold back that was let go: nobody has seen it."""
+    work.rows.put(CODE_BACK, {"member_id": work.member_id, "number": redemption})
 
 
 def mature_due(work: MemberWork) -> None:

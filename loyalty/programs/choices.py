@@ -122,8 +122,23 @@ class Gives(TextChoices):
     AMOUNT_OFF = "amount_off", "an amount off the purchase"
     PERCENT_OFF = "percent_off", "a percentage off the purchase"
     PRODUCT = "product", "a product"
+    CODE = "code_from_pool", "a code of a pool, used once"
     STORE_CREDIT = "store_credit", "store credit, booked elsewhere"
     CUSTOM = "custom", "something that somebody else delivers"
+
+
+class CodeShown(TextChoices):
+    """Who can read a code after it was handed out."""
+
+    ALWAYS = "always", "always: in the redemption, events and the admin"
+    ONCE = "once", "once: in the till's answer, and nowhere after that"
+
+
+class CodeReturned(TextChoices):
+    """What becomes of a code whose redemption is reversed."""
+
+    BURN = "burn", "nobody gets it again"
+    REUSE = "reuse", "the next member gets it"
 
 
 class Period(TextChoices):

@@ -27,6 +27,8 @@ def compile_reward(reward: Mapping[str, Any], scale: int) -> Reward:
         amount=parse_amount(amount, scale) if amount else 0,
         percent=gives.get("percent_off", ""),
         what=what,
+        shown_once=gives.get("shown") == "once",
+        reused=gives.get("returned") == "reuse",
         stock=reward.get("stock") is not None,
         stock_low=tuple(reward.get("stock_low", ())),
         per_member=PerMember(limit["times"], limit["per"]) if limit else None,

@@ -23,7 +23,7 @@ NOT_YET: dict[str, set[str]] = {
     "earning_rules[]": {"activity"},
     "earning_rules[].when": {"segment", "property"},
     "rewards[]": {"segments", "valid_days"},
-    "rewards[].gives": {"code_from_pool", "points"},
+    "rewards[].gives": {"points"},
 }
 NOT_YET_VALUES: dict[str, set[str]] = {
     "earning_rules[].trigger": {

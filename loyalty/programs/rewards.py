@@ -33,6 +33,8 @@ class Reward:
         amount: Minor units of what is taken off or credited; for percent_off the most, or 0.
         percent: Of percent_off, as a decimal string.
         what: The sku of a product, the pool of a code, or what is to be done for a custom one.
+        shown_once: Of a code: only the till's answer has it.
+        reused: Of a code: after a reversal the next member gets it.
         stock: Whether a stock is kept; how much is left is a row of its own, which tills write.
         stock_low: `reward.stock_low` is told when so many are left.
         tiers: Codes of the levels it is for; empty means all.
@@ -47,12 +49,19 @@ class Reward:
     amount: int = 0
     percent: str = ""
     what: str = ""
+    shown_once: bool = False
+    reused: bool = False
     stock: bool = False
     stock_low: tuple[int, ...] = ()
     per_member: PerMember | None = None
     tiers: tuple[str, ...] = ()
     starts_on: str | None = None
     ends_on: str | None = None
+
+    @property
+    def pool(self) -> str:
+        """The pool from which it gives a code; empty for other kinds."""
+        return self.what if self.gives == "code_from_pool" else ""
 
     def cost_for(self, level: str) -> int:
         """Give its price for members of a level."""

@@ -1,6 +1,6 @@
 """What calls about redemptions answer: for the contract, and a test holds answers to it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,6 +19,18 @@ class Gives(BaseModel):
         default=None, description="The most that a percentage takes off.", examples=["20.00"]
     )
     product: str | None = Field(default=None, examples=["sku-mug"])
+    code_from_pool: str | None = Field(
+        default=None, description="The pool of its code.", examples=["cinema"]
+    )
+    code: str | None = Field(
+        default=None, description="Once its points are taken; not of a hold.", examples=["K7-QX92"]
+    )
+    code_hint: str | None = Field(
+        default=None,
+        description="The end of a code that only the till's answer shows.",
+        examples=["…QX92"],
+    )
+    valid_until: date | None = Field(default=None, description="The code's last day.")
     store_credit: str | None = Field(
         default=None, description="To be booked elsewhere.", examples=["10.00"]
     )

@@ -49,6 +49,7 @@ from loyalty.rewards.schemas import (
     VoidRedemption,
     VoidRequest,
 )
+from loyalty.rewards.sealing import open_answer
 from loyalty.rewards.selectors import get_redemption, list_rewards_for, redemptions_of, shown
 
 REDEMPTION: Final = {"redemption": "The id that redeem answered."}
@@ -77,6 +78,12 @@ def redemption_in_path(text: str) -> RedemptionId:
     if found is None:
         raise RedemptionNotFound()
     return RedemptionId(*found)
+
+
+def with_codes(answer: HttpResponse) -> HttpResponse:
+    """Show codes in clear that are stored sealed, in the first answer and in its repeats."""
+    answer.content = open_answer(answer.content)
+    return answer
 
 
 class RedeemView(CommandEndpoint):
@@ -110,7 +117,8 @@ class RedeemView(CommandEndpoint):
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(RedeemRequest, read_body(request))
         payload = redeem_payload(self.principal, body)
-        return self.run(request, services.REDEEM, payload, canonical_body=canonical)
+        answer = self.run(request, services.REDEEM, payload, canonical_body=canonical)
+        return with_codes(answer)
 
 
 class RedemptionView(Endpoint):
@@ -151,7 +159,8 @@ class CaptureView(CommandEndpoint):
     def post(self, request: HttpRequest, redemption: str) -> HttpResponse:
         body, canonical = parse(CaptureRequest, read_body(request) or b"{}")
         payload = CaptureRedemption(redemption_in_path(redemption), body)
-        return self.run(request, settling.CAPTURE, payload, canonical_body=canonical)
+        answer = self.run(request, settling.CAPTURE, payload, canonical_body=canonical)
+        return with_codes(answer)
 
 
 class VoidView(CommandEndpoint):

@@ -72,3 +72,72 @@ class RedemptionClaim(models.Model):
     member_id = models.UUIDField()
     number = models.BigIntegerField()
     content_hash = models.CharField(max_length=64)
+
+
+class CodePool(models.Model):
+    """Single-use codes under one name; rewards name it, uploads fill it."""
+
+    program_id = models.IntegerField()
+    code = models.CharField(max_length=50)
+    loaded_at = models.DateTimeField(help_text="When codes last came in.")
+
+    class Meta:
+        ordering = ["program_id", "code"]
+        constraints = [
+            models.UniqueConstraint(fields=["program_id", "code"], name="pool_unique_in_program")
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class PoolCode(models.Model):
+    """One code of a pool: sealed at rest, found again by its keyed hash."""
+
+    class State(models.TextChoices):
+        """`burnt` was given once and came back, and nobody gets it again."""
+
+        FREE = "free"
+        HELD = "held"
+        GIVEN = "given"
+        BURNT = "burnt"
+
+    program_id = models.IntegerField()
+    pool = models.CharField(max_length=50)
+    sealed = models.TextField(help_text="Empty once a code is gone that is shown only once.")
+    code_hash = models.BinaryField()
+    valid_until = models.DateField(null=True)
+    state = models.CharField(max_length=5, choices=State.choices, default=State.FREE)
+    member_id = models.UUIDField(null=True)
+    number = models.BigIntegerField(null=True, help_text="Of the redemption that has it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["program_id", "pool", "code_hash"], name="code_unique_in_pool"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["program_id", "pool", "id"],
+                name="code_to_give",
+                condition=models.Q(state="free"),
+            ),
+            models.Index(
+                fields=["member_id", "number"],
+                name="code_of_redemption",
+                condition=models.Q(member_id__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pool}: {self.state}"
+
+
+class PoolNotice(models.Model):
+    """Says that a low pool was told, so that of two tills at once only one tells it."""
+
+    pk = models.CompositePrimaryKey("program_id", "pool", "threshold")
+    program_id = models.IntegerField()
+    pool = models.CharField(max_length=50)
+    threshold = models.IntegerField()

@@ -57,11 +57,13 @@ COLUMNS = """d.number, d.reward, d.points, d.captured, d.reinstated, d.state, d.
 REDEMPTION_OF = Read(
     "redemption",
     f"""
-SELECT r.ord, {COLUMNS}, h.expires_at
+SELECT r.ord, {COLUMNS}, h.expires_at, c.id, c.sealed, c.valid_until
 FROM {{questions}}
 JOIN loyalty_redemption AS d
     ON d.member_id = r.member_id AND d.number = r.number AND d.program_id = $1
 LEFT JOIN loyalty_hold AS h ON h.member_id = d.member_id AND h.number = d.number
+LEFT JOIN loyalty_poolcode AS c
+    ON c.member_id = d.member_id AND c.number = d.number AND c.state IN ('held', 'given')
 """,
     {"member_id": "uuid", "number": "bigint"},
 )

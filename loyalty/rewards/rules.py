@@ -34,6 +34,7 @@ class RedemptionState:
         counts: Whether it counts towards the member's limit and the stock.
         fulfilment: What others have done of it, such as `shipped`; empty where they have nothing
             to do, or not yet.
+        once: A sealed code that is only in this answer.
     """
 
     number: int
@@ -51,6 +52,7 @@ class RedemptionState:
     updated_at: datetime
     counts: bool
     fulfilment: str = ""
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, A
         "points": redemption.points,
         "captured": redemption.captured,
         "reinstated": redemption.reinstated,
-        "gives": redemption.gives,
+        "gives": {**redemption.gives, **({"code": redemption.once} if redemption.once else {})},
         "fulfilment": redemption.fulfilment or None,
         "store": redemption.store or None,
         "order_ref": redemption.order_ref or None,

@@ -12,9 +12,13 @@ from loyalty.errors import MemberNotFound, RedemptionNotFound
 from loyalty.http.auth import Principal
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram, Reward
+from loyalty.rewards.code_rows import pool_left
 from loyalty.rewards.payment import what_it_gives
 from loyalty.rewards.rows import COLUMNS, redemption_of, use_of
 from loyalty.rewards.rules import Reason, reasons_against, redemption_body, state_of
+
+COUNTED: Final = 1000
+"""Codes left are counted to here; more are "enough"."""
 
 NOT_ACTIVE: Final = Reason("member_not_active", "The member is frozen or closed.", {})
 
@@ -91,7 +95,8 @@ def list_rewards_for(principal: Principal, ref: MemberRef) -> list[dict[str, Any
 def _questions(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
     rewards = program.rewards.values()
     uses = [use_of(ref, reward.code, _period(reward)) for reward in rewards]
-    return uses + [_stock_seen(reward) for reward in rewards if reward.stock]
+    stocks = [_stock_seen(reward) for reward in rewards if reward.stock]
+    return [*uses, *stocks, *(pool_left(reward.pool, COUNTED) for reward in rewards if reward.pool)]
 
 
 def _stock_seen(reward: Reward) -> Ask:
@@ -105,7 +110,9 @@ def _shown_reward(
     use = session.found(use_of(ref, reward.code, _period(reward)))
     stock = session.found(_stock_seen(reward))
     left = None
-    if reward.stock:
+    if reward.pool:
+        left = session.found(pool_left(reward.pool, COUNTED))[0][0]
+    elif reward.stock:
         left = (stock[0][0] if stock else 0) + work.stock_back.get(reward.code, 0)
     reasons = reasons_against(
         program,
@@ -125,7 +132,7 @@ def _shown_reward(
         "gives": what_it_gives(program, reward),
         "available": not reasons,
         "reasons": [reason.as_json() for reason in reasons],
-        "remaining": left,
+        "remaining": None if reward.pool and left == COUNTED else left,
     }
 
 

@@ -22,6 +22,7 @@ from loyalty.ledger.rules import Use
 from loyalty.members.services import require
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram, Reward
+from loyalty.rewards.codes import asks_code, code_at_hand, take_code
 from loyalty.rewards.payment import check_payment, money_off, read_order_amount, what_it_gives
 from loyalty.rewards.rows import (
     REDEMPTION_CLAIM,
@@ -58,6 +59,8 @@ def _asks_redeem(request: RedeemRequest, program: PublishedProgram) -> list[Ask]
         asks.append(redemption_by_ref(request.store or "", request.ref))
     if reward and reward.stock:
         asks.append(stock_of(reward.code))
+    if reward and reward.pool:
+        asks += asks_code(reward, request)
     return asks
 
 
@@ -74,6 +77,7 @@ def _decide_redeem(session: Session, decision: Decision) -> tuple[int, Any]:
     points, gives = _price(session, work, request)
     uses = ledger.choose_lots(work.books, points=points, now=work.now)
     redemption = _new_redemption(work, request, points, gives)
+    _take_code(session, work, request, redemption)
     _spend(work, redemption, uses)
     _remember_use(session, work, request, redemption)
     return answer(work, redemption, 201)
@@ -119,7 +123,7 @@ def _price(session: Session, work: MemberWork, request: RedeemRequest) -> tuple[
         available=work.books.wallet.available,
         level=work.level,
         used=_use(session, work, request.member, reward.code, reward)[0],
-        remaining=_left(session, work, reward),
+        remaining=_left(session, work, reward, request),
         today=local_day(work.now, program.timezone),
     )
     if reasons:
@@ -127,8 +131,10 @@ def _price(session: Session, work: MemberWork, request: RedeemRequest) -> tuple[
     return reward.cost_for(work.level), what_it_gives(program, reward, order_amount)
 
 
-def _left(session: Session, work: MemberWork, reward: Reward) -> int | None:
+def _left(session: Session, work: MemberWork, reward: Reward, request: RedeemRequest) -> int | None:
     """Tell how many are left, with those that the member's own lapsed holds put back."""
+    if reward.pool:
+        return int(code_at_hand(session, reward, request) is not None)
     if not reward.stock:
         return None
     found = session.found(stock_of(reward.code))
@@ -257,6 +263,15 @@ def tell_issued(work: MemberWork, redemption: RedemptionState) -> None:
         tell(work, "reward.ordered", "redeem", redemption)
 
 
+def _take_code(
+    session: Session, work: MemberWork, request: RedeemRequest, redemption: RedemptionState
+) -> None:
+    reward = session.program.rewards.get(redemption.reward)
+    code = code_at_hand(session, reward, request) if reward and reward.pool else None
+    if reward is not None and code is not None:
+        take_code(session, work, reward, redemption, code)
+
+
 def _remember_use(
     session: Session, work: MemberWork, request: RedeemRequest, redemption: RedemptionState
 ) -> None:
@@ -269,13 +284,13 @@ def _remember_use(
     if first_ever:
         tell(work, "reward.first_redemption", "redeem", redemption)
     if reward is not None and reward.stock:
-        _take_stock(session, work, reward)
+        _take_stock(session, work, reward, request)
     if request.ref:
         _claim(session, work, request, redemption)
 
 
-def _take_stock(session: Session, work: MemberWork, reward: Reward) -> None:
-    left = (_left(session, work, reward) or 0) - 1
+def _take_stock(session: Session, work: MemberWork, reward: Reward, request: RedeemRequest) -> None:
+    left = (_left(session, work, reward, request) or 0) - 1
     session.remember(stock_of(reward.code), [(left,)])
     work.stock_back.pop(reward.code, None)
     work.rows.put(STOCK, {"program_id": work.program.id, "reward": reward.code, "taken": 1})

@@ -5,7 +5,7 @@ from typing import Any
 
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.session import MemberWork, OpenHold, Session
-from loyalty.engine.upkeep import give_stock_back, lapsed_policy
+from loyalty.engine.upkeep import give_code_back, give_stock_back, lapsed_policy
 from loyalty.errors import (
     AlreadyReversed,
     CaptureExceedsHold,
@@ -22,6 +22,7 @@ from loyalty.ledger.rules import LotState, Use
 from loyalty.members.merging import account, asks_survivor, pass_on
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.codes import code_back, code_of, hand_out
 from loyalty.rewards.payment import money_off, worth
 from loyalty.rewards.rows import lots_of_redemption, put_redemption, redemption_of
 from loyalty.rewards.rules import RedemptionState, first_fulfilment, state_of
@@ -110,6 +111,9 @@ def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
     hold.captured, hold.released = points, redemption.points - points
     work.put_hold(hold, "captured")
     _price_captured(work, redemption, points)
+    code = code_of(session.found(redemption_of(work.member_id, redemption.number))[0])
+    if code is not None:
+        hand_out(work, work.program.rewards.get(redemption.reward), redemption, code)
     put_transaction(work, "capture", number, redemption, points=back.available + back.grace)
     put_redemption(work, redemption)
     tell(work, "points.redeemed", "capture", redemption, captured=points)
@@ -168,6 +172,8 @@ def _decide_void(session: Session, decision: Decision) -> tuple[int, Any]:
     put_transaction(work, "void", number, redemption, points=back.available + back.grace)
     put_redemption(work, redemption)
     _stock_back(work, redemption)
+    if "code_from_pool" in redemption.gives:
+        give_code_back(work, redemption.number)
     _tell_released(work, "void", redemption, redemption.points, back)
     return answer(work, redemption, 200)
 
@@ -220,6 +226,9 @@ def give_points_back(
         redemption.state, redemption.counts = "reversed", False
         redemption.fulfilment = "cancelled" if delivery else redemption.fulfilment
         _stock_back(work, redemption)
+        code = code_of(work.session.found(redemption_of(work.member_id, redemption.number))[0])
+        if code is not None:
+            code_back(work, work.program.rewards.get(redemption.reward), redemption, code)
     given = back.available + back.grace
     put_transaction(work, "reinstate", number, redemption, points=given, reason=reason)
     put_redemption(work, redemption)

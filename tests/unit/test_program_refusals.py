@@ -30,7 +30,7 @@ class TestRefusals:
         [
             ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
             ("{category: [PRODUCE]}", "{segment: [vip]}", "earning_rules[1].when."),
-            ('{amount_off: "5.00"}', "{code_from_pool: cinema}", "rewards[0].gives."),
+            ('gives: {amount_off: "5.00"}', "gives: {product: x}, segments: [a]", "rewards[0]."),
             ("stores: [", "campaigns: []\nstores: [", "campaigns"),
         ],
     )
@@ -216,12 +216,28 @@ class TestRefusals:
                 '{amount_off: "5.00"}',
                 "{}",
                 "line 32, rewards[0].gives: needs exactly one of amount_off, percent_off, product, "
-                "store_credit, custom",
+                "code_from_pool, store_credit, custom",
             ),
             (
                 '{amount_off: "5.00"}',
                 '{amount_off: "5.00", max_amount: "9.00"}',
                 "line 32, rewards[0].gives: max_amount goes with percent_off",
+            ),
+            (
+                '{amount_off: "5.00"}',
+                "{product: mug, shown: once}",
+                "line 32, rewards[0].gives: shown and returned go with code_from_pool",
+            ),
+            (
+                '{amount_off: "5.00"}',
+                "{code_from_pool: cinema, shown: once, returned: reuse}",
+                "line 32, rewards[0].gives: a code that is shown once is not kept, so it cannot "
+                "be reused",
+            ),
+            (
+                'gives: {amount_off: "5.00"}',
+                "gives: {code_from_pool: cinema}, stock: 5",
+                "line 32, rewards[0]: the pool's codes are its stock: take stock out",
             ),
             (
                 '{amount_off: "5.00"}',
@@ -242,7 +258,7 @@ class TestRefusals:
             (
                 'gives: {amount_off: "5.00"}',
                 'gives: {amount_off: "5.00"}, stock_low: [3]',
-                "line 32, rewards[0]: stock_low goes with stock",
+                "line 32, rewards[0]: stock_low goes with stock or code_from_pool",
             ),
             (
                 "maturity_days: 0",

@@ -266,13 +266,24 @@ class RewardAdmin(PartAdmin):
     conditional_fields = {
         "amount": "['amount_off', 'percent_off', 'store_credit'].includes(gives)",
         "percent": "gives == 'percent_off'",
-        "what": "['product', 'custom'].includes(gives)",
+        "what": "['product', 'custom', 'code_from_pool'].includes(gives)",
+        "code_shown": "gives == 'code_from_pool'",
+        "code_returned": "gives == 'code_from_pool'",
     }
     fieldsets = (
         (None, {"fields": ("program", ("name", "code"), "is_active")}),
         (
             "What it costs and gives",
-            {"fields": (("cost", "tier_costs"), "gives", "percent", "amount", "what")},
+            {
+                "fields": (
+                    ("cost", "tier_costs"),
+                    "gives",
+                    "percent",
+                    "amount",
+                    "what",
+                    ("code_shown", "code_returned"),
+                )
+            },
         ),
         (
             "Who may have it",

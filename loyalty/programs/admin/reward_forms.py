@@ -37,6 +37,8 @@ class RewardForm(PartForm):
             "amount",
             "percent",
             "what",
+            "code_shown",
+            "code_returned",
             "stock",
             "stock_low",
             "per_member_times",
@@ -52,7 +54,9 @@ class RewardForm(PartForm):
             "cost": "Points that it costs",
             "gives": "It gives",
             "percent": "Percent off",
-            "what": "Product number, or what is to be done",
+            "what": "Product number, pool of codes, or what is to be done",
+            "code_shown": "The code can be read",
+            "code_returned": "After a reversal",
             "stock": "How many there are",
             "per_member_times": "Each member may have it",
             "per_member_per": "times in each",
@@ -65,7 +69,7 @@ class RewardForm(PartForm):
             "amount": "In the program's currency, such as 5.00. Of a percentage, the most that it "
             "takes off; empty: no limit.",
             "percent": "Such as 10 or 12.5.",
-            "what": "For others to deliver, such as massage-30.",
+            "what": "A pool's name as it was uploaded; for others to deliver, such as massage-30.",
             "stock": "In all, with those already taken; what is left changes by the difference. "
             "Empty: no limit.",
             "per_member_times": "So often; empty: no limit.",

@@ -7,7 +7,7 @@ from loyalty.programs.entries.part import DATES, Columns, Part, Row, Written, de
 from loyalty.programs.shapes.rewards import STOCK_LOW, RewardEntry
 
 _AMOUNTS = (Gives.AMOUNT_OFF, Gives.STORE_CREDIT)
-_WORDS = (Gives.PRODUCT, Gives.CUSTOM)
+_WORDS = (Gives.PRODUCT, Gives.CUSTOM, Gives.CODE)
 
 
 def _write_gives(row: Row) -> dict[str, Any]:
@@ -15,6 +15,8 @@ def _write_gives(row: Row) -> dict[str, Any]:
         return {str(row.gives): text_of(row.amount)}
     if row.gives == Gives.PERCENT_OFF:
         return {"percent_off": text_of(row.percent), "max_amount": text_of(row.amount)}
+    if row.gives == Gives.CODE:
+        return {str(row.gives): row.what, "shown": row.code_shown, "returned": row.code_returned}
     return {str(row.gives): row.what}
 
 
@@ -31,7 +33,7 @@ def _write_reward(row: Row) -> dict[str, Any]:
         "cost": _write_cost(row),
         "gives": _write_gives(row),
         "stock": row.stock,
-        "stock_low": row.stock_low if row.stock is not None else None,
+        "stock_low": row.stock_low if row.stock is not None or row.gives == Gives.CODE else None,
         "per_member": limit if row.per_member_times is not None else None,
         "tiers": row.tiers or None,
         "from": row.starts_on,
@@ -51,6 +53,8 @@ def _read_gives(gives: Written) -> Columns:
         "amount": decimal_of(text) if is_amount else None,
         "percent": None,
         "what": "" if is_amount else text,
+        "code_shown": gives.get("shown", "always"),
+        "code_returned": gives.get("returned", "burn"),
     }
 
 

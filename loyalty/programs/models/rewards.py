@@ -38,7 +38,15 @@ class Reward(PartOfProgram):
         null=True, blank=True, help_text="How many percent off the purchase."
     )
     what = models.CharField(
-        max_length=100, blank=True, help_text="The product's number, or what is to be done."
+        max_length=100,
+        blank=True,
+        help_text="The product's number, the pool of codes, or what is to be done.",
+    )
+    code_shown = models.CharField(
+        max_length=10, choices=choices.CodeShown.choices, default=choices.CodeShown.ALWAYS
+    )
+    code_returned = models.CharField(
+        max_length=10, choices=choices.CodeReturned.choices, default=choices.CodeReturned.BURN
     )
     stock = models.PositiveIntegerField(
         null=True,

@@ -14,23 +14,40 @@ ONE_KIND = "exactly one of "
 StockLow = Annotated[list[Annotated[int, Field(ge=0, le=10**6)]], Field(max_length=10)]
 
 
+_WITH = ("max_amount", "shown", "returned")
+
+
 class GivesEntry(Entry):
-    """What a reward is: one of these, and with percent_off perhaps a max_amount."""
+    """What a reward is: exactly one of the kinds, and what goes with some of them."""
 
     amount_off: PositiveAmount | None = None
     percent_off: Percent | None = None
     max_amount: PositiveAmount | None = None
     product: Text | None = None
+    code_from_pool: Code | None = None
+    shown: Literal["always", "once"] | None = None
+    returned: Literal["burn", "reuse"] | None = None
     store_credit: PositiveAmount | None = None
     custom: Text | None = None
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:
-        kinds = [key for key in type(self).model_fields if key != "max_amount"]
+        kinds = [key for key in type(self).model_fields if key not in _WITH]
         if sum(getattr(self, key) is not None for key in kinds) != 1:
             raise ValueError(f"needs {ONE_KIND}{', '.join(kinds)}")
         if self.max_amount is not None and self.percent_off is None:
             raise ValueError("max_amount goes with percent_off")
+        return self
+
+    @model_validator(mode="after")
+    def _codes(self) -> Self:
+        if self.code_from_pool is None:
+            if self.shown is not None or self.returned is not None:
+                raise ValueError("shown and returned go with code_from_pool")
+            return self
+        self.shown, self.returned = self.shown or "always", self.returned or "burn"
+        if (self.shown, self.returned) == ("once", "reuse"):
+            raise ValueError("a code that is shown once is not kept, so it cannot be reused")
         return self
 
 
@@ -63,9 +80,12 @@ class RewardEntry(Entry):
 
     @model_validator(mode="after")
     def _levels_of_stock(self) -> Self:
-        if self.stock is None:
+        pool = self.gives.code_from_pool is not None
+        if pool and self.stock is not None:
+            raise ValueError("the pool's codes are its stock: take stock out")
+        if self.stock is None and not pool:
             if self.stock_low is not None:
-                raise ValueError("stock_low goes with stock")
+                raise ValueError("stock_low goes with stock or code_from_pool")
         elif self.stock_low is None:
             self.stock_low = list(STOCK_LOW)
         else:

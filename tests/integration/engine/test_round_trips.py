@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection
 
+from loyalty.rewards.pools import load_codes
 from tests.factories import Till, database_dsn, database_time, line, open_till, rows, unique
 from tests.integration.http.caller import Caller
 from tests.wire import Wire
@@ -88,6 +89,14 @@ def test_a_redemption_takes_two(counter: Counter):
 def test_a_stocked_reward_takes_two(counter: Counter):
     counter.redeem(reward="mug")
     assert least(lambda: counter.redeem(reward="mug")) == 2
+
+
+def test_a_code_takes_two(counter: Counter):
+    gives = {"code_from_pool": "cinema"}
+    counter.till.again(rewards=[{"code": "it", "name": "It", "cost": 1, "gives": gives}])
+    *_, _ = load_codes(counter.till.program.pk, "cinema", [f"C-{n}" for n in range(9)])
+    counter.redeem(reward="it")
+    assert least(lambda: counter.redeem(reward="it")) == 2
 
 
 def test_a_balance_takes_one(counter: Counter):
