@@ -15,6 +15,7 @@ import orjson
 import psycopg
 from django.db import connection as django_connection
 
+from loyalty.earning.situation import UseKey
 from loyalty.tiers.windows import ActivityDay
 
 CHUNK_ORDERS = 4_000
@@ -57,7 +58,7 @@ _ORDERS = f"""
 SELECT o.member_id, o.number, o.ref, o.store, o.channel,
     CASE WHEN o.awarded_to IS NULL THEN o.state ELSE 'merged' END, o.occurred_at, o.day,
     o.net_amount, o.lines::text, o.points, o.clawed_back, o.returns::text, o.recorded_at,
-    (t.explanation->'applied')::text,
+    o.taken::text, (t.explanation->'applied')::text,
     (SELECT l.active_at FROM loyalty_lot AS l
      WHERE l.member_id = o.member_id AND l.order_number = o.number ORDER BY l.number LIMIT 1),
     (SELECT l.expires_at FROM loyalty_lot AS l
@@ -121,6 +122,11 @@ SELECT a.member_id, a.day, a.spend, a.points, a.orders
 {_OF} JOIN loyalty_activityday AS a ON a.member_id = r.member_id
 """
 
+_LIMITS = f"""
+SELECT u.member_id, u.rule, u.per, u.starts_on, u.times, u.points
+{_OF} JOIN loyalty_ruleuse AS u ON u.member_id = r.member_id
+"""
+
 _RISES_AND_FALLS = f"""
 SELECT c.member_id, c.number, c.from_level, c.to_level, c.kind, c.changed_at, c.valid_until
 {_OF} JOIN loyalty_tierchange AS c ON c.member_id = r.member_id
@@ -138,6 +144,7 @@ class PastOrder:
 
     Attributes:
         points: All that it was given; `clawed_back` of it was taken back.
+        taken: What it took of limits, as `earning.services.take` wrote it.
         rules: Points by rule, of its first award.
         active_at, expires_at: Of its first lot, where it has one.
     """
@@ -155,6 +162,7 @@ class PastOrder:
     clawed_back: int
     returns: dict[str, Any]
     recorded_at: datetime
+    taken: list[dict[str, Any]]
     rules: list[dict[str, Any]]
     active_at: datetime | None
     expires_at: datetime | None
@@ -226,7 +234,7 @@ class Past:
         first: The member's number from which on things are decided anew.
         level: The present level, since when and how long; none where there is no row of it.
         outstanding: Points that they have now, pending ones included.
-        activity: As it is now.
+        activity, used: As it is now; what limits were used, by times and points.
     """
 
     member_id: UUID
@@ -242,6 +250,7 @@ class Past:
     opening: list[OpeningLot] = field(default_factory=list)
     uses: list[EarlierUse] = field(default_factory=list)
     activity: list[ActivityDay] = field(default_factory=list)
+    used: dict[UseKey, tuple[int, int]] = field(default_factory=dict)
     changes: list[LevelChange] = field(default_factory=list)
 
 
@@ -297,6 +306,8 @@ class Archive:
             found[member_id].uses.append(EarlierUse(*use))
         for member_id, *day in self._all(_ACTIVITY, given):
             found[member_id].activity.append(ActivityDay(*day))
+        for member_id, rule, per, starts_on, *sums in self._all(_LIMITS, given):
+            found[member_id].used[UseKey(rule, per, starts_on)] = (sums[0], sums[1])
         for member_id, *change in self._all(_RISES_AND_FALLS, given):
             found[member_id].changes.append(LevelChange(*change))
         yield from found.values()
@@ -334,5 +345,6 @@ def _chunks(rows: Any) -> Iterator[list[tuple[UUID, int, int]]]:
 def _order(columns: list[Any]) -> PastOrder:
     columns[8] = orjson.loads(columns[8])
     columns[11] = orjson.loads(columns[11])
-    columns[13] = orjson.loads(columns[13]) if columns[13] else []
+    columns[13] = orjson.loads(columns[13])
+    columns[14] = orjson.loads(columns[14]) if columns[14] else []
     return PastOrder(*columns)

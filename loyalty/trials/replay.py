@@ -12,11 +12,11 @@ from functools import partial
 
 from loyalty.earning.rows import orders_of
 from loyalty.earning.rules import OrderLine
-from loyalty.earning.services import welcome_award
+from loyalty.earning.services import give_back, welcome_award
 from loyalty.engine.activity import LevelAtReturn, count_activity, rise
 from loyalty.members.services import grant
 from loyalty.orders.reading import award_for, new_order
-from loyalty.orders.returns import claw_back
+from loyalty.orders.returns import claw_back, release
 from loyalty.orders.rules import (
     all_returned,
     net_spend,
@@ -55,6 +55,7 @@ class _Replay(Life):
 
     def go(self) -> Outcome:
         """Do everything again in its order, up to now."""
+        self._free_limits()
         if self.joins:
             self._join()
         else:
@@ -69,15 +70,24 @@ class _Replay(Life):
         self.outcome.level = self.work.level
         return self.outcome
 
+    def _free_limits(self) -> None:
+        """Take out of the limits what the orders took that are decided anew."""
+        self.work.used.update(self.past.used)
+        for order in self.past.orders:
+            if self._is_decided(order):
+                give_back(self.work, order.taken)
+        self.harvest()
+
+    def _is_decided(self, order: PastOrder) -> bool:
+        return order.state == "paid" and self.period[0] <= order.day <= self.period[1]
+
     def _history(self) -> Iterator[tuple[float, datetime, Callable[[], None]]]:
         for order in self.past.orders:
-            if order.state != "paid":
-                continue
-            if not self.period[0] <= order.day <= self.period[1]:
+            if self._is_decided(order):
+                yield order.number, order.recorded_at, partial(self._earn, order)
+                yield from self._returns(order)
+            elif order.state == "paid":
                 yield order.number, order.recorded_at, partial(self._keep, order)
-                continue
-            yield order.number, order.recorded_at, partial(self._earn, order)
-            yield from self._returns(order)
         for move in self.past.moves:
             yield move.number, move.recorded_at, partial(self._repeat, move)
 
@@ -140,6 +150,8 @@ class _Replay(Life):
         points = sum(part.points for part in parts)
         claw_back(self.work, record, points, ref=record.ref, explanation={})
         gone = -1 if all_returned(record.lines) else 0
+        if gone:
+            release(self.work, record)
         spend = net_spend(record.lines) - spent
         self.tell_activity()
         level = LevelAtReturn(self.work, self.ref)

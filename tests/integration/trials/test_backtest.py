@@ -31,7 +31,12 @@ def busy_document(**changes: Any) -> dict[str, Any]:
         "earning_rules": [
             {"code": "base", "points": 1, "per": "1.00"},
             {"code": "double-produce", "multiply": "2", "when": {"category": ["PRODUCE"]}},
-            {"code": "big", "bonus": 20, "when": {"order_amount_min": "40.00"}},
+            {
+                "code": "big",
+                "bonus": 20,
+                "when": {"order_amount_min": "40.00"},
+                "limit": {"times": 2, "per": "month"},
+            },
             {"code": "third", "bonus": 30, "when": {"nth_order": {"every": 4}}},
             {"code": "welcome", "bonus": 25, "trigger": "member.enrolled"},
         ],
