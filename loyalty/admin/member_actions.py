@@ -190,7 +190,7 @@ class ProfileForm(ActionForm):
     """Change personal data."""
 
     title = "Edit profile"
-    intro = "Identifiers are changed through the API; points are adjusted on a page of their own."
+    intro = "Identifiers and points are changed on pages of their own."
     button = "Save"
     done = "The profile is saved."
 
@@ -319,7 +319,9 @@ def run_once(
     return run([command], principal=principal_for(request, program_id))[0]
 
 
-def _view(form_class: type[ActionForm], permission: str) -> Callable[..., HttpResponse]:
+def view_of(form_class: type[ActionForm], permission: str) -> Callable[..., HttpResponse]:
+    """Make the page of a form."""
+
     def view(request: HttpRequest, member_id: UUID, page: "ModelAdmin[Member]") -> HttpResponse:
         return _act(request, member_id, page, form_class=form_class, permission=permission)
 
@@ -327,9 +329,9 @@ def _view(form_class: type[ActionForm], permission: str) -> Callable[..., HttpRe
 
 
 VIEWS: Final = {
-    "adjust": _view(AdjustForm, MAY_ADJUST),
-    "freeze": _view(FreezeForm, MAY_CHANGE),
-    "unfreeze": _view(UnfreezeForm, MAY_CHANGE),
-    "profile": _view(ProfileForm, MAY_CHANGE),
-    "tier": _view(TierForm, MAY_CHANGE),
+    "adjust": view_of(AdjustForm, MAY_ADJUST),
+    "freeze": view_of(FreezeForm, MAY_CHANGE),
+    "unfreeze": view_of(UnfreezeForm, MAY_CHANGE),
+    "profile": view_of(ProfileForm, MAY_CHANGE),
+    "tier": view_of(TierForm, MAY_CHANGE),
 }

@@ -55,7 +55,7 @@ def member_context(
         shown: Which list, a key of `SHOWN`.
         before: Only rows with a smaller number; None begins with the newest.
     """
-    ref: MemberRef = ("id", str(member.id))
+    ref: MemberRef = ("account", str(member.id))  # their own page, also after a merge
     list_of = _ENGINE_LISTS.get(shown)
     limit = MAX_INT64 if before is None else before
     program = known_program(principal.program_id)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -12,14 +12,14 @@ from django.urls import URLPattern, path
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
-from loyalty.admin import member_actions, words
+from loyalty.admin import member_actions, person_actions, words
 from loyalty.admin.access import ReadOnlyAdmin, as_uuid, principal_for, title_of
 from loyalty.admin.member_page import SHOWN, member_context
+from loyalty.admin.search import find_view
 from loyalty.errors import LoyaltyError
 from loyalty.ledger.models import Wallet
-from loyalty.members.identifiers import IDENTIFIER_TYPES, normalise
-from loyalty.members.models import Identifier, Member
-from loyalty.programs.models import Program, TierLevel
+from loyalty.members.models import AdjustmentRequest, Member
+from loyalty.programs.models import TierLevel
 from loyalty.tiers.models import MemberTier
 
 
@@ -32,8 +32,8 @@ class MemberAdmin(ReadOnlyAdmin):
     list_filter_submit = True
     list_select_related = ("state", "program")
     ordering = ("-enrolled_at",)
-    search_fields = ("id",)
-    search_help_text = "Card, email, phone, external id, or name"
+    # Searched by a form that is posted: see loyalty/admin/search.py.
+    list_before_template = "admin/loyalty/member/find.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         """Add balance, tier and identifiers to the rows of one page."""
@@ -44,24 +44,6 @@ class MemberAdmin(ReadOnlyAdmin):
         rows: QuerySet[Member] = super().get_queryset(request)
         named = rows.annotate(points=Subquery(wallet), level=present)
         return named.prefetch_related("identifiers")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Member], search_term: str
-    ) -> tuple[QuerySet[Member], bool]:
-        """Find by id or identifier, which are indexed; else by the beginning of a name."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        member = as_uuid(term)
-        if member is not None:
-            return queryset.filter(pk=member), False
-        named = _identified_by(term)
-        if named:
-            return queryset.filter(pk__in=named), False
-        for word in term.split()[:3]:
-            begins = Q(first_name__istartswith=word) | Q(last_name__istartswith=word)
-            queryset = queryset.filter(begins)
-        return queryset, False
 
     @display(description="Member")
     def title(self, member: Member) -> str:
@@ -101,9 +83,15 @@ class MemberAdmin(ReadOnlyAdmin):
                 {"page": self},
                 name=f"loyalty_member_{name}",
             )
-            for name, view in member_actions.VIEWS.items()
+            for name, view in {**member_actions.VIEWS, **person_actions.VIEWS}.items()
         ]
-        return [*pages, *super().get_urls()]
+        find = path(
+            "find/",
+            self.admin_site.admin_view(find_view),
+            {"page": self},
+            name="loyalty_member_find",
+        )
+        return [find, *pages, *super().get_urls()]
 
     def change_view(
         self,
@@ -129,6 +117,10 @@ class MemberAdmin(ReadOnlyAdmin):
             "original": member,
             "status_colour": words.STATUS_COLOURS.get(member.state.status, "info"),
             "may_change": request.user.has_perm("loyalty.change_member"),
+            "may_erase": request.user.has_perm(person_actions.MAY_ERASE),
+            "waiting": AdjustmentRequest.objects.filter(
+                member_id=member.pk, state="open", program_id=member.program_id
+            ).order_by("-number")[:5],
             "may_adjust": request.user.has_perm(member_actions.MAY_ADJUST),
         }
         try:
@@ -141,19 +133,3 @@ class MemberAdmin(ReadOnlyAdmin):
         except LoyaltyError as error:
             context["failure"] = error.detail
         return TemplateResponse(request, "admin/loyalty/member/page.html", context)
-
-
-def _identified_by(term: str) -> list[Any]:
-    """Look the text up as each kind of identifier, normalised as tills' requests are."""
-    wanted = Q()
-    for kind in IDENTIFIER_TYPES:
-        try:
-            wanted |= Q(type=kind, value=normalise(kind, term))  # type: ignore[arg-type]
-        except ValueError:
-            continue
-    if not wanted:
-        return []
-    # With the programs named, each alternative is one probe of the unique index.
-    programs = list(Program.objects.values_list("pk", flat=True))
-    found = Identifier.objects.filter(wanted, program_id__in=programs)
-    return list(found.values_list("member_id", flat=True)[:50])

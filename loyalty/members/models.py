@@ -1,6 +1,8 @@
 """People in a program, and the identifiers by which tills know them."""
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
+from django.db.models.functions import Upper
 
 
 class Member(models.Model):
@@ -21,7 +23,16 @@ class Member(models.Model):
     updated_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["program", "enrolled_at"], name="member_by_enrolment")]
+        indexes = [
+            models.Index(fields=["program", "enrolled_at"], name="member_by_enrolment"),
+            # For the beginning of a name, in any case.
+            models.Index(
+                OpClass(Upper("first_name"), name="text_pattern_ops"), name="member_by_first_name"
+            ),
+            models.Index(
+                OpClass(Upper("last_name"), name="text_pattern_ops"), name="member_by_last_name"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.first_name} {self.last_name}".strip() or str(self.id)
@@ -49,6 +60,13 @@ class Identifier(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["program_id", "type", "value"], name="identifier_unique_in_program"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["program_id", "value"],
+                opclasses=["int4_ops", "varchar_pattern_ops"],
+                name="identifier_by_beginning",
             )
         ]
 

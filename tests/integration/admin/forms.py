@@ -78,6 +78,12 @@ class Marketer:
         sent = {name: value for name, value in values.items() if value is not None}
         return self.client.post(f"/admin/{path}", sent, follow=True)
 
+    def find(self, term: str) -> str:
+        """Search for a member; give the page to which that leads."""
+        page = self.client.post("/admin/loyalty/member/find/", {"term": term}, follow=True)
+        text: str = page.content.decode()
+        return text
+
     def publish(self, program: Any, reason: str = "It is time.", **changes: Any) -> Any:
         """Publish a program's draft on its review page."""
         page = f"loyalty/publishedversion/review/{program.pk}/"
