@@ -16,6 +16,8 @@ from loyalty.members.models import AdjustmentRequest, Erasure, Identifier, Membe
 from loyalty.nightly.models import NightlyRun, NightlyStep, Notice
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.models import (
+    Campaign,
+    CampaignBudget,
     EarningRule,
     PointCurrency,
     Program,
@@ -41,6 +43,8 @@ __all__ = [
     "AdjustmentRequest",
     "ApiKey",
     "Backtest",
+    "Campaign",
+    "CampaignBudget",
     "CodePool",
     "EarningRule",
     "Erasure",

@@ -73,6 +73,37 @@ JOIN loyalty_ruleuse AS u ON u.member_id = {MEMBER_OF} AND u.starts_on IN (
 )
 
 
+CAMPAIGN_BUDGET = Table(
+    "loyalty_campaignbudget",
+    {"program_id": "int", "campaign": "text", "points": "bigint"},
+    key=("program_id", "campaign"),
+    add=("points",),
+    update=(
+        "UPDATE loyalty_campaignbudget AS b SET used = b.used + r.points FROM {rows}"
+        " WHERE b.program_id = r.program_id AND b.campaign = r.campaign"
+    ),
+)
+
+# Read without a lock: a popular campaign must not line up all tills. The CHECK of the table
+# refuses what is too much, and only then is it read under a lock.
+BUDGET_LEFT = Read(
+    "budgets of campaigns",
+    """
+SELECT r.ord, b.total - b.used
+FROM {questions}
+JOIN loyalty_campaignbudget AS b ON b.program_id = $1 AND b.campaign = r.campaign
+""",
+    {"campaign": "text"},
+    rank=8,
+    lock="ORDER BY b.campaign FOR NO KEY UPDATE OF b",
+)
+
+
+def budget_of(campaign: str) -> Ask:
+    """Ask how many points are left of a campaign's budget."""
+    return Ask(BUDGET_LEFT, (campaign,))
+
+
 def uses_of(ref: MemberRef, day: date) -> Ask:
     """Ask what a member has had of limited rules in the periods that a day lies in."""
     return Ask(RULE_USES, (*ref, day))

@@ -5,7 +5,14 @@ from datetime import date
 from typing import Any
 
 from loyalty.earning.plan import plan_of
-from loyalty.earning.rows import RULE_USE, birth_date_of, orders_of, uses_of
+from loyalty.earning.rows import (
+    CAMPAIGN_BUDGET,
+    RULE_USE,
+    birth_date_of,
+    budget_of,
+    orders_of,
+    uses_of,
+)
 from loyalty.earning.rules import Award, occasion_awards
 from loyalty.earning.settling import Taken
 from loyalty.earning.situation import Earner, Occasion, Used, UseKey
@@ -29,7 +36,17 @@ def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[A
         asks.append(orders_of(ref))
     if plan.is_limited:
         asks.append(uses_of(ref, day))
-    return asks
+    return asks + [budget_of(code) for code in _budgets(program, day)]
+
+
+def _budgets(program: PublishedProgram, day: date) -> list[str]:
+    """The campaigns of a day that have a budget."""
+    today, campaigns = day.isoformat(), program.campaigns
+    return [
+        code
+        for code in plan_of(program).budgets
+        if campaigns[code].starts_on <= today <= campaigns[code].ends_on
+    ]
 
 
 def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 0) -> Earner:
@@ -46,7 +63,16 @@ def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 
         birth_date=work.birth_date or _first(work, birth_date_of(ref)),
         orders=orders - but_orders,
         used=_used(work, ref, day) if plan_of(work.program).is_limited else {},
+        budgets={code: _left(work, code) for code in _budgets(work.program, day)},
     )
+
+
+def _left(work: MemberWork, code: str) -> int:
+    """What is left of a budget; all of it, less this run's, where nothing is kept of it yet."""
+    whole = work.program.campaigns[code].budget_points or 0
+    found = work.session.found(budget_of(code))
+    left: int = found[0][0] if found else whole
+    return left - work.session.budgets.get(code, 0)
 
 
 def _used(work: MemberWork, ref: MemberRef, day: date) -> dict[UseKey, Used]:
@@ -80,6 +106,7 @@ def give_back(work: MemberWork, kept: Iterable[dict[str, Any]]) -> None:
 
 def _count(work: MemberWork, taken: Taken, sign: int) -> None:
     if taken.use is None:
+        _spend(work, taken.campaign, sign * taken.points)
         return
     rule, per, starts_on = taken.use
     times, points = work.used.get(taken.use, (0, 0))
@@ -95,6 +122,13 @@ def _count(work: MemberWork, taken: Taken, sign: int) -> None:
             "points": sign * taken.points,
         },
     )
+
+
+def _spend(work: MemberWork, campaign: str, points: int) -> None:
+    budgets = work.session.budgets
+    budgets[campaign] = budgets.get(campaign, 0) + points
+    row = {"program_id": work.program.id, "campaign": campaign, "points": points}
+    work.rows.put(CAMPAIGN_BUDGET, row)
 
 
 def _written(taken: Taken) -> dict[str, Any]:

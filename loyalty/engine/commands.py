@@ -33,6 +33,8 @@ class Read:
         sql: Takes the program's id as $1; `{questions}` stands for r(COLUMNS…, ord), one row per
             question. Its first column is r.ord and the rest what was found.
         columns: SQL types by column of the question, in the order of an ask's arguments.
+        lock: What is appended where the commands are done again because a CHECK of the database
+            refused what they wrote: they then hold what they read.
         rank: Reads run in this order; what many tills want (stock) is locked last.
     """
 
@@ -40,10 +42,12 @@ class Read:
     sql: str
     columns: Mapping[str, str]
     rank: int = 5
+    lock: str = ""
 
-    def statement(self, *, single: bool) -> str:
+    def statement(self, *, single: bool, locked: bool = False) -> str:
         """Give the SQL that takes one question as $2, $3 …, or an array of each column."""
-        return fill_questions(self.sql, tuple(self.columns.items()), single=single)
+        sql = self.sql + self.lock if locked else self.sql
+        return fill_questions(sql, tuple(self.columns.items()), single=single)
 
 
 @cache

@@ -172,11 +172,13 @@ def collect_asks(
     return {read: list(found[read]) for read in ordered}
 
 
-def reads_for(program_id: int, asks: dict[Read, list[Ask]]) -> list[Statement]:
+def reads_for(
+    program_id: int, asks: dict[Read, list[Ask]], *, locked: bool = False
+) -> list[Statement]:
     """Make one statement per read."""
     return [
         Statement(
-            read.statement(single=len(questions) == 1),
+            read.statement(single=len(questions) == 1, locked=locked),
             [program_id, *parameters_of([ask.args for ask in questions])],
         )
         for read, questions in asks.items()

@@ -90,22 +90,25 @@ def run(
         Overloaded: Others were faster too often, or no connection is free.
         DatabaseUnavailable: The connection broke; with the same key it can be tried again.
     """
-    if under is not None and not preview:
-        raise RuntimeError("Only a preview may be decided under another program than the live one.")
-    all_lots = False
+    all_lots = locked = False
     reconnects = 1
     tries = TRIES
     while tries:
         tries -= 1
         try:
             with errors_named():
-                return _Run(
-                    commands, principal, preview=preview, under=under, all_lots=all_lots
-                ).go()
+                attempt = _Run(commands, principal, preview=preview, under=under)
+                attempt.all_lots, attempt.locked = all_lots, locked
+                return attempt.go()
         except LotsMissing:
             all_lots = True
         except (_Again, ReadAgain):
             pass
+        except pg.CheckViolation:
+            # Taken optimistically, and others were faster: once more, with the row held.
+            if locked:
+                raise
+            locked = True
         except _ConnectionStale as stale:
             django_connection.close()
             if not reconnects:
@@ -166,12 +169,13 @@ class _Run:
         *,
         preview: bool,
         under: PublishedProgram | None,
-        all_lots: bool,
     ) -> None:
+        if under is not None and not preview:
+            raise RuntimeError("Only a preview may be decided under another program.")
         self.commands = commands
         self.principal = principal
         self.preview = preview
-        self.all_lots = all_lots
+        self.all_lots = self.locked = False
         self.under = under
         self.program = under or known_program(principal.program_id)
         self.connection = connect()
@@ -206,7 +210,7 @@ class _Run:
         locks = [lock_of(self.program, refs)] if refs else []
         members = members_of(self.program, refs)
         asks = collect_asks(self.commands, self.program, all_lots=self.all_lots)
-        reads = reads_for(self.program.id, asks)
+        reads = reads_for(self.program.id, asks, locked=self.locked)
         statements = [Statement("BEGIN"), *key_locks, *locks, *stored, members, *reads]
         try:
             exchange(self.connection, statements)

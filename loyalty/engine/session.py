@@ -313,7 +313,7 @@ class Session:
 
     Attributes:
         members: By the reference with which a command names them.
-        rows: Rows that belong to no member of the run.
+        budgets: What this run took of campaigns' budgets.
     """
 
     def __init__(self, *, program: PublishedProgram, principal: Principal, now: datetime) -> None:
@@ -323,6 +323,7 @@ class Session:
         self.members: dict[MemberRef, MemberWork] = {}
         self.works: dict[UUID, MemberWork] = {}
         self.request_id = ""
+        self.budgets: dict[str, int] = {}
         self._found: dict[tuple[Read, tuple[Any, ...]], Any] = {}
 
     def add_member(self, work: MemberWork, refs: Sequence[MemberRef]) -> None:

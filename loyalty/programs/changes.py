@@ -60,6 +60,7 @@ class _Part:
 _PARTS: Final = (
     _Part("Earning rules", ("earning_rules",), "Earning rule"),
     _Part("Campaigns", ("campaigns",), "Campaign"),
+    _Part("Campaigns", ("campaigns",), "Campaign"),
     _Part("Tier levels", ("tiers", "levels"), "Tier level"),
     _Part("Rewards", ("rewards",), "Reward"),
     _Part("Stores", ("stores",), "Store"),

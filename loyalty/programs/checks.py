@@ -29,7 +29,7 @@ def _repeated(program: "ProgramDocument") -> Iterator[Problem]:
     levels = program.tiers.levels if program.tiers else []
     lists: list[tuple[Path, Iterable[str]]] = [
         (("stores",), (store.code for store in program.stores)),
-        (("earning_rules",), (rule.code for rule in program.earning_rules)),
+        (("campaigns",), (campaign.code for campaign in program.campaigns)),
         (("tiers", "levels"), (level.code for level in levels)),
         (("rewards",), (reward.code for reward in program.rewards)),
     ]
@@ -39,6 +39,11 @@ def _repeated(program: "ProgramDocument") -> Iterator[Problem]:
             if code in seen:
                 yield Problem((*path, index, "code"), f'"{code}" is used twice; each code once')
             seen.add(code)
+    taken: set[str] = set()
+    for path, rule in _rules(program):
+        if rule.code in taken:
+            yield Problem((*path, "code"), f'"{rule.code}" is used twice; each code once')
+        taken.add(rule.code)
 
 
 def _levels(tiers: "TiersEntry | None") -> Iterator[Problem]:
@@ -80,6 +85,9 @@ def _groups(program: "ProgramDocument") -> Iterator[Problem]:
 def _rules(program: "ProgramDocument") -> Iterator[tuple[Path, "EarningRuleEntry"]]:
     for index, rule in enumerate(program.earning_rules):
         yield ("earning_rules", index), rule
+    for number, campaign in enumerate(program.campaigns):
+        for index, rule in enumerate(campaign.rules):
+            yield ("campaigns", number, "rules", index), rule
 
 
 def _tiers(program: "ProgramDocument") -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from loyalty.programs import checks
 from loyalty.programs.currencies import SCALES
 from loyalty.programs.problems import DocumentInvalid, Problem, explain, models_in
+from loyalty.programs.shapes.campaigns import CampaignEntry
 from loyalty.programs.shapes.earning import EarningRuleEntry
 from loyalty.programs.shapes.entry import Entry
 from loyalty.programs.shapes.points import PointsEntry
@@ -31,6 +32,7 @@ class ProgramDocument(ProgramHead):
     points: PointsEntry
     stores: Annotated[list[StoreEntry], Field(max_length=20_000)] = []
     earning_rules: Annotated[list[EarningRuleEntry], Field(max_length=200)] = []
+    campaigns: Annotated[list[CampaignEntry], Field(max_length=200)] = []
     tiers: Annotated[TiersEntry | None, NoneAsNull] = None
     rewards: Annotated[list[RewardEntry], Field(max_length=2_000)] = []
 

@@ -18,10 +18,11 @@ Path = tuple[str | int, ...]
 
 # Keys of the design that the engine does not act on yet, by the block that they belong to.
 NOT_YET: dict[str, set[str]] = {
-    "": {"campaigns", "referrals", "segments"},
+    "": {"referrals", "segments"},
     "points.expiry": {"inactivity_months"},
     "earning_rules[]": {"activity"},
     "earning_rules[].when": {"segment", "property"},
+    "campaigns[].rules[].when": {"segment", "property"},
     "rewards[]": {"segments", "valid_days"},
     "rewards[].gives": {"points"},
 }

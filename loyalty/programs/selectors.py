@@ -34,6 +34,7 @@ def draft(program: Program) -> dict[str, Any]:
         **draft_page(program),
         "stores": [store.entry() for store in program.stores.all()],
         "earning_rules": [rule.entry() for rule in program.earning_rules.all()],
+        "campaigns": [campaign.entry() for campaign in program.campaigns.all()],
         "rewards": [reward.entry() for reward in program.rewards.all()],
     }
 

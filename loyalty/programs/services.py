@@ -9,11 +9,13 @@ from django.db.models.functions import Now
 
 from loyalty.errors import DraftChanged, NotFound
 from loyalty.programs import drafts, selectors
+from loyalty.programs.budgets import change_budgets
 from loyalty.programs.changes import describe_changes
 from loyalty.programs.document import validate
 from loyalty.programs.entries import Columns
 from loyalty.programs.models import (
     CURRENCY_IS_FIXED,
+    Campaign,
     EarningRule,
     Outcome,
     PartOfProgram,
@@ -94,6 +96,7 @@ def publish(
             )
             locked.save(update_fields=["version"])
             _change_stock(locked.pk, after["rewards"])
+            change_budgets(locked.pk, after["campaigns"])
             _cancel_plan(locked, actor)
     program.version = locked.version
     return locked.version
@@ -204,6 +207,7 @@ def _write_parts(program: Program, wanted: Mapping[str, Any]) -> None:
     _replace(program, Store, map(Store.part.read, wanted["stores"]))
     _replace(program, TierLevel, map(TierLevel.part.read, levels))
     _replace(program, EarningRule, _in_order(EarningRule, wanted["earning_rules"]))
+    _replace(program, Campaign, _in_order(Campaign, wanted["campaigns"]))
     _replace(program, Reward, _in_order(Reward, wanted["rewards"]))
 
 

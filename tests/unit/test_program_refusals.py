@@ -31,7 +31,7 @@ class TestRefusals:
             ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
             ("{category: [PRODUCE]}", "{segment: [vip]}", "earning_rules[1].when."),
             ('gives: {amount_off: "5.00"}', "gives: {product: x}, segments: [a]", "rewards[0]."),
-            ("stores: [", "campaigns: []\nstores: [", "campaigns"),
+            ("stores: [", "segments: []\nstores: [", "segments"),
         ],
     )
     def test_what_is_not_supported_yet_is_named(self, old: str, new: str, place: str) -> None:

@@ -5,6 +5,7 @@ each part stand together, because they must stay each other's inverse (a test ap
 compares).
 """
 
+from loyalty.programs.entries.campaigns import CAMPAIGN
 from loyalty.programs.entries.earning import RULE
 from loyalty.programs.entries.part import Columns, Part
 from loyalty.programs.entries.program import HEAD, POINTS, STORE
@@ -12,6 +13,7 @@ from loyalty.programs.entries.rewards import REWARD
 from loyalty.programs.entries.tiers import LEVEL, read_tiers, write_tiers
 
 __all__ = [
+    "CAMPAIGN",
     "HEAD",
     "LEVEL",
     "POINTS",

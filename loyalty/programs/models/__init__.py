@@ -6,6 +6,7 @@ a program file.
 """
 
 from loyalty.programs.models.base import PartOfProgram
+from loyalty.programs.models.campaigns import Campaign, CampaignBudget
 from loyalty.programs.models.earning import EarningRule
 from loyalty.programs.models.program import CURRENCY_IS_FIXED, PointCurrency, Program, Store
 from loyalty.programs.models.rewards import Reward, RewardStock
@@ -14,6 +15,8 @@ from loyalty.programs.models.versions import Outcome, PublishedVersion, Schedule
 
 __all__ = [
     "CURRENCY_IS_FIXED",
+    "Campaign",
+    "CampaignBudget",
     "EarningRule",
     "Outcome",
     "PartOfProgram",

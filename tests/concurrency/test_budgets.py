@@ -1,0 +1,65 @@
+"""A campaign's budget at many tills at once: never exceeded, and given out to the last point."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from loyalty.programs.problems import DocumentInvalid
+from tests.concurrency.tills import at_once, deadlocks, statuses
+from tests.factories import Till, database_time, open_till, rows, unique
+
+
+def campaign(budget: int) -> dict[str, Any]:
+    today = database_time().date()
+    return {
+        "code": "spring",
+        "from": str(today - timedelta(days=2)),
+        "to": str(today + timedelta(days=2)),
+        "budget_points": budget,
+        "rules": [{"code": "plus", "bonus": 50}],
+    }
+
+
+def used(till: Till) -> int:
+    query = "SELECT used FROM loyalty_campaignbudget WHERE program_id = %s"
+    return int(rows(query, till.program.pk)[0][0])
+
+
+def test_fifty_tills_share_the_last_points_of_a_budget():
+    till = open_till(campaigns=[campaign(1_030)])
+    cards = [unique("c") for _ in range(50)]
+    till.send(*(till.enrolling(card) for card in cards))
+    before = deadlocks()
+
+    replies = at_once([lambda c=card: till.earn(c, unique("o")) for card in cards], tills=25)
+
+    assert statuses(replies) == {201: 50}
+    given = sorted(reply.points - 10 for reply in replies)
+    assert given == [0] * 29 + [30] + [50] * 20
+    assert used(till) == 1_030
+    assert deadlocks() == before
+
+
+def test_a_batch_takes_and_a_cancelled_order_gives_back():
+    till = open_till(campaigns=[campaign(120)])
+    card = till.member()
+
+    replies = till.send(*(till.earning(card, f"o{n}") for n in range(4)))
+
+    assert [reply.points for reply in replies] == [60, 60, 30, 10]
+    assert used(till) == 120
+    till.take_back("o0", "r1")
+    assert used(till) == 70
+    assert till.earn(card, "o5").points == 60
+
+
+def test_a_budget_can_be_raised_and_not_fall_below_what_is_given():
+    till = open_till(campaigns=[campaign(120)])
+    till.earn(till.member(), "o1")
+    till.again(campaigns=[campaign(50)])
+    with pytest.raises(DocumentInvalid, match="must be at least 50"):
+        till.again(campaigns=[campaign(49)])
+    assert till.earn(till.member(), "o2").points == 10
+    till.again(campaigns=[campaign(80)])
+    assert till.earn(till.member(), "o3").points == 40
