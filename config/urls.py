@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from config import metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("crm_sync.urls")),  # before loyalty's, whose last line takes what is left
     path("", include("loyalty.urls")),
     path("admin/", admin.site.urls),
     path("metrics", metrics.export, name="metrics"),

@@ -50,11 +50,17 @@ class Connection(models.Model):
     secret_generation = models.PositiveIntegerField(default=1, editable=False)
     rotated_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["program", "name"], name="connection_name"),
+            models.UniqueConstraint(
+                fields=["program", "name"],
+                name="connection_name",
+                condition=models.Q(removed_at__isnull=True),
+                violation_error_message="Another connection of this program has this name.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -230,6 +236,7 @@ class Delivery(models.Model):
                 condition=models.Q(state__in=["dead", "parked"]),
             ),
             models.Index(fields=["settled_at"], name="delivery_settled"),
+            models.Index(fields=["connection", "-position"], name="delivery_newest"),
         ]
 
     def __str__(self) -> str:

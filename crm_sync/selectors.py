@@ -53,6 +53,18 @@ def list_health(connections: Sequence[Connection]) -> dict[int, Health]:
     }
 
 
+def list_deliveries(
+    *, connection_id: int, state: str | None, before_position: int | None, limit: int
+) -> list[Delivery]:
+    """List a connection's deliveries, newest first, with their attempts."""
+    rows = Delivery.objects.filter(connection_id=connection_id)
+    if state is not None:
+        rows = rows.filter(state=state)
+    if before_position is not None:
+        rows = rows.filter(position__lt=before_position)
+    return list(rows.order_by("-position")[:limit])
+
+
 def recent_outcomes(connection: Connection, *, minutes: int) -> dict[str, int]:
     """Count the attempts of the last minutes by what came of them, of events and of profiles."""
     return count_outcomes(minutes=minutes).get(connection.pk, {})

@@ -122,6 +122,11 @@ class MemberErased(LoyaltyError):
     title = "This was answered about a member who was erased since; the answer is gone."
 
 
+class EndpointNotFound(NotFound):
+    code = "endpoint_not_found"
+    title = "This program has no webhook endpoint with that id."
+
+
 class MethodNotAllowed(LoyaltyError):
     code, status, retry = "method_not_allowed", 405, "never"
     title = "This address does not answer to that method."
@@ -230,6 +235,11 @@ class CodeTaken(Conflict):
 class IdentifierTaken(Conflict):
     code = "identifier_taken"
     title = "Another member of this program has this identifier."
+
+
+class EndpointNameTaken(Conflict):
+    code = "endpoint_name_taken"
+    title = "Another connection of this program has this name."
 
 
 class MemberFrozen(Conflict):

@@ -44,6 +44,10 @@ class ConnectionAdmin(ProfilePages):
         "created_at",
     )
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Leave out those that were removed over the API."""
+        return super().get_queryset(request).filter(removed_at=None)
+
     def get_form(self, request: HttpRequest, obj: Any = None, *args: Any, **more: Any) -> Any:
         """Ask for what this kind of destination needs."""
         more["form"] = form_for(_kind(request, obj))

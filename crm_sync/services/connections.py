@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from crm_sync.adapters import build_adapters
@@ -158,6 +159,24 @@ def disable_connection(*, connection_id: int, reason: str) -> None:
     Connection.objects.filter(pk=connection_id).update(
         is_enabled=False, disabled_reason=reason[:500]
     )
+
+
+def remove_connection(*, connection_id: int, reason: str) -> None:
+    """Stop a connection for good and free its name; what it was sent stays on record."""
+    disable_connection(connection_id=connection_id, reason=reason)
+    Connection.objects.filter(pk=connection_id).update(removed_at=timezone.now())
+
+
+def webhooks_of(program_id: int) -> QuerySet[Connection]:
+    """Give the program's webhooks."""
+    rows = Connection.objects.filter(program_id=program_id, adapter="webhook")
+    return rows.filter(removed_at=None)
+
+
+def is_name_taken(*, program_id: int, name: str) -> bool:
+    """Say whether another connection of the program has this name."""
+    rows = Connection.objects.filter(program_id=program_id, name=name, removed_at=None)
+    return rows.exists()
 
 
 def rotate_secret(*, connection_id: int) -> Connection:

@@ -44,6 +44,18 @@ def redeliver(*, delivery_ids: Collection[int]) -> int:
     return count
 
 
+def find_deliveries(*, connection_id: int, keys: Collection[tuple[UUID, int]]) -> list[int]:
+    """Find a connection's deliveries by member and sequence, as far as there are any."""
+    wanted = set(keys)
+    rows = Delivery.objects.filter(
+        connection_id=connection_id,
+        member_id__in={member_id for member_id, _ in wanted},
+        sequence__in={sequence for _, sequence in wanted},
+    )
+    found = rows.values_list("pk", "member_id", "sequence")
+    return [pk for pk, member_id, sequence in found if (member_id, sequence) in wanted]
+
+
 def redeliver_dead(*, connection_id: int) -> int:
     """Let all dead deliveries of a connection be pending again; return how many they were."""
     dead = Delivery.objects.filter(connection_id=connection_id, state=Delivery.State.DEAD)

@@ -19,6 +19,7 @@ from tests.integration.http.configuration_calls import (
     CONFIGURATION_KEYED,
     configuration_calls,
 )
+from tests.integration.http.webhook_calls import WEBHOOK_CALLS, WEBHOOK_KEYED, webhook_calls
 from tests.people import merge
 
 EVERYTHING = ("earn", "redeem", "members:read", "members:write", "adjust", "config", "events")
@@ -201,6 +202,7 @@ class Shop:
             ),
             "list_events": ("GET", "/v1/events", None),
             **configuration_calls(),
+            **webhook_calls(self.program_id),
         }
 
 
@@ -248,6 +250,7 @@ CALLS = (
     "batch",
     "list_events",
     *CONFIGURATION,
+    *WEBHOOK_CALLS,
 )
 # Those that run one command under an Idempotency-Key.
 KEYED = (
@@ -267,10 +270,12 @@ KEYED = (
     "fulfil",
     "adjust",
     *CONFIGURATION_KEYED,
+    *WEBHOOK_KEYED,
 )
 WITH_BODY = (
     *CONFIGURATION_CHANGES,
     *KEYED,
+    "change_webhook_endpoint",
     "update_member",
     "lookup_member",
     "preview_earn",

@@ -14,8 +14,10 @@ from loyalty.http.auth import Principal, authenticate, create_api_key, revoke, s
 from tests.factories import STORE, Till, open_till, unique
 from tests.integration.http.caller import CALLS, EVERYTHING, Caller, Shop, code_of, order_body
 from tests.integration.http.configuration_calls import CONFIGURATION
+from tests.integration.http.webhook_calls import WEBHOOK_CALLS
 
 ACCEPTED = {
+    **{name: {"config"} for name in WEBHOOK_CALLS},
     "enrol": {"members:write"},
     "get_member": {"members:read"},
     "update_member": {"members:write"},
@@ -157,7 +159,15 @@ def test_the_memory_of_keys_is_bounded(till: Till, monkeypatch: pytest.MonkeyPat
 # Other programs' things (scenario 41)
 
 # A configuration's address names no program: it is the key's own.
-ABOUT_ITS_OWN = ("enrol", "put_order", "batch", "list_events", *CONFIGURATION)
+ABOUT_ITS_OWN = (
+    "list_webhook_endpoints",
+    "create_webhook_endpoint",
+    "enrol",
+    "put_order",
+    "batch",
+    "list_events",
+    *CONFIGURATION,
+)
 ABOUT_ANOTHER = [name for name in CALLS if name not in ABOUT_ITS_OWN]
 
 
