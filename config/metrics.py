@@ -1,7 +1,8 @@
-"""What Prometheus is told: how many requests of which view, how answered, and how long they took.
+"""What Prometheus is told: how many requests of which view, how answered, and how long they took;
+and how CRM connections are doing, read when it asks.
 
-Two figures and no more: each costs a till's request some microseconds, and a package that counts
-templates, charsets and transports as well cost it 8 % of its CPU.
+Two figures of requests and no more: each costs a till's request some microseconds, and a package
+that counts templates, charsets and transports as well cost it 8 % of its CPU.
 """
 
 import os
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable
 from functools import cache
 
+import structlog
+from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,6 +22,10 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+
+from crm_sync.metrics import CrmCollector
+
+log = structlog.get_logger(__name__)
 
 REQUESTS = Counter("loyalty_requests", "Requests answered.", ["view", "method", "status"])
 SECONDS = Histogram(
@@ -67,4 +74,16 @@ def export(request: HttpRequest) -> HttpResponse:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    text = generate_latest(registry) + _of_connections()
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
+
+
+def _of_connections() -> bytes:
+    """Tell how CRM connections are doing; nothing where the database is away."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(CrmCollector())
+    try:
+        return generate_latest(registry)
+    except DatabaseError as error:
+        log.warning("metrics of CRM connections are missing", error=str(error))
+        return b""

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, Min
 from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
 
 from crm_sync.models import Attempt, Connection, Delivery, Relay
 from loyalty.events import selectors as events
@@ -21,6 +22,7 @@ class Health:
         state: enabled, failing, down or disabled.
         behind: Events, of all programs, that its cursor has not reached.
         pending: Deliveries that wait to be sent.
+        parked: Deliveries that wait for a person's word.
         oldest_pending_at: Since when the oldest of them waits.
         failing_since: When the destination took something for the last time, about.
     """
@@ -29,23 +31,31 @@ class Health:
     behind: int = 0
     pending: int = 0
     dead: int = 0
+    parked: int = 0
     oldest_pending_at: datetime | None = None
     failing_since: datetime | None = None
 
+    @property
+    def lag_seconds(self) -> float:
+        """Say for how long the oldest delivery waits."""
+        since = self.oldest_pending_at
+        return (timezone.now() - since).total_seconds() if since else 0.0
+
 
 def list_health(connections: Sequence[Connection]) -> dict[int, Health]:
-    """Tell how these connections are doing, in four queries for all of them."""
+    """Tell how these connections are doing, in five queries for all of them."""
     ids = [connection.pk for connection in connections]
     head = events.last_position()
     relays = {pk: Relay(connection_id=pk) for pk in ids}
     relays |= {relay.pk: relay for relay in Relay.objects.filter(pk__in=ids)}
-    pending, dead = (_count(ids, state) for state in ("pending", "dead"))
+    pending, dead, parked = (_count(ids, state) for state in ("pending", "dead", "parked"))
     return {
         connection.pk: Health(
             state=_state(connection, relays[connection.pk]),
             behind=head - relays[connection.pk].position,
             pending=pending.get(connection.pk, (0, None))[0],
             dead=dead.get(connection.pk, (0, None))[0],
+            parked=parked.get(connection.pk, (0, None))[0],
             oldest_pending_at=pending.get(connection.pk, (0, None))[1],
             failing_since=relays[connection.pk].failing_since,
         )

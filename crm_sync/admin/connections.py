@@ -40,7 +40,17 @@ class ConnectionAdmin(ProfilePages):
         *(_PROFILE_ACTIONS + _BACKFILL_ACTIONS),
     )
     readonly_fields = (
-        *("health", "reason", "waiting", "dead", "behind", "lately", "notice", "backfilled"),
+        *(
+            "health",
+            "reason",
+            "waiting",
+            "dead",
+            "parked",
+            "behind",
+            "lately",
+            "notice",
+            "backfilled",
+        ),
         "created_at",
     )
 
@@ -241,12 +251,12 @@ class ConnectionAdmin(ProfilePages):
     @display(description="Dead")
     def dead(self, connection: Connection) -> str | SafeString:
         """Lead to the deliveries that were given up."""
-        count = _health(connection).dead
-        if not count:
-            return "–"
-        page = reverse("admin:crm_sync_delivery_changelist")
-        query = f"connection__id__exact={connection.pk}&state__exact=dead"
-        return format_html('<a class="ly-link" href="{}?{}">{}</a>', page, query, f"{count:,}")
+        return _link_to_deliveries(connection, "dead", _health(connection).dead)
+
+    @display(description="Parked")
+    def parked(self, connection: Connection) -> str | SafeString:
+        """Lead to the deliveries that wait for a person's word."""
+        return _link_to_deliveries(connection, "parked", _health(connection).parked)
 
     @display(description="Events behind")
     def behind(self, connection: Connection) -> str:
@@ -294,6 +304,14 @@ class ConnectionAdmin(ProfilePages):
         )
         response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def _link_to_deliveries(connection: Connection, state: str, count: int) -> str | SafeString:
+    if not count:
+        return "–"
+    page = reverse("admin:crm_sync_delivery_changelist")
+    query = f"connection__id__exact={connection.pk}&state__exact={state}"
+    return format_html('<a class="ly-link" href="{}?{}">{}</a>', page, query, f"{count:,}")
 
 
 def _kind(request: HttpRequest, connection: Connection | None) -> str:
