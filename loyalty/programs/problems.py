@@ -23,6 +23,7 @@ NOT_YET: dict[str, set[str]] = {
     "earning_rules[]": {"activity"},
     "earning_rules[].when": {"segment", "property"},
     "campaigns[].rules[].when": {"segment", "property"},
+    "tiers.levels[].benefits": {"free_redemptions", "rewards"},
     "rewards[]": {"segments", "valid_days"},
     "rewards[].gives": {"points"},
 }

@@ -32,12 +32,49 @@ class TestRefusals:
             ("{category: [PRODUCE]}", "{segment: [vip]}", "earning_rules[1].when."),
             ('gives: {amount_off: "5.00"}', "gives: {product: x}, segments: [a]", "rewards[0]."),
             ("stores: [", "segments: []\nstores: [", "segments"),
+            (
+                '{code: bronze, from: "0"}',
+                '{code: bronze, from: "0", benefits: {rewards: [mug]}}',
+                "tiers.levels[0].benefits.",
+            ),
         ],
     )
     def test_what_is_not_supported_yet_is_named(self, old: str, new: str, place: str) -> None:
         messages = refusal(GROCER.replace(old, new, 1))
 
         assert [place in text and "is not supported yet" in text for text in messages] == [True]
+
+    @pytest.mark.parametrize(
+        ("window", "message"),
+        [
+            (
+                "calendar_year\n  validity: while_qualifying",
+                "tiers: validity: while_qualifying is for rolling windows; with years everybody"
+                " would fall when a year begins",
+            ),
+            (
+                "calendar_year\n  validity: for_ever",
+                "tiers.validity: must be {months: 1 to 120} or one of while_qualifying,"
+                " end_of_year, end_of_next_year",
+            ),
+            (
+                "calendar_year\n  validity: {months: 0}",
+                "tiers.validity: must be {months: 1 to 120} or one of while_qualifying,"
+                " end_of_year, end_of_next_year",
+            ),
+        ],
+    )
+    def test_how_long_a_level_is_kept(self, window: str, message: str) -> None:
+        found = refusal_with("window: {rolling_months: 12}", f"window: {window}")
+
+        assert found.split(", ", 1)[1] == message
+
+    def test_a_limit_on_what_comes_once_a_year(self) -> None:
+        message = refusal_with(
+            "trigger: member.enrolled", "trigger: member.birthday, limit: {times: 1, per: year}"
+        )
+
+        assert message.endswith("goes without limit: it comes once a year")
 
     def test_a_trigger_that_is_not_supported_yet(self) -> None:
         message = refusal_with("trigger: member.enrolled", "trigger: referral")
