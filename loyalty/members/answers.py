@@ -180,6 +180,7 @@ class AppliedRule(BaseModel):
     rule: str = Field(examples=["base"])
     points: int = Field(examples=[3])
     because: str = Field(examples=["1 point per 1.00 USD of 3.86 USD"])
+    campaign: str | None = Field(default=None, description="Where the rule is a campaign's.")
 
 
 class RuleNotApplied(BaseModel):
