@@ -8,6 +8,7 @@ from django.contrib import admin
 
 from loyalty.admin import api_keys as api_keys
 from loyalty.admin import approvals as approvals
+from loyalty.admin import code_pools as code_pools
 from loyalty.admin import history as history
 from loyalty.admin import members as members
 from loyalty.admin import nights as nights

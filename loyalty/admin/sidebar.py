@@ -20,6 +20,7 @@ _GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "loyalty.program": ("Points and tiers", "tune"),
         "loyalty.earningrule": ("Earning rules", "add_circle"),
         "loyalty.reward": ("Rewards", "card_giftcard"),
+        "loyalty.codepool": ("Code pools", "confirmation_number"),
         "loyalty.store": ("Stores", "storefront"),
         "loyalty.publishedversion": ("Published versions", "history"),
         "loyalty.backtest": ("Preview and backtest", "science"),
