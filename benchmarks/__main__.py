@@ -29,13 +29,18 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=MEASURES, help="may be given again")
     parser.add_argument("--rounds", type=int, help="rounds of each side; 5, quick 2")
     parser.add_argument("--seconds", type=float, help="of each round; 4, quick 1")
-    parser.add_argument("--big", type=int, help="postings in the big ledger; 1,000,000")
+    parser.add_argument(
+        "--big",
+        type=int,
+        help="postings in the big ledger; 1,000,000, and a hundredth in the small",
+    )
     asked = parser.parse_args()
+    big = asked.big or (100_000 if asked.quick else 1_000_000)
     plan = Plan(
         rounds=asked.rounds or (2 if asked.quick else 5),
         seconds=asked.seconds or (1 if asked.quick else 4),
-        big=asked.big or (20_000 if asked.quick else 1_000_000),
-        small=5_000 if asked.quick else 10_000,
+        big=big,
+        small=big // 100,
         history=1_000 if asked.quick else 10_000,
     )
     _run(asked.only or list(MEASURES), plan)

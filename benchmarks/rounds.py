@@ -189,7 +189,7 @@ class Row:
         return (
             "reached"
             if (self.value >= limit if sign == ">=" else self.value <= limit)
-            else "MISSED"
+            else "**missed**"
         )
 
 
@@ -211,12 +211,16 @@ def absolute(what: str, values: Sequence[float], target: str = "", unit: str = "
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Write the table of all rows."""
-    lines = [f"{'what':<58} {'median':>10} {'lowest':>9} {'highest':>9}  {'target':<11} verdict"]
+    """Write the table of all rows as docs/performance.md shows it."""
+    lines = [
+        f"| {'what':<58} | {'median':<10} | {'lowest':<9} | {'highest':<9} | {'target':<10} | |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for row in rows:
+        target = row.target.replace(">=", "≥").replace("<=", "≤")
         lines.append(
-            f"{row.what:<58} {_number(row.value, row.unit):>10} {_number(row.low):>9}"
-            f" {_number(row.high):>9}  {row.target:<11} {row.verdict}".rstrip()
+            f"| {row.what:<58} | {_number(row.value, row.unit):<10} | {_number(row.low):<9}"
+            f" | {_number(row.high):<9} | {target:<10} | {row.verdict} |"
         )
     return "\n".join(lines)
 
