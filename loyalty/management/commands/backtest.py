@@ -23,7 +23,7 @@ from loyalty.trials import report, services
 from loyalty.trials.candidates import Candidate, candidate, draft_of, version_of
 from loyalty.trials.models import Backtest
 
-NICE = 10
+NICE = 5
 """Tills come first: what a worker starts runs on what they leave."""
 
 

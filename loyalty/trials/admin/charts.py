@@ -10,6 +10,9 @@ HEIGHT = 120
 WIDTH = 24
 """Of a month's place in the chart; each of its two bars takes 9."""
 
+LEAST_MONTHS = 6
+"""So wide is the chart of one month, too: its bars would look like walls."""
+
 
 def months_chart(result: dict[str, Any]) -> dict[str, Any]:
     """Draw two bars for each month: what happened, and what would have."""
@@ -17,7 +20,7 @@ def months_chart(result: dict[str, Any]) -> dict[str, Any]:
     largest = max((max(m["happened"]["net"], m["tried"]["net"]) for m in months), default=0)
     scale = HEIGHT / max(1, largest)
     bars = [_month(month, place, scale) for place, month in enumerate(months)]
-    return {"bars": bars, "width": max(1, len(months)) * WIDTH, "height": HEIGHT + 1}
+    return {"bars": bars, "width": max(LEAST_MONTHS, len(months)) * WIDTH, "height": HEIGHT + 1}
 
 
 def _month(month: dict[str, Any], place: int, scale: float) -> dict[str, Any]:
