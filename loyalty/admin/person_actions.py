@@ -146,7 +146,7 @@ class MergeForm(_SureForm):
         """Name both, and what goes over."""
         points = Wallet.objects.get(member_id=self._member.pk)
         return (
-            f"{title_of(self._member)} ends in {title_of(self._other)}:"
+            f"This member ends in {title_of(self._other)}:"
             f" {points.available:,} points ({points.pending:,} pending, {points.debt:,} owed),"
             " orders, identifiers and what counts for tiers go over; the history stays here."
         )

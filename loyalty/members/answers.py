@@ -156,6 +156,7 @@ class ExportAnswer(BaseModel):
     holds: Rows
     tier_changes: Rows
     activity_days: Rows
+    rule_uses: Rows
     merges: Rows
     orders: Rows
     redemptions: Rows

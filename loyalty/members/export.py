@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 from django.db.models import Model
 
+from loyalty.earning.models import RuleUse
 from loyalty.engine.look import look
 from loyalty.http.auth import Principal
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting
@@ -27,6 +28,7 @@ TABLES: Final[dict[str, type[Model]]] = {
     "holds": Hold,
     "tier_changes": TierChange,
     "activity_days": ActivityDay,
+    "rule_uses": RuleUse,
     "merges": MemberMerge,
 }
 # Columns that say nothing of the person: how the engine keeps its rows.
@@ -67,8 +69,11 @@ def _pieces(
 def _rows(table: type[Model], people: list[UUID]) -> Iterable[Model]:
     """Read a table's rows of some members in steps, by the key that begins with the member."""
     names = {field.name for field in table._meta.concrete_fields}
-    order = next(name for name in ("seq", "sequence", "number", "day") if name in names)
+    order = next((name for name in ("seq", "sequence", "number", "day") if name in names), "")
     for member_id in people:
+        if not order:  # as many rows as rules and periods
+            yield from table._default_manager.filter(member_id=member_id)
+            continue
         last: Any = None
         while True:
             rows = table._default_manager.filter(member_id=member_id).order_by(order)

@@ -75,6 +75,31 @@ CLAIMS_MOVED = Table(
     ),
 )
 
+# What the merged member has had of limited rules counts for the survivor too; their own rows stay,
+# so that it is known what to take off again.
+_SAME_USE = "o.starts_on = u.starts_on AND o.rule = u.rule AND o.per = u.per"
+USES_JOINED = Table(
+    "loyalty_ruleuse",
+    {"merged": "uuid", "survivor": "uuid"},
+    update=(
+        "INSERT INTO loyalty_ruleuse AS u (member_id, starts_on, rule, per, times, points)"
+        " SELECT r.survivor, o.starts_on, o.rule, o.per, o.times, o.points FROM {rows}"
+        " JOIN loyalty_ruleuse AS o ON o.member_id = r.merged"
+        " ON CONFLICT (member_id, starts_on, rule, per) DO UPDATE SET"
+        " times = u.times + excluded.times, points = u.points + excluded.points"
+    ),
+)
+USES_PARTED = Table(
+    "loyalty_ruleuse",
+    {"merged": "uuid", "survivor": "uuid"},
+    update=(
+        "UPDATE loyalty_ruleuse AS u SET times = greatest(0, u.times - o.times),"
+        " points = greatest(0, u.points - o.points) FROM {rows}"
+        " JOIN loyalty_ruleuse AS o ON o.member_id = r.merged"
+        f" WHERE u.member_id = r.survivor AND {_SAME_USE}"
+    ),
+)
+
 MOVABLE_LOTS = Read(
     "lots that can move",
     f"""

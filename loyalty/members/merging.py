@@ -14,6 +14,7 @@ import orjson
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
 from loyalty.engine.session import MemberWork, Session
+from loyalty.engine.tables import Table
 from loyalty.errors import (
     MemberHasHolds,
     MemberNotFound,
@@ -26,6 +27,8 @@ from loyalty.ledger.transfer import Moved, move_debt, move_lots
 from loyalty.members.merge_rows import (
     MEMBER_MERGE,
     MERGE_UNDONE,
+    USES_JOINED,
+    USES_PARTED,
     Move,
     belongings_of,
     last_merge_of,
@@ -135,6 +138,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
         reason=request.body.reason,
     )
     Move(merged, survivor, above=0, upto=ALL, shift=base).put()
+    _both(USES_JOINED, merged, survivor)
     before = survivor.level
     join_tiers(merged, survivor, orjson.loads(days))
     _put_merge(merged, survivor, (out, into, base, size), before, moved.debt, counted)
@@ -172,6 +176,11 @@ def merged_before(
         request.also.extend(missing)
         raise ReadAgain
     return [(session.works[member_id], base) for member_id, base in found]
+
+
+def _both(table: Table, merged: MemberWork, survivor: MemberWork) -> None:
+    row = {"merged": merged.member_id, "survivor": survivor.member_id}
+    survivor.rows.put(table, row)
 
 
 def _put_merge(
@@ -250,6 +259,7 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
         reason=request.body.reason,
     )
     Move(survivor, merged, above=base, upto=base + size, shift=-base).put()
+    _both(USES_PARTED, merged, survivor)
     merged.status, merged.merged = status, (None, None)
     for earlier, their_base in before_them:
         earlier.merged, earlier.touched = (merged.member_id, their_base - base), True

@@ -222,3 +222,15 @@ def test_a_refusal_changes_nothing(till: Till):
     assert merge(till, old, old).code == "same_member"
     assert unmerge(till, old).code == "not_merged"
     assert events_of(till.ids[old]) == ["member.enrolled", "points.adjusted"]
+
+
+def test_a_limited_rule_counts_what_either_of_them_had():
+    rule = {"code": "once", "bonus": 50, "limit": {"times": 1, "per": "year"}}
+    till = open_till(earning_rules=[{"code": "base", "points": 1, "per": "1.00"}, rule])
+    old, new = till.member(), till.member()
+    assert till.earn(old, unique("o"), "1.00").points == 51
+    merge(till, old, new)
+    assert till.earn(new, unique("o"), "1.00").points == 1
+    unmerge(till, old)
+    assert till.earn(new, unique("o"), "1.00").points == 51
+    assert till.earn(old, unique("o"), "1.00").points == 1

@@ -1,0 +1,119 @@
+"""A support agent's day in a real browser: find a member, explain an award, four eyes, a merge."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.test_admin_browser import Desk, log_in
+from tests.factories import program_document, unique
+from tests.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+IMAGES = os.environ.get("SUPPORT_IMAGES", "")
+"""A folder for the pictures of the guide; none are taken unless it is named."""
+
+
+def picture(desk: Desk, name: str) -> None:
+    if IMAGES:
+        desk.page.screenshot(path=str(Path(IMAGES) / f"{name}.png"))
+
+
+def desk_of(stack: Stack, browser: Browser, *, width: int = 1180) -> Desk:
+    name = unique("sam")
+    named = ("--username", name, "--email", "sam@example.com")
+    stack.manage("createsuperuser", "--noinput", *named, DJANGO_SUPERUSER_PASSWORD="pw-marta")
+    context = browser.new_context(viewport={"width": width, "height": 860})
+    return log_in(Desk(context.new_page(), stack.url).watch(), name)
+
+
+def find(desk: Desk, term: str) -> None:
+    desk.open("loyalty/member/")
+    desk.page.get_by_label("Find a member").fill(term)
+    desk.page.get_by_role("button", name="Find", exact=True).click()
+    desk.page.wait_for_load_state("networkidle")
+    assert term not in desk.page.url
+
+
+def test_a_support_agents_day(live_stack: Stack, browser: Browser, tmp_path: Path):
+    stack, card, other = live_stack, unique("c"), unique("c")
+    path = tmp_path / "program.yaml"
+    document = program_document(name="Corner shop", points={"adjustment_limit": 100})
+    path.write_text(json.dumps(document))
+    stack.manage("program", "apply", str(path))
+    with stack.client(stack.api_key(str(document["program"]))) as client:
+
+        def post(to: str, body: dict) -> dict:
+            answer = client.post(to, json=body, headers={"Idempotency-Key": unique()})
+            assert answer.status_code in (200, 201), answer.text
+            return answer.json()
+
+        email = f"{card}@example.com"
+        named = [{"type": "card", "value": card}, {"type": "email", "value": email}]
+        post("/v1/members", {"identifiers": named, "profile": {"first_name": "Ada"}})
+        post("/v1/members", {"identifiers": [{"type": "card", "value": other}]})
+        order = {
+            "ref": "receipt-77",
+            "store": "309",
+            "occurred_at": stack.sql("SELECT now()")[0][0].isoformat(),
+            "currency": "USD",
+            "lines": [{"line": "1", "sku": "1", "quantity": "1", "amount": "20.00"}],
+        }
+        post("/v1/earn", {"member": f"card:{card}", "order": order})
+
+    ann, bob = desk_of(stack, browser), desk_of(stack, browser)
+    find(ann, email[:9])
+    ann.page.get_by_text("Why, and what moved").first.click()
+    expect(ann.page.get_by_text("1 point per 1.00 USD of 20.00 USD")).to_be_visible()
+    ask_for_points(ann)
+    approve(bob)
+    find(ann, card)
+    expect(ann.page.get_by_text("“The truck came a week late”")).to_be_visible()
+    expect(ann.page.locator(".ly-number").first).to_have_text("520")
+    merge(ann, other)
+    assert ann.is_fine() and bob.is_fine()
+    for desk in (ann, bob):
+        desk.page.context.close()
+
+
+def ask_for_points(desk: Desk) -> None:
+    page = desk.page
+    page.get_by_role("link", name="Adjust points").click()
+    page.get_by_label("Give points").check()
+    page.fill("#id_points", "500")
+    page.fill("#id_reason", "The truck came a week late")
+    page.get_by_role("button", name="Adjust").click()
+    expect(page.get_by_text("waits for a second person")).to_be_visible()
+    picture(desk, "admin_waiting")
+    page.get_by_role("link", name="Look at it").click()
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_text("You asked for this yourself")).to_be_visible()
+    assert page.get_by_role("button", name="Approve").count() == 0
+
+
+def approve(desk: Desk) -> None:
+    page = desk.page
+    desk.open("loyalty/adjustmentrequest/")
+    page.locator("#result_list a, table a").filter(has_text=":").first.click()
+    page.wait_for_load_state("networkidle")
+    page.fill("#id_reason", "Checked with the shop")
+    picture(desk, "admin_approval")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("The adjustment is approved.")).to_be_visible()
+
+
+def merge(desk: Desk, other: str) -> None:
+    page = desk.page
+    page.get_by_role("link", name="Merge", exact=True).click()
+    page.fill("#id_into", other)
+    page.get_by_role("button", name="Merge").click()
+    expect(page.get_by_text("520 points (0 pending, 0 owed)")).to_be_visible()
+    picture(desk, "admin_merge")
+    page.locator("#id_sure").check()
+    page.get_by_role("button", name="Merge").click()
+    expect(page.get_by_text("The two are one member now.")).to_be_visible()
+    page.get_by_role("link", name="another member").click()
+    expect(page.locator(".ly-number").first).to_have_text("520")
