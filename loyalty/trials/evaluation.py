@@ -45,8 +45,17 @@ def evaluate(
         outstanding = {"happened": past.outstanding(), "tried": 0}
         progress(0, total)
         change = done = 0
+        budgets = past.budgets()
         for member in past.members(begin, end, tried.timezone):
-            outcome = replay(member, program=tried, live=live, begin=begin, end=end, now=now)
+            outcome = replay(
+                member,
+                program=tried,
+                live=live,
+                begin=begin,
+                end=end,
+                now=now,
+                budgets=budgets,
+            )
             _count(tally, member, outcome, live=live, tried=tried, begin=begin, end=end)
             change += outcome.outstanding - member.outstanding
             done += sum(begin <= order.day <= end for order in member.orders)

@@ -138,6 +138,11 @@ WHERE l.program_id = %s AND (l.expires_at IS NULL OR l.expires_at > %s)
 """
 
 
+_BUDGETS = """
+SELECT campaign, used FROM loyalty_campaignbudget WHERE program_id = %s
+"""
+
+
 @dataclass(slots=True)
 class PastOrder:
     """An order as it is now, with what it earned.
@@ -271,6 +276,11 @@ class Archive:
     def outstanding(self) -> int:
         """Sum the points that all members have now."""
         return int(self._row(_ALL_OUTSTANDING, (self._program_id, self._now))[0])
+
+    def budgets(self) -> dict[str, int]:
+        """Tell what was taken of campaigns' budgets so far."""
+        found = self._connection.execute(_BUDGETS.encode(), (self._program_id,))
+        return {campaign: int(used) for campaign, used in found}
 
     def members(self, begin: date, end: date, zone: str) -> Iterator[Past]:
         """Give all members who bought or joined in the period, some hundred in memory at once."""

@@ -39,6 +39,7 @@ def replay(
     begin: date,
     end: date,
     now: datetime,
+    budgets: dict[str, int],
 ) -> Outcome:
     """Live a member's history again; orders of the period are decided anew.
 
@@ -46,8 +47,11 @@ def replay(
         live: What was live before the period.
         begin, end: First and last day of the period, by the days of the purchases.
         now: The moment up to which the history goes on.
+        budgets: What is taken of campaigns' budgets; members take from it one after another.
     """
-    return _Replay(past, program, live, begin, end, now).go()
+    life = _Replay(past, program, live, begin, end, now)
+    life.session.budgets = budgets
+    return life.go()
 
 
 class _Replay(Life):

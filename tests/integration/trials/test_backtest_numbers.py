@@ -125,6 +125,23 @@ def test_orders_of_other_days_stay_as_they_were(till: Till):
     assert found["outstanding"] == {"happened": 150, "tried": 200}
 
 
+def test_a_campaign_never_gives_more_than_its_budget(till: Till):
+    today = database_time().date()
+    days = {"from": str(today - timedelta(days=3)), "to": str(today + timedelta(days=3))}
+    rules = [{"code": "extra", "bonus": 40}]
+    campaign = {"code": "spring", **days, "budget_points": 100, "rules": rules}
+    till.again(campaigns=[campaign])
+    for card in (till.member(), till.member()):
+        for number in range(2):
+            till.earn(card, f"{card}-{number}", "10.00")
+    same = tried(till)
+    assert same["totals"]["happened"]["net"] == 40 + 100
+    assert same["totals"]["happened"] == same["totals"]["tried"]
+    assert same["members"]["same"] == 2
+    more = tried(till, campaigns=[{**campaign, "budget_points": 130}])
+    assert more["totals"]["tried"]["net"] == 40 + 130
+
+
 def test_open_and_cancelled_orders_are_left_out_and_counted(till: Till):
     card = till.member()
     lines = [{"line": "1", "sku": "a", "quantity": "1", "amount": "10.00"}]
