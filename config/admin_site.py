@@ -15,7 +15,10 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "8px",
     "STYLES": [lambda request: static("loyalty/admin.css")],
-    "SCRIPTS": [lambda request: static("loyalty/admin.js")],
+    "SCRIPTS": [
+        lambda request: static("loyalty/admin.js"),
+        lambda request: static("loyalty/conditions.js"),
+    ],
     "SITE_FAVICONS": [
         {
             "rel": "icon",

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWid
 
 from loyalty.admin.facts import facts_of
 from loyalty.admin.forms import in_words, local_time, may_publish, reason_field
+from loyalty.admin.values import values_view
 from loyalty.errors import LoyaltyError
 from loyalty.programs import scheduling, selectors, services
 from loyalty.programs.admin.drafts import banners
@@ -77,6 +78,7 @@ class ReviewPages:
             "review": self.review_view,
             "discard": self.discard_view,
             "cancel": self.cancel_view,
+            "values": values_view,
         }
         own = [
             path(

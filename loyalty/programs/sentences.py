@@ -25,7 +25,7 @@ _KEYS: Final = {
     "order_amount_max": "most amount",
     "per_member": "for each member",
 }
-_WEEKDAYS: Final = {
+WEEKDAYS: Final = {
     "mon": "Monday",
     "tue": "Tuesday",
     "wed": "Wednesday",
@@ -71,7 +71,7 @@ def of_entry(group: str, entry: Entry, currency: str) -> str:
 
 def rule(entry: Entry, currency: str = "") -> str:
     """Say what an earning rule does: "2 × the points for the amount, in category PRODUCE"."""
-    told = [_effect(entry, currency), *conditions(entry, currency)]
+    told = [effect(entry, currency), *conditions(entry, currency)]
     return ", ".join([*told, *_limits(entry), *_season(entry)])
 
 
@@ -122,13 +122,16 @@ def conditions(entry: Entry, currency: str = "") -> list[str]:
     """Say for what a rule is, a few words for each condition; empty means for all."""
     trigger = entry.get("trigger", "order")
     told = [] if trigger == "order" else [f"for {_TRIGGERS.get(trigger, trigger)}"]
-    for key, value in (entry.get("when") or {}).items():
-        say = _CONDITIONS.get(key)
+    when = entry.get("when") or {}
+    # A column of JSON forgets the order of its keys; people read what, where, when, who.
+    for key in [*(key for key in _CONDITIONS if key in when), *(when.keys() - _CONDITIONS.keys())]:
+        say, value = _CONDITIONS.get(key), when[key]
         told.append(say(value, currency) if say else f"{key_in_words(key)} {value_in_words(value)}")
     return told
 
 
-def _effect(entry: Entry, currency: str) -> str:
+def effect(entry: Entry, currency: str = "") -> str:
+    """Say what a rule gives: "2 × the points for the amount"."""
     if "per" in entry:
         unit = "point" if entry.get("points") == 1 else "points"
         return f"{entry.get('points')} {unit} for each {_money(entry['per'], currency)}"
@@ -160,6 +163,18 @@ def _any_of(values: Sequence[Any]) -> str:
     return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
 
 
+def _range(value: Entry) -> str:
+    if "min" in value and "max" in value:
+        return f"{value['min']} to {value['max']}"
+    return f"at least {value['min']}" if "min" in value else f"at most {value.get('max')}"
+
+
+def _nth(value: Entry) -> str:
+    if "every" in value:
+        return f"for each {value['every']} orders of a member"
+    return "for a member's first order" if value.get("is") == 1 else f"for order {value.get('is')}"
+
+
 def _all_keys(entry: Entry) -> str:
     return value_in_words({key: value for key, value in entry.items() if key != "code"})
 
@@ -180,11 +195,15 @@ _CONDITIONS: Final[dict[str, Callable[[Any, str], str]]] = {
     "sku": lambda value, _: f"for product {_any_of(value)}",
     "store": lambda value, _: f"at store {_any_of(value)}",
     "channel": lambda value, _: f"by channel {_any_of(value)}",
-    "weekday": lambda value, _: f"on {_any_of([_WEEKDAYS.get(day, day) for day in value])}",
-    "tier": lambda value, _: f"for members of {_any_of(value)}",
-    "segment": lambda value, _: f"for members in {_any_of(value)}",
+    "weekday": lambda value, _: f"on {_any_of([WEEKDAYS.get(day, day) for day in value])}",
+    "hour": lambda value, _: f"from {value.get('from')}:00 to {value.get('to')}:00",
+    "birthday": lambda value, _: "on the birthday" if value == "day" else "in the birthday's month",
     "order_amount_min": lambda value, currency: f"from {_money(value, currency)}",
     "order_amount_max": lambda value, currency: f"up to {_money(value, currency)}",
+    "tier": lambda value, _: f"for members of {_any_of(value)}",
+    "segment": lambda value, _: f"for members in {_any_of(value)}",
+    "member_age_days": lambda value, _: f"for members of {_range(value)} days",
+    "nth_order": lambda value, _: _nth(value),
 }
 _TELL: Final[dict[str, Callable[[Entry, str], str]]] = {
     "Earning rules": rule,

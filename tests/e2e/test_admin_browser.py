@@ -106,6 +106,7 @@ def test_a_marketers_day(live_stack: Stack, desk: Desk, program: str):
     card = unique("c")
     member = enrol(live_stack, key, card, 40)
 
+    a_rule_with_conditions(live_stack, desk, program, key, card)
     change_a_threshold(live_stack, desk, program)
     change_a_cost(live_stack, desk, program)
     upload_codes(live_stack, desk, program)
@@ -147,6 +148,45 @@ def publish(desk: Desk, reason: str) -> None:
     desk.page.get_by_role("button", name="Publish", exact=True).click()
     expect(desk.page.get_by_text(re.compile(r"Version \d+ is live\."))).to_be_visible()
     desk.page.wait_for_load_state("networkidle")
+
+
+def a_rule_with_conditions(stack: Stack, desk: Desk, program: str, key: str, card: str) -> None:
+    """Write a rule as a sentence, publish it, and earn by it at a till."""
+    page = desk.page
+    desk.open("loyalty/earningrule/add/")
+    page.select_option("#id_program", str(id_of(stack, program)))
+    page.fill("#id_code", "dairy-bonus")
+    page.select_option("#id_kind", "bonus")
+    page.fill("#id_bonus", "7")
+    page.select_option(".ly-add", "category")
+    page.fill("#id_category", "DAIRY")
+    page.select_option(".ly-add", "order_amount_min")
+    page.fill("#id_order_amount_min", "5.00")
+    sentence = page.locator(".ly-sentence")
+    expect(sentence).to_contain_text("For purchases in category DAIRY from 5.00")
+    expect(sentence).to_contain_text("7 points.")
+    desk.save()
+    desk.open(f"loyalty/publishedversion/review/{id_of(stack, program)}/")
+    expect(page.get_by_text("7 points, in category DAIRY, from 5.00 USD")).to_be_visible()
+    publish(desk, "Dairy sells badly")
+    assert points_for(stack, key, card, amount="6.00", category="DAIRY") == 13
+    assert points_for(stack, key, card, amount="4.00", category="DAIRY") == 4
+
+
+def points_for(stack: Stack, key: str, card: str, *, amount: str, category: str) -> int:
+    line = {"line": "1", "sku": "1", "quantity": "1", "amount": amount, "category": category}
+    order = {
+        "ref": unique("o"),
+        "store": "309",
+        "occurred_at": stack.sql("SELECT now()")[0][0].isoformat(),
+        "currency": "USD",
+        "lines": [line],
+    }
+    with stack.client(key) as client:
+        earned = {"member": f"card:{card}", "order": order}
+        answer = client.post("/v1/earn", json=earned, headers={"Idempotency-Key": unique()})
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["points"])
 
 
 def change_a_cost(stack: Stack, desk: Desk, program: str) -> None:

@@ -41,6 +41,7 @@ class TestReading:
             },
             "stores": [],
             "earning_rules": [],
+            "campaigns": [],
             "rewards": [],
         }
 

@@ -10,13 +10,11 @@ from django.forms.models import BaseInlineFormSet
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
 )
 
 from loyalty.programs.admin.located import Located, in_words
 from loyalty.programs.admin.seen import Seen
 from loyalty.programs.models import (
-    EarningRule,
     PointCurrency,
     Program,
     Store,
@@ -284,92 +282,3 @@ class StoreForm(PartForm):
     class Meta:
         model = Store
         fields = ("program", "name", "code")
-
-
-class RuleForm(PartForm):
-    """An earning rule; conditions that it has no field for stay as they are."""
-
-    category = WordsField(
-        label="Categories", help_text="Only for these, by commas: PRODUCE, DAIRY. Empty: all."
-    )
-    brand = WordsField(label="Brands", help_text="Only for these, by commas. Empty: all.")
-    store = WordsField(
-        label="Stores", help_text="Only there: codes of stores, by commas. Empty: all."
-    )
-    order_amount_min = forms.CharField(
-        required=False,
-        label="Least amount of the purchase",
-        help_text="Only for orders of at least this amount.",
-        widget=UnfoldAdminTextInputWidget(),
-    )
-
-    class Meta:
-        model = EarningRule
-        fields = (
-            "program",
-            "name",
-            "code",
-            "is_active",
-            "trigger",
-            "kind",
-            "points",
-            "per",
-            "steps",
-            "multiply",
-            "bonus",
-            "group",
-            "limit_times",
-            "limit_points",
-            "limit_per",
-            "starts_on",
-            "ends_on",
-            "position",
-        )
-        widgets = {"is_active": UnfoldBooleanSwitchWidget()}
-        labels = {
-            "is_active": "Switched on",
-            "trigger": "Set off by",
-            "kind": "It gives",
-            "points": "So many points",
-            "per": "for each of this amount",
-            "steps": "The amount counts in",
-            "multiply": "Factor",
-            "bonus": "Bonus points",
-            "limit_times": "Each member may have it",
-            "limit_points": "Points for each member at most",
-            "limit_per": "times or points in each",
-            "starts_on": "First day",
-            "ends_on": "Last day",
-            "position": "Place in the list",
-        }
-        help_texts = {
-            "name": "What colleagues call it.",
-            "points": "For the amount of the purchase.",
-            "steps": "Rounded once, as the program says.",
-            "per": "In the program's currency, such as 1.00.",
-            "bonus": "A fixed number, whatever the amount.",
-        }
-
-    conditions = ("category", "brand", "store", "order_amount_min")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in self.conditions:
-            self.initial.setdefault(name, self.instance.when.get(name))
-
-    def _post_clean(self) -> None:
-        when = {k: v for k, v in self.instance.when.items() if k not in self.conditions}
-        given = {name: self.cleaned_data.get(name) for name in self.conditions}
-        self.instance.when = {**when, **{name: value for name, value in given.items() if value}}
-        super()._post_clean()
-
-    def _gather_unshown(self, found: dict[str, list[ValidationError]]) -> None:
-        """Show what is wrong with a condition at its field."""
-        for error in found.pop("when", []):
-            place, _, rest = str(error.message).partition(": ")
-            name = place.split("[")[0]
-            shown = name in self.conditions
-            found.setdefault(name if shown else NON_FIELD_ERRORS, []).append(
-                ValidationError(in_words(rest) if shown else str(error.message))
-            )
-        super()._gather_unshown(found)

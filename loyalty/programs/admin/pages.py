@@ -8,17 +8,18 @@ from django.http import HttpRequest
 from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import display
 
+from loyalty.programs import sentences
 from loyalty.programs.admin.drafts import DraftAdmin
 from loyalty.programs.admin.forms import (
     InlineRows,
     LevelForm,
     PointsForm,
     ProgramForm,
-    RuleForm,
     StoreForm,
 )
 from loyalty.programs.admin.reward_forms import RewardForm
-from loyalty.programs.choices import Gives, RuleKind
+from loyalty.programs.admin.rule_forms import CONDITION_FIELDS, RuleForm
+from loyalty.programs.choices import Gives
 from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import (
     EarningRule,
@@ -198,10 +199,6 @@ class EarningRuleAdmin(PartAdmin):
         "steps": "kind == 'base'",
         "multiply": "kind == 'multiplier'",
         "bonus": "kind == 'bonus'",
-        "category": "trigger == 'order'",
-        "brand": "trigger == 'order'",
-        "store": "trigger == 'order'",
-        "order_amount_min": "trigger == 'order'",
     }
     fieldsets = (
         (None, {"fields": ("program", ("name", "code"), "is_active")}),
@@ -222,7 +219,10 @@ class EarningRuleAdmin(PartAdmin):
         ),
         (
             "For which purchases",
-            {"fields": ("category", "brand", "store", "order_amount_min")},
+            {
+                "fields": CONDITION_FIELDS,
+                "description": "All that is filled in must hold; what is empty does not count.",
+            },
         ),
         ("When", {"fields": (("starts_on", "ends_on"), "position")}),
     )
@@ -230,24 +230,13 @@ class EarningRuleAdmin(PartAdmin):
     @display(description="Gives")
     def what(self, rule: EarningRule) -> str:
         """Say it in a few words."""
-        if rule.kind == RuleKind.BASE:
-            return f"{rule.points} for each {_money(rule.program, rule.per)}"
-        if rule.kind == RuleKind.MULTIPLIER:
-            return f"{rule.multiply} × the points for the amount"
-        return f"{rule.bonus} bonus points"
+        return sentences.effect(_entry(rule), rule.program.currency)
 
     @display(description="For")
     def conditions(self, rule: EarningRule) -> str:
         """Say for which purchases."""
-        if rule.trigger != "order":
-            return "joining the program"
-        words = {"store": "store ", "order_amount_min": f"from {rule.program.currency} "}
-        parts = [
-            f"{words.get(name, '')}{item}"
-            for name, value in rule.when.items()
-            for item in (value if isinstance(value, list) else [value])
-        ]
-        return ", ".join(parts) or "all purchases"
+        told = sentences.conditions(_entry(rule), rule.program.currency)
+        return ", ".join(told) or "all purchases"
 
     @display(description="Dates")
     def dates(self, rule: EarningRule) -> str:
@@ -333,6 +322,10 @@ def _money(program: Program, amount: Any) -> str:
     scale = SCALES.get(program.currency, 2)
     minor = int(amount.scaleb(scale)) if amount is not None else 0
     return f"{format_amount(minor, scale)} {program.currency}"
+
+
+def _entry(rule: EarningRule) -> dict[str, Any]:
+    return {key: value for key, value in rule.entry().items() if value is not None}
 
 
 def _dates(part: Any) -> str:

@@ -38,7 +38,7 @@ def test_what_is_added_is_live_once_it_is_published(shop: Shop, api: Caller) -> 
 
 
 def test_a_change_names_some_keys_and_null_takes_one_out(shop: Shop, api: Caller) -> None:
-    changed = api.call("PATCH", "/v1/rewards/mug", {"cost": 12, "stock": None})
+    changed = api.call("PATCH", "/v1/rewards/mug", {"cost": 12, "stock": None, "stock_low": None})
     assert body_of(changed) == {
         "code": "mug",
         "name": "Mug",
