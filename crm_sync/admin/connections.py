@@ -132,7 +132,7 @@ class ConnectionAdmin(ProfilePages):
         response: HttpResponse = super().response_add(request, obj, post_url_continue)
         return response
 
-    @action(description="Send a test event", icon="send", permissions=["change"])
+    @action(description="Test", icon="send", permissions=["change"])
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then send an event that means nothing, and say what came of it."""
 
@@ -210,7 +210,7 @@ class ConnectionAdmin(ProfilePages):
             do=stop,
         )
 
-    @action(description="Redeliver the dead", icon="replay", permissions=["change"])
+    @action(description="Redeliver", icon="replay", permissions=["change"])
     def redeliver_all_dead(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then give all dead deliveries all their attempts again."""
 

@@ -54,7 +54,7 @@ class ProfilePages(ConnectionPages):
             more |= _preview(connection, asked)
         return self.show(request, connection, "preview", more)
 
-    @action(description="Begin a backfill", icon="sync", permissions=["change"])
+    @action(description="Backfill", icon="sync", permissions=["change"])
     def backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then tell the vendor of all members."""
 
@@ -77,22 +77,22 @@ class ProfilePages(ConnectionPages):
             do=begin,
         )
 
-    @action(description="Pause the backfill", icon="pause_circle", permissions=["change"])
+    @action(description="Pause backfill", icon="pause_circle", permissions=["change"])
     def pause_backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then pause it."""
         return self._set_backfill(request, object_id, Backfill.State.PAUSED, "Pause")
 
-    @action(description="Resume the backfill", icon="play_circle", permissions=["change"])
+    @action(description="Resume backfill", icon="play_circle", permissions=["change"])
     def resume_backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then let it go on where it stopped."""
         return self._set_backfill(request, object_id, Backfill.State.RUNNING, "Resume")
 
-    @action(description="Cancel the backfill", icon="cancel", permissions=["change"])
+    @action(description="Cancel backfill", icon="cancel", permissions=["change"])
     def cancel_backfill(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then end it."""
         return self._set_backfill(request, object_id, Backfill.State.CANCELLED, "Cancel")
 
-    @action(description="Replay a time", icon="history", permissions=["change"])
+    @action(description="Replay", icon="history", permissions=["change"])
     def replay_time(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for a time, then send all wanted events of it again."""
         connection = self.connection_of(request, object_id)
@@ -116,7 +116,7 @@ class ProfilePages(ConnectionPages):
         messages.success(request, f"{count:,} events are on their way again.")
         return HttpResponseRedirect(self.page_of(connection))
 
-    @action(description="People in doubt", icon="person_search", permissions=["change"])
+    @action(description="In doubt", icon="person_search", permissions=["change"])
     def people(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """List whose profiles were given up or parked; take a person's word for who is who."""
         connection = self.connection_of(request, object_id)

@@ -22,6 +22,7 @@ from loyalty.members.schemas import AdjustRequest, EnrolRequest
 from tests.factories import Till, unique
 from tests.integration.crm_sync.outbox import drain, pass_time
 from tests.integration.crm_sync.vendor import Vendor
+from tests.people import erase
 
 Connect = Callable[..., Connection]
 
@@ -248,3 +249,18 @@ def test_attempts_of_profiles_are_pruned(
     drain()
     delete_old_deliveries(now=timezone.now() + timedelta(days=31))
     assert not Attempt.objects.filter(connection=destination).exists()
+
+
+def test_whoever_is_erased_is_forgotten_and_the_vendor_is_told(
+    till: Till, vendor: Vendor, connect_vendor: Connect
+) -> None:
+    destination = connect_vendor(vendor)
+    card = till.member(balance=1)
+    drain()
+    member = till.ids[card]
+    vendor.log.clear()
+    erase(till, card)
+    drain()
+    assert vendor.of(member) == ["member.erased"]
+    assert not Contact.objects.filter(connection=destination, member_id=member).exists()
+    assert not Attempt.objects.filter(connection=destination, member_id=member).exists()
