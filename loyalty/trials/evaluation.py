@@ -79,8 +79,14 @@ def _in_money(
         "currency": tried.currency,
         "cost": value({side: found["totals"][side]["net"] for side in SIDES}),
         "liability": value(found["outstanding"]),
-        "level_names": {level.code: level.name for level in (*_levels(live), *_levels(tried))},
+        "level_names": _level_names(live, tried),
     }
+
+
+def _level_names(live: PublishedProgram, tried: PublishedProgram) -> list[list[str]]:
+    """List codes and names from the ground up; a list, because JSON columns forget an order."""
+    names = {level.code: level.name for level in (*_levels(tried), *_levels(live))}
+    return [[code, name] for code, name in names.items()]
 
 
 def _money(program: PublishedProgram, points: int) -> str:

@@ -42,9 +42,13 @@ class Purse:
             self.spent.setdefault(redemption, []).extend(uses)
         return True
 
-    def give_back(self, points: int, redemption: int) -> None:
-        """Put points of a redemption back into their lots; none where it was not affordable."""
-        ledger.give_back(
+    def give_back(self, points: int, redemption: int) -> int:
+        """Put points of a redemption back into their lots; none where it was not affordable.
+
+        Returns:
+            How many of them had expired meanwhile.
+        """
+        back = ledger.give_back(
             self.work.books,
             transaction=self.work.next_number(),
             redemption=redemption,
@@ -54,6 +58,7 @@ class Purse:
             new_number=self.work.next_number,
             now=self.work.now,
         )
+        return back.expired
 
     def take_back(self, points: int, order: int) -> None:
         """Take points of an earlier order, as its return did."""

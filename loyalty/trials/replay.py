@@ -195,7 +195,7 @@ class _Replay(Life):
                 self.outcome.unaffordable += 1
                 self.outcome.unaffordable_points -= move.points
         elif move.points and move.redemption is not None:
-            self.purse.give_back(move.points, move.redemption)
+            self.outcome.expired += self.purse.give_back(move.points, move.redemption)
         elif move.points:
             self.purse.give(move.points, move.active_at, move.expires_at, move.recorded_at)
 

@@ -40,7 +40,7 @@ def _row(part: str, name: str, measure: str, both: Both) -> Row:
 def levels_of(result: dict[str, Any]) -> dict[str, dict[str, int]]:
     """Count the members of each level today, as it is and as it would be."""
     found: dict[str, dict[str, int]] = {
-        code: dict.fromkeys(SIDES, 0) for code in result["level_names"] if result["levels"]
+        code: dict.fromkeys(SIDES, 0) for code, _ in result["level_names"] if result["levels"]
     }
     for moved in result["levels"]:
         for side in SIDES:

@@ -66,7 +66,7 @@ def rules_table(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def levels_table(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Compare how many members are at each level today."""
-    names, levels = result["level_names"], levels_of(result)
+    names, levels = dict(result["level_names"]), levels_of(result)
     most = max((max(both.values()) for both in levels.values()), default=0)
     return [_with_bars(both, names.get(code, code), most) for code, both in levels.items()]
 
@@ -83,7 +83,7 @@ def _with_bars(both: dict[str, Any], name: str, most: int) -> dict[str, Any]:
 
 def moves_table(result: dict[str, Any]) -> list[dict[str, Any]]:
     """List who would be at another level than they are."""
-    names = result["level_names"]
+    names = dict(result["level_names"])
     return [
         {
             "before": names.get(moved["happened"], moved["happened"]) or "no level",

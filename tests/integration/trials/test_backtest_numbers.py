@@ -280,7 +280,7 @@ def test_a_table_cannot_bring_a_formula_into_a_spreadsheet(till: Till):
         "months": [],
         "rules": [rule],
         "levels": [],
-        "level_names": {},
+        "level_names": [],
         "members": {"gainers": [], "losers": []},
     }
     assert "'=1+1" in csv_text(Backtest(result=result))
