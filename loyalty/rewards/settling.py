@@ -226,7 +226,8 @@ def give_points_back(
         redemption.state, redemption.counts = "reversed", False
         redemption.fulfilment = "cancelled" if delivery else redemption.fulfilment
         _stock_back(work, redemption)
-        code = code_of(work.session.found(redemption_of(work.member_id, redemption.number))[0])
+        found = work.session.found(redemption_of(work.member_id, redemption.number))
+        code = code_of(found[0]) if found else None  # points that paid have none; orders/repaid
         if code is not None:
             code_back(work, work.program.rewards.get(redemption.reward), redemption, code)
     given = back.available + back.grace
