@@ -75,6 +75,7 @@ class MemberWork:
             database's clock has stepped back since; a balance in the past stays as it was told.
         counted: What this run added to the member's activity, by day.
         used: What this run took of the limits of earning rules: times and points.
+        adjusted: How many points this run adjusted by hand, given or taken.
         birth_date: Of a member who joins in this run; others' is read where it is needed.
         due_holds: Open holds past their time.
         lapsed: Numbers of the holds that lapsed in this run.
@@ -115,6 +116,7 @@ class MemberWork:
         self.counted: list[ActivityDay] = []
         self.birth_date: date | None = None
         self.used: dict[Any, tuple[int, int]] = {}
+        self.adjusted = 0
         self.due_holds: list[OpenHold] = []
         self.lapsed: set[int] = set()
         self.merged: tuple[UUID | None, int | None] | None = None

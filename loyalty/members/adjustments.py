@@ -99,8 +99,9 @@ def requested(member_id: Any, number: int) -> Ask:
 def _decide_adjust(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     work = require(decision)
     request: AdjustRequest = decision.payload
-    _check_limit(session, request)
+    _check_limit(work, request)
     number = change_points(work, request, {})
+    work.adjusted += abs(request.points)
     return 201, {
         "id": work.public_id("txn", number),
         "kind": "adjust",
@@ -112,14 +113,17 @@ def _decide_adjust(session: Session, decision: Decision) -> tuple[int, dict[str,
     }
 
 
-def _check_limit(session: Session, request: AdjustRequest) -> None:
-    """Refuse more than one person may adjust for a member in 24 hours, in parts or at once."""
-    limit = session.program.points.adjustment_limit
+def _check_limit(work: MemberWork, request: AdjustRequest) -> None:
+    """Refuse more than one person may adjust for a member in 24 hours, in parts or at once.
+
+    What this run has adjusted counts by the member, under whatever name it was asked for.
+    """
+    limit = work.program.points.adjustment_limit
     if limit is None:
         return
-    ask, actor = adjusted_lately(request.member), session.principal.name
-    sums: dict[str, int] = dict(session.found(ask))
-    before = sums.get(actor, 0)
+    session = work.session
+    sums: dict[str, int] = dict(session.found(adjusted_lately(request.member)))
+    before = sums.get(session.principal.name, 0) + work.adjusted
     if before + abs(request.points) > limit:
         raise ApprovalRequired(
             f"{limit:,} points may be adjusted for a member in 24 hours without a second person;"
@@ -127,8 +131,6 @@ def _check_limit(session: Session, request: AdjustRequest) -> None:
             limit=limit,
             adjusted=before,
         )
-    sums[actor] = before + abs(request.points)
-    session.remember(ask, list(sums.items()))
 
 
 def change_points(work: MemberWork, request: AdjustRequest, explanation: dict[str, Any]) -> int:

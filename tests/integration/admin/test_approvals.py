@@ -5,6 +5,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from loyalty.ledger.audit import audit
+from loyalty.members import adjustments
+from loyalty.members.schemas import AdjustRequest
 from tests.factories import Till, balance_of, open_till, rows, unique
 from tests.integration.admin.forms import Marketer, text_of
 from tests.integration.http.caller import Caller, body_of, code_of
@@ -140,3 +142,27 @@ def test_a_key_gets_a_clear_refusal(till: Till):
     results = body_of(api.post("/v1/batch", many))["results"]
     assert [result["status"] for result in results] == [201, 409]
     assert available(till, card) == 80
+
+
+def test_one_member_under_several_names_has_one_limit(till: Till):
+    card = till.member()
+    by_id = AdjustRequest.model_validate(
+        {"member": till.ids[card], "points": 60, "reason": "goodwill"}
+    )
+
+    first, other, small = till.send(
+        till.adjusting(card, 60),
+        till.command(adjustments.ADJUST, by_id, "the same member"),
+        till.adjusting(card, 40),
+    )
+
+    assert (first.status, other.code, small.status) == (201, "approval_required", 201)
+    assert available(till, card) == 100
+
+
+def test_what_was_refused_does_not_count_towards_the_limit(till: Till):
+    card = till.member()
+
+    taken, given = till.send(till.adjusting(card, -90), till.adjusting(card, 90))
+
+    assert (taken.code, given.status) == ("insufficient_points", 201)
