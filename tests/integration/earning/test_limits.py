@@ -86,3 +86,20 @@ def test_an_order_that_changes_keeps_what_it_took(till: Till):
 
     assert till.put(card, "o1", 4, [line("1", "12.00")]).points == 12
     assert uses(till, card) == [("plus", 1, 50)]
+
+
+def test_an_order_that_is_not_returned_after_all_takes_of_its_limits_again(till: Till):
+    card = till.member()
+    back = {"returned": {"quantity": "1"}}
+    till.put(card, "o1", 1, [line("1", "10.00")])
+    till.put(card, "o1", 2, [line("1", "10.00", **back)])
+    assert till.earn(card, "o2").points == 60
+
+    again = till.put(card, "o1", 3, [line("1", "10.00")])
+
+    assert again.points == 10
+    assert uses(till, card) == [("plus", 1, 50)]
+    till.take_back("o2", "r1")
+    till.put(card, "o1", 4, [line("1", "10.00", **back)])
+    assert till.put(card, "o1", 5, [line("1", "10.00")]).points == 60
+    assert uses(till, card) == [("plus", 1, 50)]
