@@ -127,10 +127,10 @@ def change_part(
         program = drafts.lock(program_id)
         row = _row(program_id, kind, code)
         before = _part(program, row)
-        _check_match(before.etag, match)
         if change.get("code", code) != code:
             raise DocumentInvalid([Problem(("code",), "stays as it is; add another one instead")])
         columns = _columns(program, kind, merged(before.entry, change))
+        _check_match(before.etag, match)  # after what no reading anew could mend
         for name, value in columns.items():
             setattr(row, name, value)
         row.save()
@@ -172,7 +172,6 @@ def change_tier_policy(program_id: int, change: Written, *, match: str, actor: s
     with transaction.atomic():
         program = drafts.lock(program_id)
         before = tier_policy(program)
-        _check_match(etag_of(before), match)
         if "levels" in change:
             raise DocumentInvalid([Problem(("levels",), "change each at its own address")])
         wanted = merged(before, change)
@@ -180,6 +179,7 @@ def change_tier_policy(program_id: int, change: Written, *, match: str, actor: s
         ground = {"levels": before["levels"] or [{"code": "ground", "from": "0"}]}
         context = document.context_of({"currency": program.currency, "tiers": wanted})
         policy = document.parse(TiersEntry, {**wanted, **ground}, context)
+        _check_match(etag_of(before), match)
         columns = entries.read_tiers(policy.model_dump(by_alias=True, exclude_none=True))
         for name, value in columns.items():
             setattr(program, name, value)

@@ -95,5 +95,5 @@ def test_what_needs_no_key_is_there(live_stack: Stack, path: str) -> None:
     with live_stack.client() as client:
         answer = client.get(path)
     assert answer.status_code == 200
-    hosts = re.findall(r"(?:src|href|url)=?[\"'(:]+(https?:)?//", answer.text)
+    hosts = re.findall(r"(?:(?:src|href)=[\"']?|url\([\"']?)(?:https?:)?//", answer.text)
     assert not hosts
