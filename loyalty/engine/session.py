@@ -76,6 +76,7 @@ class MemberWork:
         counted: What this run added to the member's activity, by day.
         used: What this run took of the limits of earning rules: times and points.
         adjusted: How many points this run adjusted by hand, given or taken.
+        paid: The redemptions by which points paid for orders in this run, with the lots they used.
         birth_date: Of a member who joins in this run; others' is read where it is needed.
         due_holds: Open holds past their time.
         lapsed: Numbers of the holds that lapsed in this run.
@@ -117,6 +118,7 @@ class MemberWork:
         self.birth_date: date | None = None
         self.used: dict[Any, tuple[int, int]] = {}
         self.adjusted = 0
+        self.paid: list[tuple[Any, list[Use]]] = []
         self.due_holds: list[OpenHold] = []
         self.lapsed: set[int] = set()
         self.merged: tuple[UUID | None, int | None] | None = None

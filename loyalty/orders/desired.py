@@ -18,7 +18,7 @@ from loyalty.ledger import rules as ledger
 from loyalty.members.rows import owner_of
 from loyalty.members.services import require
 from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
-from loyalty.orders.repaid import paid_with, repay
+from loyalty.orders.repaid import asks_payers, paid_with, payers, repay
 from loyalty.orders.returns import claw_back, release
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import (
@@ -93,7 +93,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
         _set_returned(work, record, order.lines)
         record.net_amount = net_spend(record.lines)
         tell_recorded(work, record)
-    repay(work, record, paid_with(request.body.member, record.ref))
+    repay(work, record, paid_with(request.body.member, record.ref), request.also)
     put_order(work, record)
     put_claim(work, record)
     remember_order(work, record)
@@ -173,9 +173,9 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     record.content_hash = content_hash(order, lines)
     record.net_amount = net_spend(record.lines)
     change = (_worth(record)[1] if order.state == "paid" else 0) - kept
-    repay(work, record, paid_with(request.body.member, record.ref))
+    ledger.check_room(work.books, max(0, change))
+    repay(work, record, paid_with(request.body.member, record.ref), request.also)
     if change > 0 or (never_paid and order.state == "paid"):
-        ledger.check_room(work.books, change)
         record.points += change
         give_award(work, record, award, points=change)
     elif change < 0:
@@ -292,6 +292,7 @@ def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
     order = request.body.order
     asks = [order_by_ref(order_scope(order.store, order.channel), request.ref)]
     asks.append(paid_with(request.body.member, request.ref))
+    asks += asks_payers(request.also)
     asks += asks_of_return(request.body.member, program)
     day = local_day(order.occurred_at, program.timezone)
     asks += asks_to_earn(program, request.body.member, day)
@@ -305,4 +306,5 @@ PUT_ORDER = Kind(
     member=lambda request: request.body.member,
     decide=_decide_put,
     asks=_asks_put,
+    others=lambda request: payers(request.also),
 )

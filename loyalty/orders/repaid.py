@@ -3,19 +3,23 @@
 Only points that paid (`redeem` with `points` and `order_ref`), and only when nothing is left of the
 order: of a part nobody can say which money paid it. A reward that was used for an order may be
 drunk or handed over: the shop reverses it, or does not.
+
+What somebody paid before they were merged comes back where it was taken, and on to the survivor.
 """
 
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
-from loyalty.engine.commands import REF, Ask, MemberRef, Read
-from loyalty.engine.load import LOT_JSON, MEMBER_OF, lot_of
+from loyalty.engine.commands import REF, Ask, MemberRef, Read, ReadAgain
+from loyalty.engine.load import LOT_JSON, MEMBER_OF, PERSON, lot_of
 from loyalty.engine.session import MemberWork
 from loyalty.ledger.rules import Use
+from loyalty.members.merging import account, asks_survivor, pass_on
 from loyalty.orders.rules import OrderRecord, all_returned
 from loyalty.rewards.rows import COLUMNS
-from loyalty.rewards.rules import state_of
+from loyalty.rewards.rules import RedemptionState, state_of
 from loyalty.rewards.settling import give_points_back
 
 REASON: Final = "The order that the points paid for came back."
@@ -23,7 +27,7 @@ REASON: Final = "The order that the points paid for came back."
 PAID_WITH: Final = Read(
     "points that paid for an order",
     f"""
-SELECT r.ord, {COLUMNS},
+SELECT r.ord, d.member_id, {COLUMNS},
     (SELECT json_agg(json_build_object('redeemed', u.redeemed, 'lot', {LOT_JSON}))::text
      FROM (
         SELECT p.lot_number, sum(CASE 4 WHEN p.destination THEN p.amount
@@ -34,9 +38,10 @@ SELECT r.ord, {COLUMNS},
      ) AS u JOIN loyalty_lot AS l ON l.member_id = d.member_id AND l.number = u.lot_number
      WHERE u.redeemed > 0)
 FROM {{questions}}
-JOIN loyalty_redemption AS d ON d.member_id = {MEMBER_OF} AND d.order_ref = r.order_ref
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
+JOIN loyalty_redemption AS d ON d.member_id IN {PERSON} AND d.order_ref = r.order_ref
     AND d.order_ref <> '' AND d.reward = '' AND d.captured > d.reinstated
-ORDER BY r.ord, d.number
+ORDER BY r.ord, d.member_id, d.number
 """,
     {**REF, "order_ref": "text"},
 )
@@ -47,21 +52,54 @@ def paid_with(ref: MemberRef, order_ref: str) -> Ask:
     return Ask(PAID_WITH, (*ref, order_ref))
 
 
-def repay(work: MemberWork, record: OrderRecord, ask: Ask) -> int:
-    """Give points that paid for an order back if nothing is left of it; return how many."""
+def payers(also: list[UUID]) -> list[MemberRef]:
+    """Name those who paid before they were merged: their own rows, and who goes on for them."""
+    return [ref for payer in also for ref in (account(payer), ("id", str(payer)))]
+
+
+def asks_payers(also: list[UUID]) -> list[Ask]:
+    """Ask what it takes to hand on what comes back to them."""
+    return [ask for payer in also for ask in asks_survivor(payer)]
+
+
+def repay(work: MemberWork, record: OrderRecord, ask: Ask, also: list[UUID]) -> int:
+    """Give points that paid for an order back if nothing is left of it; return how many.
+
+    Raises:
+        ReadAgain: Some of those who paid are not locked yet; they are added to `also`.
+    """
     if record.state != "cancelled" and not all_returned(record.lines):
         return 0
+    found = work.session.found(ask)
+    missing = {row[0] for row in found if row[0] not in work.session.works}
+    if missing:
+        also.extend(sorted(missing))
+        raise ReadAgain
     total = 0
-    for row in work.session.found(ask):
-        redemption = state_of(row)
+    for payer, redemption, uses in [*_paid_before(work, found), *_paid_now(work)]:
+        if redemption.order_ref != record.ref or redemption.captured == redemption.reinstated:
+            continue
         if redemption.store and record.store and redemption.store != record.store:
             continue  # another store's order has the same number
         points = redemption.captured - redemption.reinstated
-        uses = _uses(work, row[-1])
-        give_points_back(work, redemption, uses, points=points, reason=REASON)
+        give_points_back(payer, redemption, uses, points=points, reason=REASON)
+        payer.touched = True
+        pass_on(payer)
         total += points
     work.session.remember(ask, [])
     return total
+
+
+Paid = tuple[MemberWork, RedemptionState, list[Use]]
+
+
+def _paid_before(work: MemberWork, found: Any) -> list[Paid]:
+    payers = [(work.session.works[row[0]], row) for row in found]
+    return [(payer, state_of(row[1:]), _uses(payer, row[-1])) for payer, row in payers]
+
+
+def _paid_now(work: MemberWork) -> list[Paid]:
+    return [(work, redemption, uses) for redemption, uses in work.paid]
 
 
 def _uses(work: MemberWork, found: Any) -> list[Use]:

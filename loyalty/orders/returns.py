@@ -19,7 +19,7 @@ from loyalty.ledger.clawback import ClawedBack
 from loyalty.ledger.clawback import claw_back as claw_back_points
 from loyalty.members.services import require
 from loyalty.orders.reading import AHEAD
-from loyalty.orders.repaid import paid_with, repay
+from loyalty.orders.repaid import asks_payers, paid_with, payers, repay
 from loyalty.orders.rows import order_by_ref, put_order
 from loyalty.orders.rules import (
     OrderRecord,
@@ -195,7 +195,8 @@ def _take_back(
     spent = net_spend(record.lines)
     for part in parts:
         take_part(part)
-    back = repay(work, record, paid_with(_member_of(returned), record.ref))
+    paid_by = paid_with(_member_of(returned), record.ref)
+    back = repay(work, record, paid_by, returned.also)
     explanation = {"lines": [{"line": p.line["line"], "points": -p.points} for p in parts]}
     taken = claw_back(work, record, points, ref=request.ref, explanation=explanation)
     spend = net_spend(record.lines) - spent
@@ -240,7 +241,8 @@ def _member_of(request: ReturnOrder) -> MemberRef:
 def _asks_return(request: ReturnOrder, program: PublishedProgram) -> list[Ask]:
     order = order_by_ref(_scope_of(request), request.ref)
     member = _member_of(request)
-    return [order, paid_with(member, request.ref), *asks_of_return(member, program)]
+    asks = [order, paid_with(member, request.ref), *asks_of_return(member, program)]
+    return asks + asks_payers(request.also)
 
 
 RETURN = Kind(
@@ -248,4 +250,5 @@ RETURN = Kind(
     member=_member_of,
     decide=_decide_return,
     asks=_asks_return,
+    others=lambda request: payers(request.also),
 )

@@ -1,7 +1,8 @@
 """What callers send about orders, and the payloads that services get."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
@@ -129,16 +130,24 @@ class ReturnRequest(Body):
 
 @dataclass(slots=True)
 class PutOrder:
-    """PUT /v1/orders/{ref}; `store` of the query is in `body.order.store` already."""
+    """PUT /v1/orders/{ref}; `store` of the query is in `body.order.store` already.
+
+    `also` collects who was merged into the member and paid for the order before.
+    """
 
     ref: str
     body: PutOrderRequest
+    also: list[UUID] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class ReturnOrder:
-    """POST /v1/orders/{ref}/returns; `store` completes the ref where receipts repeat."""
+    """POST /v1/orders/{ref}/returns; `store` completes the ref where receipts repeat.
+
+    `also` as in PutOrder.
+    """
 
     ref: str
     store: str | None
     body: ReturnRequest
+    also: list[UUID] = field(default_factory=list)

@@ -79,6 +79,8 @@ def _decide_redeem(session: Session, decision: Decision) -> tuple[int, Any]:
     redemption = _new_redemption(work, request, points, gives)
     _take_code(session, work, request, redemption)
     _spend(work, redemption, uses)
+    if request.points is not None and redemption.order_ref:
+        work.paid.append((redemption, uses))
     _remember_use(session, work, request, redemption)
     return answer(work, redemption, 201)
 

@@ -6,6 +6,7 @@ import pytest
 
 from loyalty.ledger.audit import audit
 from tests.factories import STORE, Clock, Till, balance_of, line, open_till, rows, unique
+from tests.people import merge
 
 
 @pytest.fixture
@@ -112,3 +113,36 @@ def test_another_stores_order_of_the_same_number_is_not_meant(till: Till):
     till.redeem(card, points=100, order_ref=ref, store="310")
     till.earn(card, ref, "10.00")
     assert till.take_back(ref, "r1").reinstated == 0
+
+
+@pytest.mark.parametrize("way", ["return", "cancel"])
+def test_what_somebody_paid_before_they_were_merged_comes_to_the_survivor(
+    till: Till, clock: Clock, way: str
+):
+    old, new, ref = till.member(300), till.member(), unique("o")
+    lines = [line("1", "10.00")]
+    paid = till.redeem(old, points=200, order_ref=ref, store=STORE)
+    till.put(old, ref, 1, lines, at=clock.now)
+    merge(till, old, new)
+
+    if way == "return":
+        assert till.take_back(ref, "r1").reinstated == 200
+    else:
+        till.put(new, ref, 2, lines, state="cancelled", at=clock.now)
+
+    assert (available(till, old), available(till, new)) == (0, 300)
+    assert till.reverse(paid.id).code == "already_reversed"
+    proved(till)
+
+
+def test_what_paid_in_the_same_batch_comes_back_too(till: Till):
+    card, ref = till.member(300), unique("o")
+    paying = till.redeeming(card, points=200, order_ref=ref)
+    reward = till.redeeming(card, reward="five-off", order_ref=ref)
+    back = till.returning(ref, "r1")
+
+    *_, whole = till.send(till.earning(card, ref, "10.00"), paying, reward, back)
+
+    assert (whole.status, whole.reinstated) == (201, 200)
+    assert available(till, card) == 250
+    proved(till)
