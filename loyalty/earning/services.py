@@ -98,10 +98,11 @@ def give_back(work: MemberWork, kept: Iterable[dict[str, Any]]) -> None:
     """Give back what an order took of limits: as a whole it came back, or it earns anew.
 
     Args:
-        kept: As `take` returned it.
+        kept: As `take` returned it; entries marked "back" were given back before.
     """
     for entry in kept:
-        _count(work, _read(entry), -1)
+        if "back" not in entry:
+            _count(work, _read(entry), -1)
 
 
 def _count(work: MemberWork, taken: Taken, sign: int) -> None:

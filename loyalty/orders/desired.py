@@ -194,8 +194,9 @@ def _award_again(
     order = request.body.order
     is_paid, was_paid = order.state == "paid", record.state == "paid"
     never_paid = record.transaction_number is None
-    gone = all_returned(record.lines)  # its limits and budgets were given back with it
-    fresh = never_paid or gone or not same_lines(record.lines, lines) or (is_paid and not was_paid)
+    released = any("back" in entry for entry in record.taken)  # others may have had it since
+    fresh = never_paid or not same_lines(record.lines, lines) or (is_paid and not was_paid)
+    fresh = fresh or released
     if fresh or not is_paid:
         release(work, record)
     award = award_for(work, request.body.member, order, lines, counted=_counts(record)[2])

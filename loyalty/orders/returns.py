@@ -89,9 +89,9 @@ def claw_back(
 
 
 def release(work: MemberWork, record: OrderRecord) -> None:
-    """Give back what the order took of the limits of earning rules."""
+    """Give back what the order took of limits and budgets, once; note that it was given back."""
     give_back(work, record.taken)
-    record.taken = []
+    record.taken = [{**entry, "back": True} for entry in record.taken]
 
 
 def _explain(

@@ -25,7 +25,7 @@ class OrderRecord:
         scope: Where its ref is unique: "store:CODE" or "channel:NAME".
         awarded_to: In whose ledger its first award is, if not in the member's own.
         returns: By the ref of the return: its content and its answer.
-        taken: What it took of limits of earning rules.
+        taken: What it took of limits and budgets; "back" where that was given back.
         explanation: Of its first award.
         lots: JSON objects of the lots that it earned.
     """

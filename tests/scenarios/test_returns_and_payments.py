@@ -146,3 +146,16 @@ def test_what_paid_in_the_same_batch_comes_back_too(till: Till):
     assert (whole.status, whole.reinstated) == (201, 200)
     assert available(till, card) == 250
     proved(till)
+
+
+def test_what_did_not_come_back_after_all_earns_what_it_earned(till: Till, clock: Clock):
+    """Not more, where the order itself has raised the member's level."""
+    card, ref = till.member(), unique("o")
+    lines = [line("1", "300.00")]
+    changes = [
+        till.put(card, ref, revision, [{**lines[0], "returned": {"quantity": back}}], at=clock.now)
+        for revision, back in enumerate("0101", 1)
+    ]
+    assert [reply.points_changed for reply in changes[1:]] == [-300, 300, -300]
+    assert available(till, card) == 0
+    proved(till)

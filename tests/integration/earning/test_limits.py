@@ -101,5 +101,5 @@ def test_an_order_that_is_not_returned_after_all_takes_of_its_limits_again(till:
     assert uses(till, card) == [("plus", 1, 50)]
     till.take_back("o2", "r1")
     till.put(card, "o1", 4, [line("1", "10.00", **back)])
-    assert till.put(card, "o1", 5, [line("1", "10.00")]).points == 60
-    assert uses(till, card) == [("plus", 1, 50)]
+    assert till.put(card, "o1", 5, [line("1", "10.00")]).points == 10
+    assert uses(till, card) == [("plus", 0, 0)]
