@@ -219,10 +219,18 @@ WHERE {redemption_member} AND (p.redeemed <> d.captured - d.reinstated
         """
 SELECT s.member_id, s.event_seq, e.* FROM loyalty_memberstate AS s
 LEFT JOIN (
-    SELECT e.member_id AS member, count(*) AS events, max(e.sequence) AS last_sequence
+    SELECT e.member_id AS member, count(*) AS events, min(e.sequence) AS first_sequence,
+        max(e.sequence) AS last_sequence
     FROM loyalty_outboxevent AS e WHERE {event_member} GROUP BY e.member_id
 ) AS e ON e.member = s.member_id
-WHERE {state_member} AND coalesce(e.last_sequence, 0) <> s.event_seq
+WHERE {state_member} AND CASE
+    WHEN e.member IS NOT NULL THEN e.last_sequence <> s.event_seq
+        OR e.events <> e.last_sequence - e.first_sequence + 1
+    -- Old events are deleted in their order: a member may have none that is younger than the oldest.
+    ELSE s.event_seq > 0 AND EXISTS (
+        SELECT FROM loyalty_ledgertransaction AS t WHERE t.member_id = s.member_id
+            AND t.recorded_at > (SELECT min(recorded_at) FROM loyalty_outboxevent))
+    END
 """,
     ),
     Check(

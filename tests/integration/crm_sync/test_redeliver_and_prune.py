@@ -113,14 +113,13 @@ class TestPrune:
     ) -> None:
         receiver.respond = lambda call: Answer(500)
         destination = outbox.connect(receiver.url)
-        outbox.write(uuid4())
+        outbox.write(uuid4(), at=timezone.now() - timedelta(days=401))
         drain()
         mine = OutboxEvent.objects.filter(program_id=outbox.program.pk)
-        later = timezone.now() + timedelta(days=401)
-        delete_old_events(now=later)
+        delete_old_events()
         assert mine.count() == 1
         disable_connection(connection_id=destination.pk, reason="for good")
-        delete_old_events(now=later)
+        delete_old_events()
         assert mine.count() == 0
 
     def test_zero_days_keep_everything(self, outbox: Outbox, settings: Any) -> None:

@@ -95,6 +95,8 @@ CORRUPTIONS = [
     ("I12", f"UPDATE loyalty_redemption SET captured = 0 {WHERE}"),
     ("I13", f"DELETE FROM loyalty_outboxevent {WHERE} AND sequence = (SELECT max(sequence)"
             f" FROM loyalty_outboxevent {WHERE})"),
+    ("I13", f"DELETE FROM loyalty_outboxevent {WHERE} AND sequence = 2"),
+    ("I13", f"DELETE FROM loyalty_outboxevent {WHERE}"),
     ("I16", f"UPDATE loyalty_posting SET destination = 8 {FIRST}"),
 ]  # fmt: skip
 
