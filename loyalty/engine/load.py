@@ -21,9 +21,12 @@ from loyalty.programs.rules import PublishedProgram
 # How a reference becomes a member, in any statement with $1 the program and r(type, value).
 # ("order", "SCOPE/REF") is the member of a recorded order; without SCOPE its ref must be the only.
 # The id of somebody who was merged away leads to who goes on; identifiers and orders moved there.
+# Its sub-select casts behind a CASE of its own: where a row changed while its lock was waited for,
+# PostgreSQL runs the sub-selects of a kept plan before it looks which of them it needs.
 MEMBER_OF = """(CASE r.type
     WHEN 'id' THEN coalesce(
-        (SELECT o.merged_into FROM loyalty_memberstate AS o WHERE o.member_id = r.value::uuid),
+        (SELECT o.merged_into FROM loyalty_memberstate AS o
+         WHERE o.member_id = CASE r.type WHEN 'id' THEN r.value::uuid END),
         r.value::uuid)
     WHEN 'account' THEN r.value::uuid
     WHEN 'order' THEN (
