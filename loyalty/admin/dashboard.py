@@ -24,6 +24,9 @@ KEPT_SECONDS: Final = 60.0
 PATIENCE: Final = "3s"
 """No look at the overview may keep the database busy for longer."""
 
+PROGRAMS_SHOWN: Final = 50
+"""More are not offered to choose from; each has its overview at its own address."""
+
 _CHART_HEIGHT: Final = 120
 
 _OUTSTANDING = """
@@ -56,9 +59,11 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Give the index page what it shows; called by the theme."""
     if not request.user.has_perm("loyalty.view_member"):
         return {**context, "overview": None}
-    programs = list(Program.objects.filter(version__gt=0)[:50])
+    published = Program.objects.filter(version__gt=0)
+    programs = list(published[:PROGRAMS_SHOWN])
     wanted = request.GET.get("program", "")
-    chosen = next((p for p in programs if str(p.pk) == wanted), programs[0] if programs else None)
+    chosen = published.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
+    chosen = chosen or (programs[0] if programs else None)
     overview = _overview(chosen) if chosen else None
     return {**context, "programs": programs, "chosen": chosen, "overview": overview}
 

@@ -226,7 +226,7 @@ LEFT JOIN (
 WHERE {state_member} AND CASE
     WHEN e.member IS NOT NULL THEN e.last_sequence <> s.event_seq
         OR e.events <> e.last_sequence - e.first_sequence + 1
-    -- Old events are deleted in their order: a member may have none that is younger than the oldest.
+    -- Old events are deleted in their order: who did nothing since has none.
     ELSE s.event_seq > 0 AND EXISTS (
         SELECT FROM loyalty_ledgertransaction AS t WHERE t.member_id = s.member_id
             AND t.recorded_at > (SELECT min(recorded_at) FROM loyalty_outboxevent))

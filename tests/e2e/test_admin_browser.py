@@ -84,6 +84,7 @@ def log_in(desk: Desk, name: str) -> Desk:
     desk.page.fill("#id_username", name)
     desk.page.fill("#id_password", "pw-marta")
     desk.page.click("button[type=submit]")
+    desk.page.wait_for_url(lambda url: "/login/" not in url)
     desk.page.wait_for_load_state("networkidle")
     return desk
 

@@ -28,6 +28,7 @@ def page(live_stack: Stack, browser: Browser) -> Iterator[Page]:
     page.fill("#id_username", name)
     page.fill("#id_password", "pw-marta")
     page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "/login/" not in url)
     page.wait_for_load_state("networkidle")
     yield page
     context.close()

@@ -55,7 +55,7 @@ def test_every_condition_is_written_and_shown_again(marketer: Marketer, till: Ti
     assert rule(till).when == WHEN
     shown = marketer.fields(rule_page(till, "double-produce"))
     assert {name: shown[name] for name in FIELDS} == FIELDS
-    words = text_of(marketer.open("loyalty/earningrule/"))
+    words = text_of(marketer.open(f"loyalty/earningrule/?program__id__exact={till.program.pk}"))
     assert "in category DAIRY or PRODUCE, of brand Own, for product 1 or 2, at store 309" in words
     assert "on Saturday or Sunday" in words
 
