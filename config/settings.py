@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.pages.live_connection",
     "config.pages.Sessions",
     "django.middleware.common.CommonMiddleware",
     "config.pages.Csrf",

@@ -1,9 +1,13 @@
 """The live stack that other tests rely on: it starts, survives its own kills, and heals."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import pytest
 from django.db import connection
 
+from tests.factories import program_document, unique
 from tests.stack import Stack
 
 
@@ -42,6 +46,39 @@ def test_postgres_may_be_killed_and_started_again(live_stack: Stack):
     live_stack.postgres.kill()
     live_stack.postgres.start()
     assert live_stack.sql("SELECT count(*) FROM django_migrations")[0][0] > 10
+
+
+def test_pages_and_calls_go_on_when_postgresql_was_restarted(live_stack: Stack):
+    """Each thread's connection is dead then: no page, and no call, may answer 500."""
+    if live_stack.postgres is None:
+        pytest.skip("TEST_DATABASE_URL is not ours to kill")
+    name, document = unique("sam"), program_document()
+    named = ("--username", name, "--email", "sam@example.com")
+    live_stack.manage("createsuperuser", "--noinput", *named, DJANGO_SUPERUSER_PASSWORD="pw-sam")
+    live_stack.manage("program", "apply", "-", stdin=json.dumps(document))
+    calls = ("/v1/program", "/v1/members/card:nobody", "/v1/events", "/v1/webhook-endpoints")
+    with (
+        live_stack.client() as pages,
+        live_stack.client(live_stack.api_key(document["program"])) as api,
+    ):
+        pages.get("/admin/login/")
+        form = {"username": name, "password": "pw-sam", "next": "/admin/"}
+        form["csrfmiddlewaretoken"] = pages.cookies["csrftoken"]
+        assert pages.post("/admin/login/", data=form).status_code == 302
+
+        def statuses(client: httpx.Client, *paths: str) -> set[int]:
+            with ThreadPoolExecutor(16) as threads:
+                return {answer.status_code for answer in threads.map(client.get, paths * 16)}
+
+        assert statuses(pages, "/admin/") == {200}
+        assert statuses(api, *calls) == {200, 404}
+        for client, paths, allowed in (
+            (pages, ("/admin/",), {200}),
+            (api, calls, {200, 404, 503}),
+        ):
+            live_stack.postgres.kill()
+            live_stack.postgres.start()
+            assert statuses(client, *paths) <= allowed
 
 
 def test_durable_postgres_is_durable(durable_postgres):
