@@ -149,7 +149,7 @@ def test_a_worker_that_sleeps_through_its_lease_changes_nothing(
 
         def stop_at_first(call: Call) -> Answer:
             if len(receiver.calls) == 1:
-                slow.signal(signal.SIGSTOP)
+                slow.freeze()
             return Answer()
 
         receiver.respond = stop_at_first

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -56,6 +57,17 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stop it where it is, and return when each of its threads has stopped.
+
+        The signal returns before: a thread that is about to read an answer might still read it.
+        """
+        self.signal(signal.SIGSTOP)
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(_state(task) != "T" for task in tasks.iterdir()):
+            time.sleep(0.01)
 
 
 class Workers:
@@ -123,6 +135,10 @@ class Workers:
                     self._app.send_task("crm_sync.sweep", expires=5)
             except (OperationalError, RedisError, OSError):
                 continue  # Valkey is away: the clock goes on
+
+
+def _state(task: Path) -> str:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _url_of_test_database() -> str:
