@@ -185,13 +185,15 @@ class Delivery(models.Model):
     class State(models.TextChoices):
         """Dead and parked ones wait for a person; the lane goes on without them.
 
-        Parked: nobody but a person can tell whether it arrived, or whom it is about.
+        Parked: nobody but a person can tell whether it arrived, or whom it is about. Skipped: the
+        destination has nobody to whom it could belong.
         """
 
         PENDING = "pending"
         DELIVERED = "delivered"
         DEAD = "dead"
         PARKED = "parked"
+        SKIPPED = "skipped"
 
     connection = models.ForeignKey(
         Connection, on_delete=models.CASCADE, related_name="deliveries", db_index=False
@@ -257,6 +259,7 @@ class Attempt(models.Model):
         PERMANENT = "permanent"
         AMBIGUOUS = "ambiguous"
         CONFIGURATION = "configuration"
+        SKIPPED = "skipped"
         FENCED = "fenced"
 
     delivery = models.ForeignKey(

@@ -18,6 +18,7 @@ from crm_sync.adapters.outcomes import (
     Outcome,
     Permanent,
     Retryable,
+    Skipped,
 )
 
 # The mean wait after the first, second, … failed attempt of a delivery, in seconds; after the last
@@ -39,9 +40,13 @@ class Next(Enum):
     """What becomes of a delivery."""
 
     DELIVERED = "delivered"
+    SKIPPED = "skipped"
     WAIT = "wait"
     DEAD = "dead"
     PARKED = "parked"
+
+
+GIVEN_UP = frozenset({Next.DEAD, Next.PARKED})  # until a person looks after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ def judge(
     match outcome:
         case Delivered():
             return Verdict(Next.DELIVERED)
+        case Skipped():
+            return Verdict(Next.SKIPPED)
         case Permanent():
             # The destination answered, and understood: it is well.
             return Verdict(Next.DEAD)

@@ -33,7 +33,7 @@ EventTypes = Annotated[
 EventId = Annotated[
     str, Field(pattern=r"^evt_[0-9a-f]{32}_[0-9]{1,18}$", description="An event's id.")
 ]
-DeliveryState = Literal["pending", "delivered", "dead", "parked"]
+DeliveryState = Literal["pending", "delivered", "dead", "parked", "skipped"]
 
 
 class EndpointRequest(Body):

@@ -4,6 +4,7 @@
 - Retryable: it may work later (no answer, busy, an error of theirs).
 - Permanent: this one will never be taken; others may.
 - Ambiguous: it cannot be told what sending it again would do, or who is meant.
+- Skipped: the destination does not have the person, and may not be given them: no error.
 - Configuration: nothing will be taken until a person changes something.
 - Postponed: it was not sent, to keep within the vendor's limits; counts as nothing.
 """
@@ -61,6 +62,14 @@ class Retryable(Outcome):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permanent(Outcome):
     """This one will never be taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped(Outcome):
+    """There is nobody to tell it of: a vendor that only knows who subscribed, and they did not.
+
+    `error` says so to whoever looks. What happens to the person later is sent as ever.
+    """
 
 
 class Doubt(StrEnum):

@@ -21,7 +21,13 @@ from loyalty.events.rules import envelope, event_id
 from loyalty.events.selectors import list_member_events
 
 _EVENT_ID = re.compile(r"evt_([0-9a-f]{32})_([0-9]{1,18})")
-_COLOURS = {"pending": "info", "delivered": "success", "dead": "danger", "parked": "warning"}
+_COLOURS = {
+    "pending": "info",
+    "delivered": "success",
+    "skipped": "primary",
+    "dead": "danger",
+    "parked": "warning",
+}
 
 
 class AttemptInline(TabularInline):

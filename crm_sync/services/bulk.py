@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from crm_sync.adapters.contract import JobReport, PushesInBulk, PushesProfiles, Submitted
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed, storable
 from crm_sync.models import BulkJob, Connection, Contact, Relay
-from crm_sync.rules import Next
+from crm_sync.rules import GIVEN_UP, Next
 from crm_sync.services import health, lanes
 from crm_sync.services.calls import adapter_of, call
 from crm_sync.services.people import get_to_know, want_profiles
@@ -232,7 +232,7 @@ def _fail(
     row.update(
         done=contact.wanted,
         attempts=0,
-        stuck=verdict.delivery.value,
+        stuck=verdict.delivery.value if verdict.delivery in GIVEN_UP else "",
         last_error=outcome.error,
         candidates=list(outcome.candidates) if isinstance(outcome, Ambiguous) else [],
         is_backfill=False,

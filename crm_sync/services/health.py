@@ -11,7 +11,15 @@ from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
 from crm_sync import rules
-from crm_sync.adapters.outcomes import Ambiguous, Delivered, Doubt, Outcome, Permanent, Postponed
+from crm_sync.adapters.outcomes import (
+    Ambiguous,
+    Delivered,
+    Doubt,
+    Outcome,
+    Permanent,
+    Postponed,
+    Skipped,
+)
 from crm_sync.models import Relay
 from crm_sync.rules import Verdict
 from crm_sync.services import lanes
@@ -23,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 def judge(connection_id: int, outcome: Outcome, *, attempts: int) -> Verdict:
     """Decide what an outcome means, with what is known of the connection."""
-    is_well = isinstance(outcome, Delivered | Permanent) or (
+    is_well = isinstance(outcome, Delivered | Permanent | Skipped) or (
         isinstance(outcome, Ambiguous) and outcome.reason is Doubt.SEVERAL_MATCHES
     )
     relay = None if is_well else Relay.objects.get(pk=connection_id)

@@ -20,7 +20,7 @@ from crm_sync.adapters.fields import Field
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed
 from crm_sync.mapping import fingerprint, map_fields
 from crm_sync.models import Attempt, Connection, Contact, FieldMapping
-from crm_sync.rules import Next
+from crm_sync.rules import GIVEN_UP, Next
 from crm_sync.services import health
 from crm_sync.services.calls import adapter_of, call_for_outcomes
 from crm_sync.services.lanes import Lease
@@ -145,7 +145,7 @@ def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> boo
         "answer": outcome.answer,
         "error": outcome.error or draft.left_out,
         "wanted": contact.wanted,
-        "stuck": "" if delivered or waits else verdict.delivery.value,
+        "stuck": verdict.delivery.value if verdict.delivery in GIVEN_UP else "",
         "candidates": orjson.dumps(
             list(outcome.candidates) if isinstance(outcome, Ambiguous) else []
         ).decode(),

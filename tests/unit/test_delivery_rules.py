@@ -10,6 +10,7 @@ from crm_sync.adapters.outcomes import (
     Outcome,
     Permanent,
     Retryable,
+    Skipped,
 )
 from crm_sync.rules import (
     MAX_ATTEMPTS,
@@ -42,6 +43,10 @@ def test_delivered_clears_the_failures() -> None:
 
 def test_a_refused_event_dies_and_says_that_the_destination_is_well() -> None:
     assert decide(Permanent(), failures=2) == Verdict(Next.DEAD)
+
+
+def test_who_is_not_there_is_skipped_and_the_destination_is_well() -> None:
+    assert decide(Skipped(), failures=2) == Verdict(Next.SKIPPED)
 
 
 def test_the_schedule_is_ten_attempts_in_76_hours() -> None:

@@ -9,7 +9,14 @@ import pytest
 from django.utils import timezone
 
 from crm_sync.adapters.contract import Match
-from crm_sync.adapters.outcomes import Delivered, Outcome, Permanent, Postponed, Retryable
+from crm_sync.adapters.outcomes import (
+    Delivered,
+    Outcome,
+    Permanent,
+    Postponed,
+    Retryable,
+    Skipped,
+)
 from crm_sync.models import Attempt, Connection, Contact, Delivery, FieldMapping, Lane
 from crm_sync.services import lanes
 from crm_sync.services.deliver import serve_lane
@@ -146,6 +153,22 @@ class TestFailing:
         drain()
         contact = contact_of(destination, till.ids[card])
         assert (contact.stuck, contact.last_error) == ("", "")
+        assert vendor.profiles[till.ids[card]]["loyalty_points"] == 2
+
+    def test_one_whom_the_vendor_does_not_have_is_skipped_until_the_next_event(
+        self, till: Till, vendor: Vendor, connect_vendor: Connect
+    ) -> None:
+        destination = connect_vendor(vendor, event_types=["member.*"])
+        vendor.outcomes = [Skipped(error="Nobody there.")] * 2
+        card = till.member(balance=1)
+        drain()
+        contact = contact_of(destination, till.ids[card])
+        assert (contact.stuck, contact.fingerprint, contact.last_error) == ("", "", "Nobody there.")
+        assert contact.wanted == contact.done
+        delivery = Delivery.objects.get(connection=destination)
+        assert (delivery.state, delivery.last_error) == ("skipped", "Nobody there.")
+        till.adjust(card, 1)
+        drain()
         assert vendor.profiles[till.ids[card]]["loyalty_points"] == 2
 
     def test_a_lost_lane_is_found(
