@@ -60,6 +60,10 @@ class Request:
     limit: Limit | None = None
     units: int = 1
 
+    def with_header(self, name: str, value: str) -> "Request":
+        """Give the same call with one more header."""
+        return replace(self, headers={**self.headers, name: value})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -118,19 +122,29 @@ class Client:
             raise CallFailed(_no_answer(error)) from None
 
     def call_with_token(
-        self, target: Target, request: Request, obtain: Callable[[], Token]
+        self,
+        target: Target,
+        request: Request,
+        obtain: Callable[[], Token],
+        *,
+        header: str = "authorization",
+        prefix: str = "Bearer ",
     ) -> Answer:
         """Make one call with an access token; one that is refused is renewed, once.
+
+        Args:
+            header: Where the vendor wants the token.
+            prefix: What it wants before it.
 
         Raises:
             CallFailed: As `call`; or the token cannot be renewed.
         """
         try:
             token = target.credentials.token(obtain)
-            answer = self.call(target, _with_token(request, token))
+            answer = self.call(target, request.with_header(header, prefix + token))
             if answer.status == 401:
                 token = target.credentials.token(obtain, refused=token)
-                answer = self.call(target, _with_token(request, token))
+                answer = self.call(target, request.with_header(header, prefix + token))
         except MustWait as wait:
             raise CallFailed(_postponed(wait)) from None
         except SecretMissing as error:
@@ -249,10 +263,6 @@ def read_retry_after(text: str) -> float | None:
 
 def _postponed(wait: MustWait) -> Postponed:
     return Postponed(seconds=wait.seconds, error="Postponed, to keep within the vendor's limits.")
-
-
-def _with_token(request: Request, token: str) -> Request:
-    return replace(request, headers={**request.headers, "authorization": f"Bearer {token}"})
 
 
 def _no_answer(error: httpx.HTTPError) -> Retryable:

@@ -8,13 +8,13 @@ the methods: `PushesProfiles`, `PushesInBulk`, `Matches`, `ReadsBack`, `Polls`
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID, uuid5
 
 from crm_sync.adapters.access import Target
-from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.fields import Field, FieldLimits, Form
 from crm_sync.adapters.outcomes import Outcome
 
 _EVENTS = UUID("5f0f1c1e-6d0b-4c63-9f8e-5a3d8c1f7b21")
@@ -100,6 +100,7 @@ class Profile:
 
     Attributes:
         fields: By the vendor's names, in the forms that the mapping asks for; None clears one.
+        forms: The form of each field, for vendors that must be told what a text is.
         version: Sequence of the member's newest event that it reflects.
     """
 
@@ -108,6 +109,7 @@ class Profile:
     version: int
     correlation_id: UUID
     is_backfill: bool = False
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,7 @@ def draft_profile(connection: Connection, known: Known, fields: Sequence[Field])
         version=known.standing.sequence,
         correlation_id=uuid4(),
         is_backfill=known.contact.is_backfill,
+        forms={field.name: field.form for field in fields},
     )
     return Draft(known, profile, fingerprint(known.person, told), " ".join(mapped.left_out)[:500])
 

@@ -1,0 +1,76 @@
+"""Every vendor with its sandbox, in one table: what differs between them, for what must not.
+
+A new vendor is one more case here, and has all tests of test_vendors.py. The names of fields are
+the vendor's own, so that the test sees that nothing else is needed to compare them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from crm_sync.adapters.access import Target
+from crm_sync.adapters.contract import Environment, Person
+from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
+from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.sandboxes.server import Reply, Sandbox
+from tests.integration.crm_sync.calls import target
+
+UNAUTHORISED = Reply(401, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One vendor.
+
+    Attributes:
+        connect: Gives the connection to a running sandbox.
+        events_of: The ids of our events that the sandbox holds of a member, in their order.
+        told: Fields to push, by the vendor's names.
+        events_at: What the path of a call with an event has in it.
+        profiles_at: The same of a call with a profile.
+        busy: How the vendor says that it is too much, and how long to wait.
+        sees_repeats: Whether it keeps the first of two events with one id.
+        refused: A person whom the vendor refuses, in its bulk form; None where it refuses nobody.
+        expire: Lets the access token end; None where keys are good for ever.
+    """
+
+    name: str
+    sandbox: Callable[[], Sandbox]
+    adapter: Callable[[Environment], Any]
+    connect: Callable[[Any], Target]
+    events_of: Callable[[Any, str], Sequence[str]]
+    told: Mapping[str, Any]
+    forms: Mapping[str, Any] = field(default_factory=dict)
+    events_at: str
+    profiles_at: str
+    busy: Reply
+    busy_seconds: float | None
+    unauthorised: Reply = UNAUTHORISED
+    sees_repeats: bool = True
+    refused: Person | None = None
+    expire: Callable[[Any], None] | None = None
+
+
+def _klaviyo_events(sandbox: Klaviyo, member_id: str) -> list[str]:
+    known = sandbox.find("external_id", member_id)
+    return [one["unique_id"] for one in known.events] if known else []
+
+
+CASES = [
+    Case(
+        name="klaviyo",
+        sandbox=Klaviyo,
+        adapter=KlaviyoAdapter,
+        connect=lambda klaviyo: target(
+            {"revision": REVISION, "address": klaviyo.url}, api_key=klaviyo.api_key
+        ),
+        events_of=_klaviyo_events,
+        told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": 3},
+        events_at="/events",
+        profiles_at="/profile-import",
+        busy=Reply(429, {"errors": []}, {"retry-after": "7"}),
+        busy_seconds=7.0,
+        refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+    ),
+]
