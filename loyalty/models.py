@@ -12,7 +12,15 @@ from loyalty.ledger.models import (
     Posting,
     Wallet,
 )
-from loyalty.members.models import AdjustmentRequest, Erasure, Identifier, Member, MemberMerge
+from loyalty.members.models import (
+    AdjustmentRequest,
+    Erasure,
+    Identifier,
+    Member,
+    MemberMerge,
+    Segment,
+    SegmentMember,
+)
 from loyalty.nightly.models import NightlyRun, NightlyStep, Notice
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.models import (
@@ -76,6 +84,8 @@ __all__ = [
     "Reward",
     "RewardStock",
     "ScheduledPublication",
+    "Segment",
+    "SegmentMember",
     "Store",
     "TierChange",
     "TierLevel",

@@ -157,6 +157,7 @@ class ExportAnswer(BaseModel):
     tier_changes: Rows
     activity_days: Rows
     rule_uses: Rows
+    segments: Rows
     merges: Rows
     orders: Rows
     redemptions: Rows

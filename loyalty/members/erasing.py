@@ -30,6 +30,13 @@ ERASED_IDENTIFIERS = Table(
     update="DELETE FROM loyalty_identifier AS i USING {rows} WHERE i.member_id = r.member_id",
 )
 
+# What a segment is called can say much of a person.
+LEFT_SEGMENTS = Table(
+    "loyalty_segmentmember",
+    {"member_id": "uuid"},
+    update="DELETE FROM loyalty_segmentmember AS s USING {rows} WHERE s.member_id = r.member_id",
+)
+
 # The key stays claimed: a till that repeats an enrolment must not enrol the person anew.
 ERASED_ANSWERS = Table(
     "loyalty_idempotencykey",
@@ -81,6 +88,7 @@ def _forget(work: MemberWork) -> None:
     answers = {"personal_of": work.member_id, "status": gone.status, "body": body}
     work.rows.put(ERASED_PROFILE, {"id": work.member_id, "updated_at": work.now})
     work.rows.put(ERASED_IDENTIFIERS, {"member_id": work.member_id})
+    work.rows.put(LEFT_SEGMENTS, {"member_id": work.member_id})
     work.rows.put(ERASED_ANSWERS, answers)
     work.rows.put(
         ERASURE,

@@ -12,7 +12,7 @@ from loyalty.engine.look import look
 from loyalty.http.auth import Principal
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting
 from loyalty.members.identifiers import MemberRef
-from loyalty.members.models import Identifier, Member, MemberMerge
+from loyalty.members.models import Identifier, Member, MemberMerge, SegmentMember
 from loyalty.members.rows import profile_of
 from loyalty.members.services import member_body, profile_found
 from loyalty.tiers.models import ActivityDay, TierChange
@@ -29,6 +29,7 @@ TABLES: Final[dict[str, type[Model]]] = {
     "tier_changes": TierChange,
     "activity_days": ActivityDay,
     "rule_uses": RuleUse,
+    "segments": SegmentMember,
     "merges": MemberMerge,
 }
 # Columns that say nothing of the person: how the engine keeps its rows.
@@ -71,7 +72,7 @@ def _rows(table: type[Model], people: list[UUID]) -> Iterable[Model]:
     names = {field.name for field in table._meta.concrete_fields}
     order = next((name for name in ("seq", "sequence", "number", "day") if name in names), "")
     for member_id in people:
-        if not order:  # as many rows as rules and periods
+        if not order:  # as many rows as rules and periods, or segments
             yield from table._default_manager.filter(member_id=member_id)
             continue
         last: Any = None

@@ -48,6 +48,26 @@ def parse_member_ref(text: str) -> MemberRef:
     raise ValueError("a member is named by id, card:… or external:…")
 
 
+def parse_any_ref(text: str, type_: IdentifierType | None = None) -> tuple[str, str]:
+    """Read how a list names a member: also by `email:…` or `phone:…`, which no path may have.
+
+    Args:
+        type_: What a text without one of these words is; a member's id unless set.
+
+    Raises:
+        ValueError: with a sentence for the caller.
+    """
+    kind, colon, value = text.strip().partition(":")
+    for known in get_args(IdentifierType):
+        if colon and kind == known:
+            return (known, normalise(known, value))
+    if type_ is not None:
+        return (type_, normalise(type_, text))
+    if _UUID.match(text.strip()):
+        return ("id", str(UUID(text.strip())))
+    raise ValueError("a member is named by id, card:…, external:…, email:… or phone:…")
+
+
 def normalise(kind: IdentifierType, value: str) -> str:
     """Bring an identifier into the one form in which it is stored and looked up.
 

@@ -100,6 +100,26 @@ USES_PARTED = Table(
     ),
 )
 
+# The survivor is in all segments of both; whose they were is kept, so that a merge can be undone.
+SEGMENTS_JOINED = Table(
+    "loyalty_segmentmember",
+    {"merged": "uuid", "survivor": "uuid"},
+    update=(
+        "INSERT INTO loyalty_segmentmember (member_id, segment, program_id, since, came_from)"
+        " SELECT r.survivor, o.segment, o.program_id, o.since, r.merged FROM {rows}"
+        " JOIN loyalty_segmentmember AS o ON o.member_id = r.merged"
+        " ON CONFLICT (member_id, segment) DO NOTHING"
+    ),
+)
+SEGMENTS_PARTED = Table(
+    "loyalty_segmentmember",
+    {"merged": "uuid", "survivor": "uuid"},
+    update=(
+        "DELETE FROM loyalty_segmentmember AS s USING {rows}"
+        " WHERE s.member_id = r.survivor AND s.came_from = r.merged"
+    ),
+)
+
 MOVABLE_LOTS = Read(
     "lots that can move",
     f"""

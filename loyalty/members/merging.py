@@ -27,6 +27,8 @@ from loyalty.ledger.transfer import Moved, move_debt, move_lots
 from loyalty.members.merge_rows import (
     MEMBER_MERGE,
     MERGE_UNDONE,
+    SEGMENTS_JOINED,
+    SEGMENTS_PARTED,
     USES_JOINED,
     USES_PARTED,
     Move,
@@ -139,6 +141,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     )
     Move(merged, survivor, above=0, upto=ALL, shift=base).put()
     _both(USES_JOINED, merged, survivor)
+    _both(SEGMENTS_JOINED, merged, survivor)
     before = survivor.level
     join_tiers(merged, survivor, orjson.loads(days))
     _put_merge(merged, survivor, (out, into, base, size), before, moved.debt, counted)
@@ -260,6 +263,7 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
     )
     Move(survivor, merged, above=base, upto=base + size, shift=-base).put()
     _both(USES_PARTED, merged, survivor)
+    _both(SEGMENTS_PARTED, merged, survivor)
     merged.status, merged.merged = status, (None, None)
     for earlier, their_base in before_them:
         earlier.merged, earlier.touched = (merged.member_id, their_base - base), True

@@ -2,7 +2,7 @@
 
 from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models.functions import Upper
+from django.db.models.functions import Now, Upper
 
 
 class Member(models.Model):
@@ -162,3 +162,45 @@ class AdjustmentRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.points:+d} {self.state}"
+
+
+class Segment(models.Model):
+    """A named set of members: rules and rewards name it, uploads, the API and CRMs fill it."""
+
+    program_id = models.IntegerField()
+    code = models.CharField(max_length=50, help_text="As rules and rewards name it.")
+    name = models.CharField(max_length=100)
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(help_text="When members last came in or went out.")
+
+    class Meta:
+        ordering = ["program_id", "code"]
+        constraints = [
+            models.UniqueConstraint(fields=["program_id", "code"], name="segment_unique_in_program")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SegmentMember(models.Model):
+    """A member who is in a segment.
+
+    Attributes:
+        came_from: Who was merged into the member and brought it; null where it is their own.
+    """
+
+    pk = models.CompositePrimaryKey("member_id", "segment")
+    member_id = models.UUIDField()
+    segment = models.CharField(max_length=50)
+    program_id = models.IntegerField()
+    since = models.DateTimeField(db_default=Now())
+    came_from = models.UUIDField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["program_id", "segment", "member_id"], name="member_of_segment")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} in {self.segment}"

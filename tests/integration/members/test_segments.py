@@ -1,0 +1,145 @@
+"""Segments: who is in one, however they are named, merged and erased."""
+
+import io
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from loyalty.members.segment_lists import load_list
+from loyalty.members.segments import (
+    Changed,
+    add_members,
+    count_members_of,
+    delete_segment,
+    members_after,
+    remove_members,
+)
+from tests.factories import Till, open_till, rows, unique
+from tests.people import erase, merge, unmerge
+
+
+@pytest.fixture
+def till() -> Till:
+    return open_till()
+
+
+def add(till: Till, *cards: str, to: str = "vip") -> Changed:
+    return add_members(till.program.pk, to, [("card", card) for card in cards])
+
+
+def inside(till: Till, segment: str = "vip") -> set[str]:
+    return {str(one) for one in members_after(till.program.pk, segment, UUID(int=0), 99)}
+
+
+def test_members_come_in_and_go_out_once(till: Till):
+    one, two = till.member(), till.member()
+    done = add(till, one, unique("nobody"), two, one)
+    assert (done.changed, done.same, done.unknown) == (2, 1, [1])
+    assert inside(till) == {till.ids[one], till.ids[two]}
+    again = add(till, one, two)
+    assert (again.changed, again.same) == (0, 2)
+    gone = remove_members(till.program.pk, "vip", [("id", till.ids[one]), ("card", one)])
+    assert (gone.changed, gone.same) == (1, 1)
+    assert inside(till) == {till.ids[two]}
+    assert count_members_of(till.program.pk, ["vip", "none"]) == {"vip": 1}
+
+
+def test_another_programs_members_are_unknown(till: Till):
+    stranger = open_till()
+    card = stranger.member()
+    named = [("card", card), ("id", stranger.ids[card]), ("account", stranger.ids[card])]
+    done = add_members(till.program.pk, "vip", named)
+    assert (done.changed, done.unknown) == (0, [0, 1, 2])
+    assert inside(till) == set()
+
+
+def test_a_segment_is_deleted_with_what_it_held(till: Till):
+    card = till.member()
+    add(till, card)
+    assert delete_segment(till.program.pk, "vip")
+    assert not delete_segment(till.program.pk, "vip")
+    assert inside(till) == set()
+
+
+def test_the_survivor_of_a_merge_is_in_the_segments_of_both(till: Till):
+    old, new = till.member(), till.member()
+    add(till, old, to="theirs")
+    add(till, old, to="taken")
+    add(till, new, to="own")
+    add(till, old, new, to="both")
+    merge(till, old, new)
+    for segment in ("theirs", "own", "both", "taken"):
+        assert inside(till, segment) == {till.ids[new]}
+    # By the name of the merged one it is the survivor who goes out, and stays out.
+    remove_members(till.program.pk, "taken", [("id", till.ids[old])])
+    assert add(till, old, to="later").changed == 1
+    unmerge(till, old)
+    assert inside(till, "theirs") == {till.ids[old]}
+    assert inside(till, "own") == {till.ids[new]}
+    assert inside(till, "both") == {till.ids[old], till.ids[new]}
+    assert inside(till, "taken") == set()
+    assert inside(till, "later") == {till.ids[new]}
+
+
+def test_who_was_named_again_after_a_merge_stays_when_it_is_undone(till: Till):
+    old, new = till.member(), till.member()
+    add(till, old)
+    merge(till, old, new)
+    assert add(till, new).changed == 0
+    unmerge(till, old)
+    assert inside(till) == {till.ids[old], till.ids[new]}
+
+
+def test_erasing_takes_a_person_out_for_good(till: Till):
+    old, new = till.member(), till.member()
+    add(till, old, new)
+    merge(till, old, new)
+    erase(till, new)
+    assert rows("SELECT 1 FROM loyalty_segmentmember WHERE member_id IN (%s, %s)",
+                till.ids[old], till.ids[new]) == []  # fmt: skip
+    done = add_members(till.program.pk, "vip", [("id", till.ids[new]), ("id", till.ids[old])])
+    assert (done.changed, done.unknown) == (0, [0, 1])
+
+
+def test_a_list_says_itself_what_its_lines_are(till: Till):
+    one, two = till.member(), till.member()
+    lines = ["\ufeffcard", one, "", f"external:{one}", f'"{two}",Smith', "x" * 120, unique("c")]
+    told = list(load_list(till.program.pk, "vip", lines))[-1]
+    assert (told.lines, told.changed, told.unknown, told.wrong) == (7, 2, 2, 1)
+    assert sorted(told.problems) == [
+        "line 4: names nobody of this program",
+        "line 6: a card identifier has 1 to 100 characters",
+        "line 7: names nobody of this program",
+    ]
+    piece = list(load_list(till.program.pk, "vip", [one], first_line=8, type_="card"))[-1]
+    assert (piece.changed, piece.same) == (0, 1)
+    assert inside(till) == {till.ids[one], till.ids[two]}
+
+
+def test_the_command_loads_replaces_and_lists(till: Till, tmp_path: Path):
+    one, two, three = (till.member() for _ in range(3))
+    file, said = tmp_path / "list.csv", io.StringIO()
+    file.write_text(f"card:{one}\n{till.ids[two]}\n")
+    code = till.document["program"]
+    call_command("segment", "load", "vip", str(file), "--program", code, stdout=said)
+    file.write_text(f"{two}\n{three}\n")
+    again = ["segment", "load", "vip", str(file), "--program", code, "--type", "card"]
+    call_command(*again, "--replace", stdout=said)
+    assert inside(till) == {till.ids[two], till.ids[three]}
+    call_command("segment", "list", "--program", code, stdout=said)
+    assert said.getvalue().splitlines() == [
+        "vip: 2 members added, 0 as they were, 0 unknown, 0 lines are no members.",
+        "vip: 1 members added, 1 as they were, 0 unknown, 0 lines are no members."
+        " 1 others taken out.",
+        "vip: 2 members (vip)",
+    ]
+    call_command(*again, "--remove", stdout=said)
+    assert inside(till) == set()
+    file.write_text(f"{unique('c')}\n")
+    with pytest.raises(CommandError, match="nobody is taken out"):
+        call_command(*again, "--replace", stdout=said)
+    with pytest.raises(CommandError, match="letters, digits"):
+        call_command("segment", "load", "a b", str(file), "--program", code)
