@@ -65,6 +65,8 @@ class Person:
     Attributes:
         vendor_id: What the vendor calls them, where we have learned it; goes before all others.
         external_ids: The member's ids in other systems, such as a shop's customer number.
+        first_name: As last_name only for a vendor that takes nobody without a name: for a new
+            profile, never for one that is there. What is to be kept up to date is mapped.
     """
 
     member_id: str
@@ -72,6 +74,8 @@ class Person:
     email: str = ""
     phone: str = ""
     external_ids: tuple[str, ...] = ()
+    first_name: str = ""
+    last_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,8 +272,12 @@ class PushesInBulk(Protocol):
         """Push many at once; one outcome for each, or the job that will tell."""
         ...
 
-    def poll_job(self, target: Target, job_id: str, profiles: int) -> JobReport:
-        """Ask how far a job is that was submitted with so many profiles."""
+    def poll_job(self, target: Target, job_id: str, member_ids: Sequence[str]) -> JobReport:
+        """Ask how far a job is.
+
+        Args:
+            member_ids: Whose profiles were submitted, in their order.
+        """
         ...
 
 

@@ -147,9 +147,9 @@ class KlaviyoAdapter:
             outcome = failed.outcome
         return [outcome] * len(profiles)
 
-    def poll_job(self, target: Target, job_id: str, profiles: int) -> JobReport:
+    def poll_job(self, target: Target, job_id: str, member_ids: Sequence[str]) -> JobReport:
         """Ask how far a job is; when it is done, which profiles it refused."""
-        path = f"profile-bulk-import-jobs/{job_id}"
+        path, profiles = f"profile-bulk-import-jobs/{job_id}", len(member_ids)
         try:
             answer = self._get(target, path, {}, BULK)
             if answer.status == 404:

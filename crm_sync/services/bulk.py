@@ -254,7 +254,8 @@ def _ask(job: BulkJob) -> None:
     adapter: object = adapter_of(job.connection)
     if not isinstance(adapter, PushesInBulk):
         return
-    found = call(job.connection, lambda t: adapter.poll_job(t, job.job_id, len(job.items)))
+    member_ids = [item[0] for item in job.items]
+    found = call(job.connection, lambda t: adapter.poll_job(t, job.job_id, member_ids))
     report = JobReport(is_done=False, outcome=found) if isinstance(found, Outcome) else found
     if report.is_done:
         _end(job, report)

@@ -128,12 +128,15 @@ def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> Non
 
 def _person(connection: Connection, contact: Contact, standing: Standing | None) -> Person:
     ids = standing.identifiers if standing else ()
+    shared = standing if connection.shares_email else None  # a name goes where the email goes
     return Person(
         member_id=str(contact.member_id),
         vendor_id=contact.vendor_id,
-        email=standing.email if standing and connection.shares_email else "",
+        email=shared.email if shared else "",
         phone=standing.phone if standing and connection.shares_phone else "",
         external_ids=tuple(value for type_, value in ids if type_ == "external"),
+        first_name=shared.first_name if shared else "",
+        last_name=shared.last_name if shared else "",
     )
 
 

@@ -115,15 +115,15 @@ class TestProfiles:
         klaviyo.polls_until_done = 2
         submitted = adapter.push_bulk(account, [profile(), profile(bad)])
         assert isinstance(submitted, Submitted)
-        assert not adapter.poll_job(account, submitted.job_id, 2).is_done
-        report = adapter.poll_job(account, submitted.job_id, 2)
+        assert not adapter.poll_job(account, submitted.job_id, [MEMBER, bad.member_id]).is_done
+        report = adapter.poll_job(account, submitted.job_id, [MEMBER, bad.member_id])
         assert [type(one) for one in report.outcomes] == [Delivered, Permanent]
         assert "Invalid email address." in report.outcomes[1].error
 
     def test_a_job_that_is_gone_is_to_be_sent_again(
         self, adapter: KlaviyoAdapter, account: Target
     ) -> None:
-        report = adapter.poll_job(account, "unknown", 2)
+        report = adapter.poll_job(account, "unknown", [MEMBER] * 2)
         assert report.is_done
         assert [type(one) for one in report.outcomes] == [Retryable] * 2
 

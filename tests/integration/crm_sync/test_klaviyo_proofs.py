@@ -132,7 +132,7 @@ class TestContract:
         adapter.send(account, [event(), event(2, person=known, is_backfill=True)])
         submitted = adapter.push_bulk(account, [profile(known)])
         assert isinstance(submitted, Submitted)
-        adapter.poll_job(account, submitted.job_id, 1)
+        adapter.poll_job(account, submitted.job_id, [known.member_id])
         adapter.match(account, [replace(ADA, phone="+15550100")])
         adapter.read(account, [known], ["loyalty_tier"])
         adapter.list_changes(account, adapter.list_changes(account, "").cursor)

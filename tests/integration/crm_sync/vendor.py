@@ -89,7 +89,7 @@ class BulkVendor(Vendor):
         self.jobs[job_id] = profiles
         return Submitted(job_id=job_id)
 
-    def poll_job(self, target: Target, job_id: str, profiles: int) -> JobReport:
+    def poll_job(self, target: Target, job_id: str, member_ids: Sequence[str]) -> JobReport:
         if self.is_working:
             return JobReport(is_done=False)
         outcomes = []
