@@ -56,8 +56,9 @@ class Vendor(NamedTuple):
         found = self.adapter.push_bulk(self.target, profiles)
         if not isinstance(found, Submitted):
             return list(found)
+        ids = [profile.person.member_id for profile in profiles]
         for _ in range(POLLS):
-            report: JobReport = self.adapter.poll_job(self.target, found.job_id, len(profiles))
+            report: JobReport = self.adapter.poll_job(self.target, found.job_id, ids)
             if report.is_done:
                 return list(report.outcomes)
         raise AssertionError(f"the job is not done after {POLLS} polls")
