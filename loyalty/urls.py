@@ -21,6 +21,8 @@ from loyalty.members.privacy_api import EraseView
 from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
 from loyalty.orders.export_api import ExportView
 from loyalty.programs.api import (
+    CampaignsView,
+    CampaignView,
     ProgramView,
     PublishView,
     RewardsView,
@@ -82,6 +84,8 @@ urlpatterns = [
     path("v1/rewards/<str:code>", RewardView.as_view()),
     path("v1/earning-rules", RulesView.as_view()),
     path("v1/earning-rules/<str:code>", RuleView.as_view()),
+    path("v1/campaigns", CampaignsView.as_view()),
+    path("v1/campaigns/<str:code>", CampaignView.as_view()),
     path("v1/tiers", TierPolicyView.as_view()),
     path("v1/tiers/<str:code>", TierLevelView.as_view()),
     path("v1/stores", StoresView.as_view()),

@@ -7,6 +7,7 @@ from typing import Final
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.earning import Conditions, Limit
 from loyalty.programs.rules import PublishedProgram
+from loyalty.programs.sentences import ordinal as ordinal
 
 WEEKDAY_NAMES: Final = (
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"
@@ -63,12 +64,6 @@ def weekdays(when: Conditions) -> str:
 def hours(hour: tuple[int, int]) -> str:
     """Say between which hours."""
     return f"between {hour[0]:02}:00 and {hour[1]:02}:00"
-
-
-def ordinal(number: int) -> str:
-    """Write 1st, 2nd, 3rd, 11th."""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
-    return f"{number}{ending or 'th'}"
 
 
 def levels(program: PublishedProgram, codes: Iterable[str]) -> str:

@@ -244,6 +244,21 @@ RulesView: Final = list_view(
     example={"code": "double-produce", "multiply": "2", "when": {"category": ["PRODUCE"]}},
 )
 RuleView: Final = entry_view(parts.EARNING_RULES, noun="earning_rule", example={"active": False})
+CampaignsView: Final = list_view(
+    parts.CAMPAIGNS,
+    noun="campaign",
+    plural="campaigns",
+    example={
+        "code": "spring",
+        "from": "2027-03-01",
+        "to": "2027-03-31",
+        "budget_points": 100_000,
+        "rules": [{"code": "spring-double", "multiply": "2", "when": {"weekday": ["sat"]}}],
+    },
+)
+CampaignView: Final = entry_view(
+    parts.CAMPAIGNS, noun="campaign", example={"budget_points": 150_000}
+)
 StoresView: Final = list_view(
     parts.STORES,
     noun="store",

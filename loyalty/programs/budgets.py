@@ -1,5 +1,6 @@
 """Bring campaigns' budgets to what a published version says; tills may be taking from them now."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from loyalty.programs.models import CampaignBudget
@@ -24,7 +25,25 @@ def change_budgets(program_id: int, campaigns: list[dict[str, Any]]) -> None:
         enough = CampaignBudget.objects.filter(pk=row.pk, used__lte=total)
         if not created and row.total != total and not enough.update(total=total):
             row.refresh_from_db()
-            message = (
-                f"must be at least {row.used}: so many points are given; switch it off instead"
-            )
-            raise DocumentInvalid([Problem(("campaigns", index, "budget_points"), message)])
+            raise DocumentInvalid([_below_given(index, row.used)])
+
+
+def too_low(program_id: int, campaigns: list[dict[str, Any]]) -> list[Problem]:
+    """List the budgets of a draft that are below what is given by now."""
+    used = used_of(program_id)
+    return [
+        _below_given(index, used[campaign["code"]])
+        for index, campaign in enumerate(campaigns)
+        if "budget_points" in campaign and campaign["budget_points"] < used.get(campaign["code"], 0)
+    ]
+
+
+def used_of(program_id: int) -> Mapping[str, int]:
+    """Tell how many points each campaign with a budget has given, by code."""
+    rows = CampaignBudget.objects.filter(program_id=program_id)
+    return dict(rows.values_list("campaign", "used"))
+
+
+def _below_given(index: int, used: int) -> Problem:
+    message = f"must be at least {used}: so many points are given; switch it off instead"
+    return Problem(("campaigns", index, "budget_points"), message)

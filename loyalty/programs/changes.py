@@ -4,7 +4,7 @@ The history of versions, the review before publishing and `program diff` all rea
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from loyalty.programs import sentences
@@ -60,7 +60,6 @@ class _Part:
 _PARTS: Final = (
     _Part("Earning rules", ("earning_rules",), "Earning rule"),
     _Part("Campaigns", ("campaigns",), "Campaign"),
-    _Part("Campaigns", ("campaigns",), "Campaign"),
     _Part("Tier levels", ("tiers", "levels"), "Tier level"),
     _Part("Rewards", ("rewards",), "Reward"),
     _Part("Stores", ("stores",), "Store"),
@@ -92,7 +91,7 @@ def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """List what differs between two states of one entry."""
-    return list(_of_block("", before, after))
+    return list(_of_entry("", before, after))
 
 
 def grouped(found: list[Change]) -> dict[str, list[Change]]:
@@ -121,7 +120,8 @@ def _all_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
     for key, group in _BLOCKS.items():
         yield from _of_block(group, _block(before, key), _block(after, key))
     for part in _PARTS:
-        yield from _of_list(part.group, _list(before, part.path), _list(after, part.path), after)
+        lists = _list(before, part.path), _list(after, part.path)
+        yield from _of_list(part.group, *lists, str(after.get("currency", "")))
 
 
 def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,25 +137,44 @@ def _list(document: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     found: Any = document
     for key in path:
         found = (found or {}).get(key)
-    return {entry["code"]: entry for entry in found or ()}
+    return _by_code(found)
+
+
+def _by_code(entries: Any) -> dict[str, Any]:
+    return {entry["code"]: entry for entry in entries or ()}
 
 
 def _of_list(
-    group: str, before: dict[str, Any], after: dict[str, Any], document: Mapping[str, Any]
+    group: str, before: dict[str, Any], after: dict[str, Any], currency: str
 ) -> Iterator[Change]:
-    currency = str(document.get("currency", ""))
     for code, entry in after.items():
         if code not in before:
             told = sentences.of_entry(group, entry, currency)
             yield Change(group, "added", code, after=told)
         else:
-            yield from _of_block(group, before[code], entry, code)
+            yield from _of_entry(group, before[code], entry, code, currency)
     for code, entry in before.items():
         if code not in after:
             told = sentences.of_entry(group, entry, currency)
             yield Change(group, "removed", code, before=told)
     if [code for code in before if code in after] != [code for code in after if code in before]:
         yield Change(group, "moved")
+
+
+def _of_entry(
+    group: str, before: Mapping[str, Any], after: Mapping[str, Any], code: str = "", money: str = ""
+) -> Iterator[Change]:
+    """Compare two states of an entry; the rules of a campaign one by one."""
+    yield from _of_block(group, _without_rules(before), _without_rules(after), code)
+    rules = _by_code(before.get("rules")), _by_code(after.get("rules"))
+    for change in _of_list("Earning rules", *rules, money):
+        rule = f"rule {change.code}" if change.code else "rules"
+        what = ", ".join(filter(None, (rule, change.what)))
+        yield replace(change, group=group, code=code, what=what)
+
+
+def _without_rules(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "rules"}
 
 
 def _of_block(

@@ -15,6 +15,7 @@ from django.db.models import Max
 from loyalty.errors import CodeTaken, DraftChanged, NotFound
 from loyalty.programs import document, drafts, entries, services
 from loyalty.programs.models import (
+    Campaign,
     EarningRule,
     PartOfProgram,
     Program,
@@ -50,6 +51,7 @@ class Kind:
 
 REWARDS: Final = Kind(Reward, ("rewards",), ordered=True)
 EARNING_RULES: Final = Kind(EarningRule, ("earning_rules",), ordered=True)
+CAMPAIGNS: Final = Kind(Campaign, ("campaigns",), ordered=True)
 STORES: Final = Kind(Store, ("stores",))
 LEVELS: Final = Kind(TierLevel, ("tiers", "levels"))
 
@@ -238,7 +240,7 @@ def _check(program: Program, path: tuple[str, ...], code: str = "") -> None:
 
 
 def _codes(program: Program, path: tuple[str, ...]) -> Sequence[str]:
-    kinds = {kind.path: kind for kind in (REWARDS, EARNING_RULES, STORES, LEVELS)}
+    kinds = {kind.path: kind for kind in (REWARDS, EARNING_RULES, CAMPAIGNS, STORES, LEVELS)}
     kind = kinds.get(path)
     rows = kind.model.objects.filter(program=program) if kind else ()
     return [row.code for row in rows]

@@ -7,10 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from loyalty.http.fields import Body, Reason
 from loyalty.http.pagination import DEFAULT_LIMIT, MAX_CURSOR_LENGTH, MAX_LIMIT
-from loyalty.programs.shapes.earning import EarningRuleEntry
 from loyalty.programs.shapes.entry import Entry
-from loyalty.programs.shapes.program import StoreEntry
-from loyalty.programs.shapes.rewards import RewardEntry
 from loyalty.programs.shapes.tiers import TierLevelEntry, TiersEntry
 
 
@@ -119,4 +116,3 @@ class TiersAnswer(TiersEntry):
 
 
 TiersChange = change_of(TiersEntry, without=("levels",))
-ENTRIES = (RewardEntry, EarningRuleEntry, TierLevelEntry, StoreEntry)

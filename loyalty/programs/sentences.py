@@ -24,6 +24,10 @@ _KEYS: Final = {
     "order_amount_min": "least amount",
     "order_amount_max": "most amount",
     "per_member": "for each member",
+    "budget_points": "points that it may give in all",
+    "when_short": "at the end of the budget",
+    "member_age_days": "days as a member",
+    "nth_order": "number of the order",
 }
 WEEKDAYS: Final = {
     "mon": "Monday",
@@ -72,7 +76,25 @@ def of_entry(group: str, entry: Entry, currency: str) -> str:
 def rule(entry: Entry, currency: str = "") -> str:
     """Say what an earning rule does: "2 × the points for the amount, in category PRODUCE"."""
     told = [effect(entry, currency), *conditions(entry, currency)]
+    if entry.get("group"):
+        told.append(f"only the best of group {entry['group']}")
     return ", ".join([*told, *_limits(entry), *_season(entry)])
+
+
+def campaign(entry: Entry, currency: str = "") -> str:
+    """Say when a campaign runs, what it may give, and what its rules do."""
+    told = [f"from {entry.get('from')} until {entry.get('to')}", budget(entry)]
+    told += ["switched off"] if entry.get("active") is False else []
+    rules = [f"{each['code']}: {rule(each, currency)}" for each in entry.get("rules", ())]
+    return "; ".join([", ".join(told), *rules])
+
+
+def budget(entry: Entry) -> str:
+    """Say how much a campaign may give in all, and what becomes of the last of it."""
+    if entry.get("budget_points") is None:
+        return "without a budget"
+    last = " and no award in part" if entry.get("when_short") == "skip" else ""
+    return f"at most {entry['budget_points']:,} points in all{last}"
 
 
 def reward(entry: Entry, currency: str = "") -> str:
@@ -134,7 +156,8 @@ def effect(entry: Entry, currency: str = "") -> str:
     """Say what a rule gives: "2 × the points for the amount"."""
     if "per" in entry:
         unit = "point" if entry.get("points") == 1 else "points"
-        return f"{entry.get('points')} {unit} for each {_money(entry['per'], currency)}"
+        steps = ", in proportion" if entry.get("steps") == "proportional" else ""
+        return f"{entry.get('points')} {unit} for each {_money(entry['per'], currency)}{steps}"
     if "multiply" in entry:
         return f"{entry['multiply']} × the points for the amount"
     return f"{value_in_words(entry.get('bonus'))} points"
@@ -171,8 +194,14 @@ def _range(value: Entry) -> str:
 
 def _nth(value: Entry) -> str:
     if "every" in value:
-        return f"for each {value['every']} orders of a member"
-    return "for a member's first order" if value.get("is") == 1 else f"for order {value.get('is')}"
+        return f"for each {ordinal(value['every'])} order of a member"
+    return f"for a member's {ordinal(value.get('is', 1))} order"
+
+
+def ordinal(number: int) -> str:
+    """Write 1st, 2nd, 3rd, 11th."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
+    return f"{number}{ending or 'th'}"
 
 
 def _all_keys(entry: Entry) -> str:
@@ -207,6 +236,7 @@ _CONDITIONS: Final[dict[str, Callable[[Any, str], str]]] = {
 }
 _TELL: Final[dict[str, Callable[[Entry, str], str]]] = {
     "Earning rules": rule,
+    "Campaigns": campaign,
     "Rewards": reward,
     "Tier levels": level,
     "Stores": _store,

@@ -8,8 +8,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from loyalty.errors import DraftChanged, NotFound
-from loyalty.programs import drafts, selectors
-from loyalty.programs.budgets import change_budgets
+from loyalty.programs import budgets, drafts, selectors
 from loyalty.programs.changes import describe_changes
 from loyalty.programs.document import validate
 from loyalty.programs.entries import Columns
@@ -96,7 +95,7 @@ def publish(
             )
             locked.save(update_fields=["version"])
             _change_stock(locked.pk, after["rewards"])
-            change_budgets(locked.pk, after["campaigns"])
+            budgets.change_budgets(locked.pk, after["campaigns"])
             _cancel_plan(locked, actor)
     program.version = locked.version
     return locked.version
@@ -119,7 +118,8 @@ def discard_draft(program: Program, *, actor: str) -> None:
 def roll_back(program: Program, to: int, *, actor: str, reason: str) -> int:
     """Publish an earlier version again, as a new one; the draft becomes the same.
 
-    Stock stays as it is counted today: the mugs that arrived since do not vanish.
+    Stock stays as it is counted today: the mugs that arrived since do not vanish. A budget that
+    was raised since, and of which more is given than it was, becomes what is given: used up.
 
     Returns:
         The version that is live now.
@@ -131,7 +131,7 @@ def roll_back(program: Program, to: int, *, actor: str, reason: str) -> int:
     with transaction.atomic():
         locked = drafts.lock(program.pk)
         document = selectors.version_document(locked.pk, to)
-        _write_draft(validate(_with_stock_of_today(locked.pk, document)), actor=actor)
+        _write_draft(validate(_as_counted_today(locked.pk, document)), actor=actor)
         return publish(program, actor=actor, reason=reason, restores=to)
 
 
@@ -153,6 +153,7 @@ def check_draft(program: Program) -> dict[str, Any]:
         if "stock" in reward and (row := counted.get(reward["code"]))
         if row.remaining + reward["stock"] - row.total < 0
     ]
+    too_low += budgets.too_low(program.pk, document["campaigns"])
     if too_low:
         raise DocumentInvalid(too_low)
     return document
@@ -169,7 +170,7 @@ def _check_currency(before: Mapping[str, Any] | None, after: Mapping[str, Any]) 
         raise DocumentInvalid([Problem(("currency",), CURRENCY_IS_FIXED)])
 
 
-def _with_stock_of_today(program_id: int, document: Mapping[str, Any]) -> dict[str, Any]:
+def _as_counted_today(program_id: int, document: Mapping[str, Any]) -> dict[str, Any]:
     rows = RewardStock.objects.filter(program_id=program_id)
     totals = {row.reward: row.total for row in rows}
     rewards = [
@@ -178,7 +179,14 @@ def _with_stock_of_today(program_id: int, document: Mapping[str, Any]) -> dict[s
         else reward
         for reward in document["rewards"]
     ]
-    return {**document, "rewards": rewards}
+    used = budgets.used_of(program_id)
+    campaigns = [
+        {**campaign, "budget_points": max(campaign["budget_points"], used.get(campaign["code"], 0))}
+        if "budget_points" in campaign
+        else campaign
+        for campaign in document.get("campaigns", ())
+    ]
+    return {**document, "rewards": rewards, "campaigns": campaigns}
 
 
 def _write_draft(wanted: Mapping[str, Any], *, actor: str) -> Program:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from loyalty.programs.problems import DocumentInvalid
+from loyalty.programs.services import roll_back
 from tests.concurrency.tills import at_once, deadlocks, statuses
 from tests.factories import Till, database_time, open_till, rows, unique
 
@@ -63,3 +64,13 @@ def test_a_budget_can_be_raised_and_not_fall_below_what_is_given():
     assert till.earn(till.member(), "o2").points == 10
     till.again(campaigns=[campaign(80)])
     assert till.earn(till.member(), "o3").points == 40
+
+
+def test_going_back_to_a_smaller_budget_leaves_it_used_up():
+    till = open_till(campaigns=[campaign(60)])
+    till.again(campaigns=[campaign(120)])
+    card = till.member()
+    till.send(*(till.earning(card, f"o{n}") for n in range(2)))
+    roll_back(till.program, 1, actor="marta", reason="Too much")
+    assert used(till) == 100
+    assert till.earn(card, "o3").points == 10

@@ -6,6 +6,7 @@ from typing import Any
 
 from loyalty.programs import entries, selectors
 from loyalty.programs.models import (
+    Campaign,
     EarningRule,
     PartOfProgram,
     PointCurrency,
@@ -20,6 +21,7 @@ from loyalty.programs.shapes.rewards import ONE_KIND
 _LISTS: dict[str, tuple[type[PartOfProgram], entries.Part]] = {
     "stores": (Store, entries.STORE),
     "earning_rules": (EarningRule, entries.RULE),
+    "campaigns": (Campaign, entries.CAMPAIGN),
     "rewards": (Reward, entries.REWARD),
 }
 
@@ -54,6 +56,9 @@ def locate(program: Program, problems: Sequence[Problem]) -> list[Located]:
 def _locate(draft: dict[str, Any], problem: Problem) -> Located:
     head, rest = problem.path[0] if problem.path else "", problem.path[1:]
     message = in_words(problem.message)
+    if head == "campaigns" and rest[1:2] == ("rules",):
+        rules = draft["campaigns"][int(rest[0])]["rules"]
+        return Located(EarningRule, *_row(rules, entries.RULE, rest[2:]), message)
     if head in _LISTS:
         model, part = _LISTS[str(head)]
         return Located(model, *_row(draft[str(head)], part, rest), message)

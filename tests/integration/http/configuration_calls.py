@@ -11,6 +11,12 @@ def configuration_calls() -> Calls:
     """List them: method, path, body."""
     reward = {"code": unique("r"), "name": "Pen", "cost": 20, "gives": {"product": "pen"}}
     rule = {"code": unique("e"), "bonus": 5, "when": {"category": ["DAIRY"]}}
+    campaign = {
+        "code": unique("c"),
+        "from": "2027-03-01",
+        "to": "2027-03-31",
+        "rules": [{"code": unique("e"), "multiply": "2"}],
+    }
     return {
         "get_program": ("GET", "/v1/program", None),
         "publish_program": ("POST", "/v1/program/publish", {"reason": "It is time"}),
@@ -19,6 +25,7 @@ def configuration_calls() -> Calls:
         "add_tier_level": ("POST", "/v1/tiers", {"code": unique("t"), "from": "900.00"}),
         **_of("reward", "rewards", "/v1/rewards", reward, "mug", {"cost": 11}),
         **_of("earning_rule", "earning_rules", "/v1/earning-rules", rule, "base", {"points": 2}),
+        **_of("campaign", "campaigns", "/v1/campaigns", campaign, "over", {"budget_points": 9}),
         **_of("store", "stores", "/v1/stores", {"code": unique("s")}, "310", {"name": "Port"}),
         "get_tier_level": ("GET", "/v1/tiers/silver", None),
         "change_tier_level": ("PATCH", "/v1/tiers/silver", {"earn_multiplier": "1.50"}),
@@ -47,12 +54,14 @@ CONFIGURATION_KEYED = (
     "add_tier_level",
     "add_reward",
     "add_earning_rule",
+    "add_campaign",
     "add_store",
 )
 CONFIGURATION_CHANGES = (
     "change_tiers",
     "change_reward",
     "change_earning_rule",
+    "change_campaign",
     "change_store",
     "change_tier_level",
 )

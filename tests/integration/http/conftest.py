@@ -9,11 +9,19 @@ from tests.integration.http.caller import Caller, Shop
 
 __all__ = ["clock", "committed"]
 
+OVER = {
+    "code": "over",
+    "from": "2019-03-01",
+    "to": "2019-03-31",
+    "active": False,
+    "rules": [{"code": "over-bonus", "bonus": 5}],
+}
+
 
 @pytest.fixture
 def till() -> Till:
     """Return a till of a program of the test's own."""
-    return open_till()
+    return open_till(campaigns=[OVER])
 
 
 @pytest.fixture
@@ -27,7 +35,7 @@ def still_shop(django_db_setup: None, django_db_blocker: Any) -> Shop:
     """Return one shop for all tests of a file that only try what is refused."""
     with django_db_blocker.unblock():
         make_database()
-        return Shop(open_till())
+        return Shop(open_till(campaigns=[OVER]))
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,53 @@ def test_tiers_are_changed_as_a_policy_and_level_by_level(shop: Shop, api: Calle
     assert (live["tiers"]["window"], len(live["tiers"]["levels"])) == ("calendar_year", 3)
 
 
+SPRING = {
+    "code": "spring",
+    "from": "2017-03-01",
+    "to": "2199-03-31",
+    "budget_points": 100,
+    "rules": [{"code": "plus", "bonus": 60}, {"code": "more", "multiply": "3"}],
+}
+
+
+def test_a_campaign_is_changed_rule_by_rule_and_never_below_what_it_gave(
+    shop: Shop, api: Caller
+) -> None:
+    added = body_of(api.post("/v1/campaigns", SPRING))
+    assert (added["name"], added["when_short"], added["rules"][0]["trigger"]) == (
+        "spring",
+        "reduce",
+        "order",
+    )
+    assert texts(api) == [
+        "Campaign spring: added: from 2017-03-01 until 2199-03-31, at most 100 points in all; "
+        "plus: 60 points; more: 3 × the points for the amount"
+    ]
+    api.post("/v1/program/publish", {"reason": "Spring"})
+    assert shop.till.earn(shop.card, "o1", "4.00").points == 4 + 8 + 60
+    rules = [{**SPRING["rules"][1], "multiply": "2"}, {"code": "web", "bonus": 5}]
+    changed = api.call("PATCH", "/v1/campaigns/spring", {"rules": rules, "budget_points": 99})
+    assert changed.status_code == 200
+    assert texts(api) == [
+        "Campaign spring, points that it may give in all: 100 → 99",
+        "Campaign spring, rule more, factor: 3 → 2",
+        "Campaign spring, rule web: added: 5 points",
+        "Campaign spring, rule plus: removed: 60 points",
+    ]
+    refused = api.call("PATCH", "/v1/campaigns/spring", {"budget_points": 67})
+    said = "must be at least 68: so many points are given; switch it off instead"
+    assert problems(refused) == [("/budget_points", said)]
+    bad = {"rules": [{"code": "web", "bonus": 5, "when": {"store": ["no"]}}]}
+    refused = api.call("PATCH", "/v1/campaigns/spring", bad)
+    assert problems(refused)[0][0] == "/rules/0/when/store/0"
+    assert api.call("DELETE", "/v1/campaigns/spring").status_code == 200
+    assert texts(api)[0].startswith("Campaign spring: removed: from 2017-03-01")
+
+
+def texts(api: Caller) -> list[str]:
+    return [each["text"] for each in body_of(api.get("/v1/program"))["draft"]["changes"]]
+
+
 def test_nobody_changes_another_program(shop: Shop) -> None:
     till = open_till()
     other = Caller(till.program.pk)
