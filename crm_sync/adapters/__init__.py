@@ -3,6 +3,7 @@
 from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Adapter, Environment
 from crm_sync.adapters.klaviyo import KlaviyoAdapter
+from crm_sync.adapters.omnisend import OmnisendAdapter
 from crm_sync.adapters.webhook import WebhookAdapter
 
 
@@ -11,5 +12,6 @@ def build_adapters(environment: Environment) -> dict[str, Adapter]:
     return {
         "webhook": WebhookAdapter(environment),
         "klaviyo": KlaviyoAdapter(environment),
+        "omnisend": OmnisendAdapter(environment),
         "console": ConsoleAdapter(environment),
     }

@@ -118,6 +118,12 @@ class Client:
             raise CallFailed(Configuration(error=str(error))) from None
         except NameNotResolved as error:
             raise CallFailed(Retryable(error=str(error))) from None
+        except httpx.LocalProtocolError:
+            # What httpx says repeats the value, and the value may be a secret.
+            said = (
+                "A secret cannot be sent: it is empty, or has a line break or a space at its end."
+            )
+            raise CallFailed(Configuration(error=said)) from None
         except httpx.HTTPError as error:
             raise CallFailed(_no_answer(error)) from None
 

@@ -165,5 +165,7 @@ def _as_httpx_errors() -> Iterator[None]:
         raise httpx.TimeoutException(str(error)) from error
     except httpcore.NetworkError as error:
         raise httpx.NetworkError(str(error)) from error
+    except httpcore.LocalProtocolError as error:
+        raise httpx.LocalProtocolError(str(error)) from error
     except httpcore.ProtocolError as error:
         raise httpx.ProtocolError(str(error)) from error
