@@ -190,6 +190,7 @@ CELERY_BEAT_SCHEDULE = {
     "relay": _each("crm_sync.relay", 1),
     "sweep": _each("crm_sync.sweep", 5),
     "backfill": _each("crm_sync.backfill", 2),
+    "compare": _each("crm_sync.compare", 2),
     "lapse-holds": _each("loyalty.lapse_holds", 60),
     "publish-scheduled": _each("loyalty.publish_scheduled", 10),
     "nightly": _each("loyalty.run_nightly", 900),  # decides itself, by each program's time zone
@@ -219,7 +220,8 @@ CRM_TOTAL_SECONDS = env.number(
 )  # seconds for a whole call, from resolving the name to the last byte
 CRM_LANES_PER_CONNECTION = env.integer(
     "CRM_LANES_PER_CONNECTION", 4, low=1, high=64
-)  # members served at once, and so the threads that one hanging destination can hold
+)  # members served at once, and so the threads that one hanging destination can hold; unless
+# the connection says otherwise
 CRM_BREAKER_FAILURES = env.integer(
     "CRM_BREAKER_FAILURES", 3, low=1, high=100
 )  # failures in a row until only one lane at a time is tried
@@ -238,6 +240,12 @@ LOYALTY_EVENT_RETENTION_DAYS = env.integer(
 CELERY_BEAT_SCHEDULE["delete-old-deliveries"] = {
     "task": "crm_sync.prune",
     "schedule": crontab(hour="3", minute="40"),
+    "options": {"expire_seconds": 3600},
+}
+
+CELERY_BEAT_SCHEDULE["compare-all"] = {
+    "task": "crm_sync.compare_all",
+    "schedule": crontab(hour="4", minute="10"),
     "options": {"expire_seconds": 3600},
 }
 

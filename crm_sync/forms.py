@@ -10,7 +10,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from crm_sync.adapters.contract import ConfigRefused, PushesProfiles, Setting
+from crm_sync.adapters.contract import ConfigRefused, PushesProfiles, ReadsBack, Setting
 from crm_sync.adapters.fields import Field
 from crm_sync.mapping import problems_of
 from crm_sync.models import EVENT_TYPE, Connection
@@ -44,7 +44,10 @@ class ConnectionForm(ModelForm):
 
     class Meta:
         model = Connection
-        fields = ("program", "name", "adapter", "event_types", "shares_email", "shares_phone")
+        fields = (
+            *("program", "name", "adapter", "event_types", "shares_email", "shares_phone"),
+            *("repairs_drift", "calls_at_once"),
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,6 +97,11 @@ def form_for(adapter: str) -> type[ConnectionForm]:
 def keeps_profiles(adapter: str) -> bool:
     """Say whether a kind of destination keeps profiles."""
     return isinstance(adapters().get(adapter), PushesProfiles)
+
+
+def shows_what_it_has(adapter: str) -> bool:
+    """Say whether a kind of destination can be asked what it has."""
+    return isinstance(adapters().get(adapter), ReadsBack)
 
 
 def _input(setting: Setting) -> forms.CharField:

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from crm_sync.models import Connection, Contact
-from crm_sync.selectors import Health, count_outcomes, list_health
+from crm_sync.selectors import Health, count_drifted, count_outcomes, list_health
 
 MINUTES = 5
 
@@ -26,6 +26,7 @@ class CrmCollector(Collector):
         labels = {c.pk: [c.program.code, c.name, c.adapter] for c in connections}
         yield from _health(labels, health)
         yield _profiles(labels)
+        yield _drifted(labels)
         yield _attempts(labels)
 
 
@@ -48,6 +49,15 @@ def _profiles(labels: dict[int, list[str]]) -> GaugeMetricFamily:
     gauge = _gauge("waiting_profiles", "Members whose profile waits to be sent")
     rows = Contact.objects.filter(wanted__gt=F("done")).values_list("connection_id")
     counted = dict(rows.annotate(Count("member_id")).order_by())
+    for pk, label in labels.items():
+        gauge.add_metric(label, counted.get(pk, 0))
+    return gauge
+
+
+def _drifted(labels: dict[int, list[str]]) -> GaugeMetricFamily:
+    text = "Members whose profile differs from what the vendor was told, as of the last comparison"
+    gauge = _gauge("drifted_profiles", text)
+    counted = count_drifted()
     for pk, label in labels.items():
         gauge.add_metric(label, counted.get(pk, 0))
     return gauge

@@ -7,9 +7,11 @@ overwrite a cursor. A lane is one member at one connection: the unit of order.
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from crm_sync.drift_models import Comparison as Comparison
+from crm_sync.drift_models import Drift as Drift
 from crm_sync.people_models import Backfill as Backfill
 from crm_sync.people_models import BulkJob as BulkJob
 from crm_sync.people_models import Contact as Contact
@@ -44,6 +46,18 @@ class Connection(models.Model):
     shares_phone = models.BooleanField(
         default=False, help_text="The same by phone; numbers change hands more often."
     )
+    repairs_drift = models.BooleanField(
+        "repairs differences",
+        default=True,
+        help_text="What loyalty owns and the vendor has otherwise is sent again each night, unless "
+        "more than a tenth of all members differ.",
+    )
+    calls_at_once = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(64)],
+        help_text="Members served at the same moment. Empty: as many as this installation allows.",
+    )
     is_enabled = models.BooleanField(default=True, editable=False)
     disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
     key_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -60,6 +74,10 @@ class Connection(models.Model):
                 name="connection_name",
                 condition=models.Q(removed_at__isnull=True),
                 violation_error_message="Another connection of this program has this name.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(calls_at_once__isnull=True) | models.Q(calls_at_once__gte=1),
+                name="connection_calls_at_once",
             ),
         ]
 

@@ -10,7 +10,7 @@ from django.db.models import Count, Min
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from crm_sync.models import Attempt, Connection, Delivery, Relay
+from crm_sync.models import Attempt, Connection, Delivery, Drift, Relay
 from loyalty.events import selectors as events
 
 
@@ -90,6 +90,12 @@ def count_outcomes(*, minutes: int) -> dict[int, dict[str, int]]:
     for connection_id, outcome, count in rows.annotate(Count("pk")).order_by():
         counted.setdefault(connection_id, {})[outcome] = count
     return counted
+
+
+def count_drifted() -> dict[int, int]:
+    """Count the members who differ at their vendor, by connection."""
+    rows = Drift.objects.values_list("connection_id")
+    return dict(rows.annotate(Count("member_id", distinct=True)).order_by())
 
 
 def _count(connection_ids: Sequence[int], state: str) -> dict[int, tuple[int, Any]]:

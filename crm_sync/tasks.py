@@ -17,6 +17,11 @@ from redis import RedisError
 from crm_sync.services import lanes, prune
 from crm_sync.services.backfill import list_running_backfills, step_backfill
 from crm_sync.services.bulk import poll_jobs
+from crm_sync.services.compare import (
+    list_due_comparisons,
+    start_all_comparisons,
+    step_comparison,
+)
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.lanes import Lease
 from crm_sync.services.relay import claim_due_lanes, relay_events
@@ -49,6 +54,21 @@ def backfill() -> None:
     running = list_running_backfills()
     while running and time.monotonic() < ends:
         running = [pk for pk in running if step_backfill(backfill_id=pk)]
+
+
+@shared_task(name="crm_sync.compare_all", acks_late=False)
+def compare_all() -> None:
+    """Begin to compare what vendors have with what they were told. Each night."""
+    log.info("comparisons begun", connections=start_all_comparisons())
+
+
+@shared_task(name="crm_sync.compare", acks_late=False)
+def compare() -> None:
+    """Take the running comparisons some steps further."""
+    ends = time.monotonic() + TURN_SECONDS
+    due = list_due_comparisons()
+    while due and time.monotonic() < ends:
+        due = [pk for pk in due if step_comparison(comparison_id=pk)]
 
 
 @shared_task(name="crm_sync.deliver_lane", acks_late=False)

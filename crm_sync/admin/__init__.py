@@ -2,3 +2,4 @@
 
 from crm_sync.admin import connections as connections
 from crm_sync.admin import deliveries as deliveries
+from crm_sync.admin import differences as differences

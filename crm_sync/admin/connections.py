@@ -13,8 +13,9 @@ from django.utils.timesince import timesince
 from unfold.decorators import action, display
 
 from crm_sync.adapters.outcomes import Delivered
-from crm_sync.admin.profiles import FieldInline, ProfilePages
-from crm_sync.forms import form_for, keeps_profiles, settings_of
+from crm_sync.admin.drift import DriftPages
+from crm_sync.admin.profiles import FieldInline
+from crm_sync.forms import form_for, keeps_profiles, settings_of, shows_what_it_has
 from crm_sync.models import Connection
 from crm_sync.selectors import Health, list_health, recent_outcomes
 from crm_sync.services import connections as services
@@ -25,11 +26,12 @@ from crm_sync.signing import current_secret
 
 _COLOURS = {"enabled": "success", "failing": "warning", "down": "danger", "disabled": ""}
 _PROFILE_ACTIONS = ("preview", "backfill", "people")
+_DRIFT_ACTIONS = ("compare", "repair")
 _BACKFILL_ACTIONS = ("pause_backfill", "resume_backfill", "cancel_backfill")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(ProfilePages):
+class ConnectionAdmin(DriftPages):
     """Where events go, how far they got, and what is wrong."""
 
     list_display = ("name", "program", "adapter", "health", "waiting", "dead", "behind")
@@ -37,7 +39,7 @@ class ConnectionAdmin(ProfilePages):
     actions = None
     actions_detail = (
         *("test", "new_secret", "enable", "disable", "redeliver_all_dead", "replay_time"),
-        *(_PROFILE_ACTIONS + _BACKFILL_ACTIONS),
+        *(_PROFILE_ACTIONS + _BACKFILL_ACTIONS + _DRIFT_ACTIONS),
     )
     readonly_fields = (
         *(
@@ -50,6 +52,7 @@ class ConnectionAdmin(ProfilePages):
             "lately",
             "notice",
             "backfilled",
+            "compared",
         ),
         "created_at",
     )
@@ -71,11 +74,11 @@ class ConnectionAdmin(ProfilePages):
         """Show what its kind has."""
         kind = _kind(request, obj)
         own = [setting.name for setting in settings_of(kind)]
-        shares = ["shares_email", "shares_phone"] if keeps_profiles(kind) else []
         first = (None, {"fields": ["program", "name", "adapter", *own]})
+        rest = (None, {"fields": ["event_types", *_choices(kind)]})
         if obj is None:
-            return (first, (None, {"fields": ["event_types", *shares, "from_beginning"]}))
-        rest = (None, {"fields": ["event_types", *shares]})
+            rest[1]["fields"].append("from_beginning")
+            return (first, rest)
         return (first, rest, ("Health", {"fields": self.readonly_fields}))
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
@@ -115,8 +118,7 @@ class ConnectionAdmin(ProfilePages):
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         """Write only what the form shows; state and secrets belong to the services."""
         if change:
-            shared = ["shares_email", "shares_phone"] if keeps_profiles(obj.adapter) else []
-            obj.save(update_fields=["name", "config", "event_types", *shared])
+            obj.save(update_fields=["name", "config", "event_types", *_choices(obj.adapter)])
             services.store_secrets(connection_id=obj.pk, given=form.secrets)
         else:
             services.add_connection(
@@ -320,8 +322,17 @@ def _kind(request: HttpRequest, connection: Connection | None) -> str:
     return request.POST.get("adapter") or request.GET.get("adapter") or ""
 
 
+def _choices(kind: str) -> list[str]:
+    """List what a person chooses for a connection of this kind."""
+    shares = ["shares_email", "shares_phone"] if keeps_profiles(kind) else []
+    repairs = ["repairs_drift"] if shows_what_it_has(kind) else []
+    return [*shares, *repairs, "calls_at_once"]
+
+
 def _senseless_actions(connection: Connection) -> set[str]:
     senseless = {"enable" if connection.is_enabled else "disable"}
+    if not shows_what_it_has(connection.adapter):
+        senseless |= set(_DRIFT_ACTIONS)
     adapter = services.adapters().get(connection.adapter)
     if adapter is None or not adapter.is_signed:
         senseless.add("new_secret")

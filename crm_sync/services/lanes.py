@@ -17,7 +17,7 @@ from django.db import connection, transaction
 _LOCK_RELAY = """
 SELECT CASE WHEN NOT destination.is_enabled OR relay.resume_at > statement_timestamp() THEN 0
             WHEN relay.failures >= %(breaker)s THEN 1
-            ELSE %(lanes)s END,
+            ELSE coalesce(destination.calls_at_once, %(lanes)s) END,
        relay.failures >= %(breaker)s
 FROM crm_sync_relay AS relay
 JOIN crm_sync_connection AS destination ON destination.id = relay.connection_id

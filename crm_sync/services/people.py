@@ -91,6 +91,11 @@ def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID
     return known | _match(connection, [one for one in known.values() if _is_new(one)])
 
 
+def ask_for_ids(connection: Connection, known: Sequence[Known]) -> dict[UUID, Known]:
+    """Learn the vendor's ids of those whom it was told of in bulk, which answers with none."""
+    return _match(connection, [one for one in known if not one.contact.vendor_id])
+
+
 def get_to_know_locally(connection: Connection, member_id: UUID) -> Known:
     """Say what we know of a member, asking nobody: for a look at it."""
     contact = Contact.objects.filter(connection=connection, member_id=member_id).first()

@@ -19,7 +19,7 @@ from crm_sync.adapters.contract import Profile, PushesProfiles
 from crm_sync.adapters.fields import Field
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed
 from crm_sync.mapping import fingerprint, map_fields
-from crm_sync.models import Attempt, Connection, Contact, FieldMapping
+from crm_sync.models import Attempt, Connection, Contact, Drift, FieldMapping
 from crm_sync.rules import GIVEN_UP, Next
 from crm_sync.services import health
 from crm_sync.services.calls import adapter_of, call_for_outcomes
@@ -168,6 +168,7 @@ def forget_contact(*, connection_id: int, member_id: UUID) -> None:
     """Forget who an erased member was at a vendor."""
     Contact.objects.filter(connection_id=connection_id, member_id=member_id).delete()
     Attempt.objects.filter(connection_id=connection_id, member_id=member_id).delete()
+    Drift.objects.filter(connection_id=connection_id, member_id=member_id).delete()
 
 
 def _is_wanted(lease: Lease) -> bool:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from crm_sync.models import Attempt, BulkJob, Connection, Delivery, Relay
+from crm_sync.models import Attempt, BulkJob, Comparison, Connection, Delivery, Relay
 from loyalty.events import selectors as events
 from loyalty.events import services as event_services
 
@@ -24,6 +24,7 @@ def delete_old_deliveries(*, now: datetime | None = None) -> int:
         before = now - timedelta(days=settings.CRM_DELIVERY_RETENTION_DAYS)
         Attempt.objects.filter(delivery__isnull=True, at__lt=before).delete()
         BulkJob.objects.filter(ended_at__lt=before).delete()
+        Comparison.objects.filter(ended_at__lt=before).delete()
     return _delete(Delivery.State.DELIVERED, now, settings.CRM_DELIVERY_RETENTION_DAYS) + _delete(
         Delivery.State.DEAD, now, settings.LOYALTY_EVENT_RETENTION_DAYS
     )

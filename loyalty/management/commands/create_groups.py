@@ -12,6 +12,7 @@ _LOOK: Final = (
     "loyalty.view_*",
     "crm_sync.view_connection",
     "crm_sync.view_delivery",
+    "crm_sync.view_drift",
 )
 _PROGRAM: Final = (
     "program",

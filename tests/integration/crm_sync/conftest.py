@@ -2,8 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
 
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
@@ -70,3 +75,15 @@ def adapter() -> KlaviyoAdapter:
 @pytest.fixture
 def account(klaviyo: Klaviyo) -> Target:
     return target({"revision": REVISION, "address": klaviyo.url}, api_key=klaviyo.api_key)
+
+
+@pytest.fixture
+def page(till: Till) -> Iterator[Client]:
+    """Return an administrator's browser."""
+    user = User.objects.create_superuser(f"admin-{uuid4().hex[:8]}")
+    client = Client()
+    client.force_login(user)
+    yield client
+    LogEntry.objects.filter(user=user).delete()
+    Session.objects.all().delete()
+    user.delete()

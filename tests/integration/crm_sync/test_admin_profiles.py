@@ -1,13 +1,8 @@
 """What a person sees and does in the admin about a CRM that keeps profiles."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
-import pytest
-from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.test import Client
 
 from crm_sync.adapters.contract import Match
@@ -22,17 +17,6 @@ from tests.integration.crm_sync.vendor import Vendor
 
 CONNECTIONS = "/admin/crm_sync/connection/"
 Connect = Callable[..., Connection]
-
-
-@pytest.fixture
-def page(till: Till) -> Iterator[Client]:
-    user = User.objects.create_superuser(f"admin-{uuid4().hex[:8]}")
-    client = Client()
-    client.force_login(user)
-    yield client
-    LogEntry.objects.filter(user=user).delete()
-    Session.objects.all().delete()
-    user.delete()
 
 
 def text_of(response: Any) -> str:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import connections, transaction
 
-from crm_sync.models import Delivery, Lane, Relay
+from crm_sync.models import Connection, Delivery, Lane, Relay
 from crm_sync.services import deliver, lanes
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.fan_out import fan_out
@@ -48,6 +48,16 @@ def test_no_more_lanes_than_a_destination_may_have(outbox: Outbox) -> None:
     assert claim_lanes(connection_id=destination.pk) == []
     lanes.give_back(first[0])
     assert len(claim_lanes(connection_id=destination.pk)) == 1
+
+
+def test_a_connection_may_say_how_many_calls_it_takes_at_once(outbox: Outbox) -> None:
+    narrow, wide = outbox.connect(), outbox.connect()
+    Connection.objects.filter(pk=narrow.pk).update(calls_at_once=1)
+    Connection.objects.filter(pk=wide.pk).update(calls_at_once=7)
+    outbox.write_many(members=10, each=1)
+    relay_events()
+    claimed = [lease.connection_id for lease in claim_due_lanes()]
+    assert (claimed.count(narrow.pk), claimed.count(wide.pk)) == (1, 7)
 
 
 def test_claims_at_the_same_time_do_not_add_up(outbox: Outbox) -> None:

@@ -33,6 +33,7 @@ def test_lag_queue_and_attempts_by_outcome(outbox: Outbox, receiver: Receiver) -
         f"loyalty_crm_dead_events{labels}": 1,
         f"loyalty_crm_events_behind{labels}": 0,
         f"loyalty_crm_waiting_profiles{labels}": 0,
+        f"loyalty_crm_drifted_profiles{labels}": 0,
     }
     outcomes = {name.partition('outcome="')[2].partition('"')[0]: n for name, n in found.items()}
     assert (outcomes["permanent"], outcomes["retryable"]) == (1, 1)
