@@ -32,7 +32,7 @@ from crm_sync.selectors import list_deliveries, list_health
 from crm_sync.services import connections
 from crm_sync.services.probe import probe
 from crm_sync.services.redeliver import find_deliveries, redeliver, redeliver_dead
-from crm_sync.signing import current_secret
+from crm_sync.signing import secret_of
 from loyalty.errors import (
     EndpointNameTaken,
     EndpointNotFound,
@@ -49,6 +49,8 @@ from loyalty.http.views import Endpoint, json_response
 SCOPE: Final = ("config",)
 TAG: Final = "Webhook endpoints"
 ENDPOINT: Final = {"endpoint": "The endpoint's id, whe_…"}
+_GENERATION: Final = "secret_generation"
+"""In the answers that are kept, instead of the secret."""
 _PUBLIC_ID = re.compile(r"whe_([0-9a-f]{32})\Z")
 
 
@@ -96,7 +98,7 @@ class EndpointsView(OnceEndpoint):
             event_types=body.event_types,
         )
         connections.add_connection(connection, secrets={}, from_beginning=body.from_beginning)
-        return _shown([connection])[0]
+        return {**_shown([connection])[0], _GENERATION: connection.secret_generation}
 
 
 class EndpointView(Endpoint):
@@ -215,7 +217,8 @@ class EndpointSecretView(OnceEndpoint):
         rotated = connections.rotate_secret(connection_id=connection.pk)
         assert rotated.rotated_at is not None
         until = rotated.rotated_at + timedelta(hours=settings.CRM_SECRET_OVERLAP_HOURS)
-        return {"id": _public_id(rotated), "old_valid_until": until.isoformat()}
+        kept = {"id": _public_id(rotated), _GENERATION: rotated.secret_generation}
+        return {**kept, "old_valid_until": until.isoformat()}
 
 
 class EndpointDeliveriesView(Endpoint):
@@ -310,7 +313,8 @@ def _with_secret(response: HttpResponse) -> HttpResponse:
         raise RequestInProgress()
     if "url" not in body:
         body.pop("id")
-    response.content = orjson.dumps({**body, "secret": current_secret(connection)})
+    secret = secret_of(connection, body.pop(_GENERATION))
+    response.content = orjson.dumps({**body, "secret": secret})
     return response
 
 

@@ -18,7 +18,12 @@ _PURPOSE = "crm_sync webhook signing secret"
 
 def current_secret(connection: Connection) -> str:
     """Give the secret that receivers verify with, as Standard Webhooks writes it (whsec_…)."""
-    return _derive(str(settings.SECRET_KEY), connection, connection.secret_generation)
+    return secret_of(connection, connection.secret_generation)
+
+
+def secret_of(connection: Connection, generation: int) -> str:
+    """Give the secret of a generation: an answer that is repeated names its own, not the newest."""
+    return _derive(str(settings.SECRET_KEY), connection, generation)
 
 
 def valid_secrets(connection: Connection, *, at: datetime) -> list[str]:

@@ -353,6 +353,11 @@ class CaptureExceedsHold(LoyaltyError):
     title = "More points would be captured than are held."
 
 
+class RewardNotDivisible(LoyaltyError):
+    code, status, retry, stored = "reward_not_divisible", 422, "new_key", True
+    title = "A reward is captured as a whole or not at all; only points that pay are divided."
+
+
 # 429, 5xx: not now.
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
-from loyalty.http.auth import Principal
+from loyalty.http.auth import PEOPLE, Principal
 from loyalty.members.models import Member
 
 ADMIN_KEY = 0
@@ -20,7 +20,7 @@ def principal_for(request: HttpRequest, program_id: int) -> Principal:
     return Principal(
         key_id=ADMIN_KEY,
         program_id=program_id,
-        name=f"admin:{request.user.get_username()}"[:100],
+        name=f"{PEOPLE}{request.user.get_username()}"[:100],
         scopes=frozenset(),
         source="admin",
     )

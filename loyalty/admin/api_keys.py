@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from loyalty.http.auth import SCOPES, create_api_key, revoke
+from loyalty.http.auth import SCOPES, check_name, create_api_key, revoke
 from loyalty.http.models import ApiKey
 from loyalty.programs.admin.forms import ModelForm, WordsField, without_shortcuts
 
@@ -54,6 +54,15 @@ class ApiKeyForm(ModelForm):
         super().__init__(*args, **kwargs)
         if "program" in self.fields:
             without_shortcuts(self.fields["program"])
+
+    def clean_name(self) -> str:
+        """Refuse a name that is a person's."""
+        name: str = self.cleaned_data["name"]
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+        return name
 
     def clean(self) -> dict[str, Any]:
         """Refuse what would make a key that can do nothing: no requests, unknown stores."""

@@ -82,7 +82,7 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
      WHERE l.member_id = s.member_id AND l.pending > 0 AND l.active_at <= t.now),
     (SELECT json_agg(json_build_object('number', h.number, 'amount', h.amount,
         'expires_at', h.expires_at,
-        'reward_stock', CASE WHEN d.counts THEN d.reward ELSE '' END,
+        'reward_stock', CASE WHEN d.took_stock THEN d.reward ELSE '' END,
         'has_code', d.gives ? 'code_from_pool',
         'lots', (
             SELECT json_agg(json_build_object('held_here', u.amount, 'lot', {LOT_JSON}))

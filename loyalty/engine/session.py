@@ -1,6 +1,6 @@
 """What was loaded for one run, and what its commands have decided so far."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -340,6 +340,10 @@ class Session:
     def found(self, ask: Ask) -> Any:
         """Give what a read found for this question: a list of rows, without their number."""
         return self._found.get((ask.read, ask.args), [])
+
+    def all_found(self, read: Read) -> Iterator[tuple[tuple[Any, ...], Any]]:
+        """Give what a read found for each question: the arguments, and the rows."""
+        return ((args, rows) for (asked, args), rows in self._found.items() if asked is read)
 
     def remember(self, ask: Ask, rows: Any) -> None:
         """Set what later commands of this run find for the question."""

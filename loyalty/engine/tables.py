@@ -337,12 +337,13 @@ REDEMPTION_STATE = Table(
         "number": "bigint",
         "state": "text",
         "counts": "boolean",
+        "took_stock": "boolean",
         "updated_at": "timestamptz",
     },
     key=("member_id", "number"),
     update=(
         "UPDATE loyalty_redemption AS d SET state = r.state, counts = r.counts,"
-        " updated_at = r.updated_at FROM {rows}"
+        " took_stock = r.took_stock, updated_at = r.updated_at FROM {rows}"
         " WHERE d.member_id = r.member_id AND d.number = r.number"
     ),
 )

@@ -73,6 +73,7 @@ def lapse_hold(work: MemberWork, due: OpenHold) -> None:
             "number": due.number,
             "state": "lapsed",
             "counts": False,
+            "took_stock": False,
             "updated_at": work.now,
         },
     )

@@ -30,6 +30,10 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 CACHE_SECONDS: Final = 5.0
 CACHED_KEYS_MAX: Final = 10_000
 
+PEOPLE: Final = "admin:"
+"""Begins the names of people as actors. Keys have none like it: a key would pass for that person,
+where one person must not approve what they asked for."""
+
 _ALPHABET: Final = string.digits + string.ascii_letters
 _KEY = re.compile(r"(lyk_[0-9A-Za-z]{12})_[0-9A-Za-z]{43}\Z")
 
@@ -162,8 +166,9 @@ def create_api_key(
     """Make a key; return its row, and the key itself, which cannot be shown again.
 
     Raises:
-        ValueError: There is no such scope, or none is given.
+        ValueError: There is no such scope, or none is given; or the name is like a person's.
     """
+    check_name(name)
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise ValueError(f"Scopes are {', '.join(SCOPES)}; not {', '.join(unknown) or 'none'}.")
@@ -180,6 +185,16 @@ def create_api_key(
         rate_limit=rate_limit,
     )
     return row, plain
+
+
+def check_name(name: str) -> None:
+    """Refuse a name by which a key would pass for a person.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if name.strip().lower().startswith(PEOPLE):
+        raise ValueError(f"A key's name cannot begin with {PEOPLE}, as people's names do.")
 
 
 def revoke(key: ApiKey) -> None:

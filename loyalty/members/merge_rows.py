@@ -77,7 +77,6 @@ CLAIMS_MOVED = Table(
 
 # What the merged member has had of limited rules counts for the survivor too; their own rows stay,
 # so that it is known what to take off again.
-_SAME_USE = "o.starts_on = u.starts_on AND o.rule = u.rule AND o.per = u.per"
 USES_JOINED = Table(
     "loyalty_ruleuse",
     {"merged": "uuid", "survivor": "uuid"},
@@ -89,14 +88,37 @@ USES_JOINED = Table(
         " times = u.times + excluded.times, points = u.points + excluded.points"
     ),
 )
+# What an order gave back of a limit since the merge was the merged member's: theirs it is again.
+_GIVEN_BACK = """SELECT r.merged, r.survivor, t.rule, t.per, t."from" AS starts_on,
+        count(*)::int AS times, sum(t.points)::bigint AS points
+    FROM {rows}
+    JOIN loyalty_order AS o
+        ON o.member_id = r.survivor AND o.number > r.above AND o.number <= r.upto
+    CROSS JOIN LATERAL jsonb_to_recordset(o.taken)
+        AS t(rule text, per text, "from" date, points bigint, back timestamptz)
+    WHERE t.rule IS NOT NULL AND t.back >= r.since
+    GROUP BY r.merged, r.survivor, t.rule, t.per, t."from\""""
 USES_PARTED = Table(
     "loyalty_ruleuse",
-    {"merged": "uuid", "survivor": "uuid"},
+    {
+        "merged": "uuid",
+        "survivor": "uuid",
+        "above": "bigint",
+        "upto": "bigint",
+        "since": "timestamptz",
+    },
     update=(
-        "UPDATE loyalty_ruleuse AS u SET times = greatest(0, u.times - o.times),"
-        " points = greatest(0, u.points - o.points) FROM {rows}"
+        "UPDATE loyalty_ruleuse AS u SET times = greatest(0, u.times - n.times),"
+        " points = greatest(0, u.points - n.points) FROM ("
+        f"WITH given AS ({_GIVEN_BACK})"
+        " SELECT g.merged AS member_id, g.rule, g.per, g.starts_on, g.times, g.points"
+        " FROM given AS g UNION ALL"
+        " SELECT r.survivor, o.rule, o.per, o.starts_on, o.times - coalesce(g.times, 0),"
+        " o.points - coalesce(g.points, 0) FROM {rows}"
         " JOIN loyalty_ruleuse AS o ON o.member_id = r.merged"
-        f" WHERE u.member_id = r.survivor AND {_SAME_USE}"
+        " LEFT JOIN given AS g USING (rule, per, starts_on)) AS n"
+        " WHERE u.member_id = n.member_id AND u.rule = n.rule AND u.per = n.per"
+        " AND u.starts_on = n.starts_on"
     ),
 )
 

@@ -5,7 +5,7 @@ both; the history of the merged member stays where it happened (docs/decisions/0
 """
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -262,7 +262,7 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
         reason=request.body.reason,
     )
     Move(survivor, merged, above=base, upto=base + size, shift=-base).put()
-    _both(USES_PARTED, merged, survivor)
+    _part_uses(merged, survivor, base, base + size, since=found[0][9] - REVERSIBLE)
     _both(SEGMENTS_PARTED, merged, survivor)
     merged.status, merged.merged = status, (None, None)
     for earlier, their_base in before_them:
@@ -282,6 +282,13 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
         "balance": merged.books.wallet.as_balance(),
         "tier": tier_body(merged),
     }
+
+
+def _part_uses(
+    merged: MemberWork, survivor: MemberWork, above: int, upto: int, *, since: datetime
+) -> None:
+    row = {"merged": merged.member_id, "survivor": survivor.member_id}
+    survivor.rows.put(USES_PARTED, {**row, "above": above, "upto": upto, "since": since})
 
 
 def _survivor(session: Session, request: UnmergeMember, merge: tuple[Any, ...]) -> MemberWork:

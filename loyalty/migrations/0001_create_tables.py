@@ -623,7 +623,8 @@ class Migration(migrations.Migration):
                 ('held_until', models.DateTimeField(null=True)),
                 ('created_at', models.DateTimeField()),
                 ('updated_at', models.DateTimeField()),
-                ('counts', models.BooleanField(default=True, help_text="Counts towards the member's limit and the stock.")),
+                ('counts', models.BooleanField(default=True, help_text="Counts towards the member's limit.")),
+                ('took_stock', models.BooleanField(default=False, help_text='Has one of the stock, which comes back with it.')),
             ],
             options={
                 'indexes': [models.Index(fields=['program_id', 'created_at'], name='redemption_by_time'), models.Index(fields=['member_id', 'reward'], name='redemption_by_reward'), models.Index(condition=models.Q(('order_ref', ''), _negated=True), fields=['member_id', 'order_ref'], name='redemption_by_order')],

@@ -1,5 +1,7 @@
 """An order that was paid with points and is over: the points that paid come back.
 
+Points that are only held for it are let go, or a till could still take them for nothing.
+
 Only points that paid (`redeem` with `points` and `order_ref`), and only when nothing is left of the
 order: of a part nobody can say which money paid it. A reward that was used for an order may be
 drunk or handed over: the shop reverses it, or does not.
@@ -7,7 +9,7 @@ drunk or handed over: the shop reverses it, or does not.
 What somebody paid before they were merged comes back where it was taken, and on to the survivor.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -17,10 +19,11 @@ from loyalty.engine.load import LOT_JSON, MEMBER_OF, PERSON, lot_of
 from loyalty.engine.session import MemberWork
 from loyalty.ledger.rules import Use
 from loyalty.members.merging import account, asks_survivor, pass_on
+from loyalty.orders.rows import order_by_ref
 from loyalty.orders.rules import OrderRecord, all_returned
 from loyalty.rewards.rows import COLUMNS
 from loyalty.rewards.rules import RedemptionState, state_of
-from loyalty.rewards.settling import give_points_back
+from loyalty.rewards.settling import give_points_back, let_go
 
 REASON: Final = "The order that the points paid for came back."
 
@@ -28,19 +31,23 @@ PAID_WITH: Final = Read(
     "points that paid for an order",
     f"""
 SELECT r.ord, d.member_id, {COLUMNS},
-    (SELECT json_agg(json_build_object('redeemed', u.redeemed, 'lot', {LOT_JSON}))::text
+    (SELECT count(*) FROM loyalty_orderclaim AS c
+     WHERE c.program_id = $1 AND c.ref = r.order_ref AND c.member_id = x.member_id),
+    (SELECT json_agg(json_build_object('used', u.used, 'lot', {LOT_JSON}))::text
      FROM (
-        SELECT p.lot_number, sum(CASE 4 WHEN p.destination THEN p.amount
-            WHEN p.source THEN -p.amount ELSE 0 END)::bigint AS redeemed
+        SELECT p.lot_number, sum(CASE s.bucket WHEN p.destination THEN p.amount
+            WHEN p.source THEN -p.amount ELSE 0 END)::bigint AS used
         FROM loyalty_posting AS p
+        CROSS JOIN (SELECT CASE d.state WHEN 'held' THEN 3 ELSE 4 END AS bucket) AS s
         WHERE p.member_id = d.member_id AND p.redemption_number = d.number
         GROUP BY p.lot_number
      ) AS u JOIN loyalty_lot AS l ON l.member_id = d.member_id AND l.number = u.lot_number
-     WHERE u.redeemed > 0)
+     WHERE u.used > 0)
 FROM {{questions}}
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
 JOIN loyalty_redemption AS d ON d.member_id IN {PERSON} AND d.order_ref = r.order_ref
-    AND d.order_ref <> '' AND d.reward = '' AND d.captured > d.reinstated
+    AND d.order_ref <> '' AND d.reward = ''
+    AND (d.captured > d.reinstated OR d.state = 'held')
 ORDER BY r.ord, d.member_id, d.number
 """,
     {**REF, "order_ref": "text"},
@@ -48,7 +55,7 @@ ORDER BY r.ord, d.member_id, d.number
 
 
 def paid_with(ref: MemberRef, order_ref: str) -> Ask:
-    """Ask which points paid for an order and have not come back."""
+    """Ask which points paid for an order, or are held for it, and have not come back."""
     return Ask(PAID_WITH, (*ref, order_ref))
 
 
@@ -76,30 +83,67 @@ def repay(work: MemberWork, record: OrderRecord, ask: Ask, also: list[UUID]) -> 
         also.extend(sorted(missing))
         raise ReadAgain
     total = 0
-    for payer, redemption, uses in [*_paid_before(work, found), *_paid_now(work)]:
-        if redemption.order_ref != record.ref or redemption.captured == redemption.reinstated:
+    for paid in [*_paid_before(work, record, found), *_paid_now(work, record)]:
+        if not _is_of(paid, record):
             continue
-        if redemption.store and record.store and redemption.store != record.store:
-            continue  # another store's order has the same number
-        points = redemption.captured - redemption.reinstated
-        give_points_back(payer, redemption, uses, points=points, reason=REASON)
+        payer, redemption, uses, _ = paid
+        if redemption.state == "held":
+            let_go(payer, redemption, uses, reason=REASON)
+        else:
+            points = redemption.captured - redemption.reinstated
+            give_points_back(payer, redemption, uses, points=points, reason=REASON)
+            total += points
         payer.touched = True
         pass_on(payer)
-        total += points
     work.session.remember(ask, [])
     return total
 
 
-Paid = tuple[MemberWork, RedemptionState, list[Use]]
+class Paid(NamedTuple):
+    """A redemption that may have paid for an order.
+
+    Attributes:
+        orders: How many of the member's orders have the number that it names.
+    """
+
+    payer: MemberWork
+    redemption: RedemptionState
+    uses: list[Use]
+    orders: int
 
 
-def _paid_before(work: MemberWork, found: Any) -> list[Paid]:
-    payers = [(work.session.works[row[0]], row) for row in found]
-    return [(payer, state_of(row[1:]), _uses(payer, row[-1])) for payer, row in payers]
+def _is_of(paid: Paid, record: OrderRecord) -> bool:
+    """Tell whether it paid for this very order, and something of it is left.
+
+    Of two stores' orders with one number, a payment that names no store may be of either: it is
+    left to whoever knows.
+    """
+    redemption = paid.redemption
+    if redemption.order_ref != record.ref or redemption.number in paid.payer.lapsed:
+        return False
+    if redemption.state != "held" and redemption.captured == redemption.reinstated:
+        return False
+    if redemption.store and record.store:
+        return redemption.store == record.store
+    return paid.orders < 2
 
 
-def _paid_now(work: MemberWork) -> list[Paid]:
-    return [(work, redemption, uses) for redemption, uses in work.paid]
+def _paid_before(work: MemberWork, record: OrderRecord, found: Any) -> list[Paid]:
+    known = _known_orders(work, record)
+    return [
+        Paid(payer, state_of(row[1:]), _uses(payer, row[-1]), max(known, row[-2]))
+        for payer, row in ((work.session.works[row[0]], row) for row in found)
+    ]
+
+
+def _paid_now(work: MemberWork, record: OrderRecord) -> list[Paid]:
+    known = _known_orders(work, record)
+    return [Paid(work, redemption, uses, known) for redemption, uses in work.paid]
+
+
+def _known_orders(work: MemberWork, record: OrderRecord) -> int:
+    """Count the orders of this number that this run has met."""
+    return len(work.session.found(order_by_ref("", record.ref)))
 
 
 def _uses(work: MemberWork, found: Any) -> list[Use]:
@@ -107,5 +151,5 @@ def _uses(work: MemberWork, found: Any) -> list[Use]:
     for part in orjson.loads(found or "[]"):
         lot = lot_of(part["lot"])
         work.add_lots([lot])
-        uses.append(Use(lot.number, part["redeemed"]))
+        uses.append(Use(lot.number, part["used"]))
     return uses

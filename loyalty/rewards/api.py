@@ -21,6 +21,7 @@ from loyalty.errors import (
     ReversalExceedsOriginal,
     RewardLimitReached,
     RewardNotAvailable,
+    RewardNotDivisible,
     RewardNotFound,
     RewardSoldOut,
     StoreNotAllowed,
@@ -147,13 +148,13 @@ class CaptureView(CommandEndpoint):
 
     @operation(
         "capture",
-        "Capture a hold, all of it or a part",
+        "Capture a hold; of points that pay also a part",
         tag="Redemptions",
         path=REDEMPTION,
         request=CaptureRequest,
         example={},
         answers={200: RedemptionAnswer},
-        errors=[*SETTLING, CaptureExceedsHold],
+        errors=[*SETTLING, CaptureExceedsHold, RewardNotDivisible],
         key=True,
     )
     def post(self, request: HttpRequest, redemption: str) -> HttpResponse:

@@ -30,12 +30,13 @@ POOL_NOTICE = Table(
 _FREE = """
             SELECT c.id, c.sealed, c.valid_until FROM loyalty_poolcode AS c
             WHERE c.program_id = $1 AND c.pool = p.pool AND c.state = 'free'
-                AND (c.valid_until IS NULL OR c.valid_until >= p.today)
+                AND (c.valid_until IS NULL OR c.valid_until >= p.today) {more}
             ORDER BY c.id"""
 
 # Each command gets a code that no other transaction has locked, so that tills do not wait for each
-# other. Where none is left like that, the second branch waits for those that others are deciding
-# about: a code that is refused to them is not sold out. LIMIT ends before it is begun otherwise.
+# other. Where too few are left like that, the second branch waits for those that others are
+# deciding about: a code that is refused to them is not sold out. LIMIT ends before it is begun
+# otherwise. So a command that gets none can believe that there is none.
 CODE_FOR = Read(
     "code of a pool",
     f"""
@@ -47,10 +48,16 @@ FROM (
     GROUP BY r.pool, g.timezone
 ) AS p
 CROSS JOIN LATERAL (
+    WITH free AS MATERIALIZED (
+        {_FREE.format(more="")} LIMIT cardinality(p.ords) FOR NO KEY UPDATE SKIP LOCKED
+    )
     SELECT y.*, row_number() OVER () AS n FROM (
-        SELECT * FROM ({_FREE} LIMIT cardinality(p.ords) FOR NO KEY UPDATE SKIP LOCKED) AS free
+        SELECT * FROM free
         UNION ALL
-        SELECT * FROM ({_FREE} LIMIT 1 FOR NO KEY UPDATE) AS awaited
+        SELECT * FROM (
+            {_FREE.format(more="AND c.id NOT IN (SELECT f.id FROM free AS f)")}
+            FOR NO KEY UPDATE
+        ) AS awaited
         LIMIT cardinality(p.ords)
     ) AS y
 ) AS x

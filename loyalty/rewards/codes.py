@@ -1,9 +1,9 @@
 """Codes of pools: taken for a redemption, handed out when its points are, given back or burnt."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from loyalty.engine.commands import Ask, ReadAgain
+from loyalty.engine.commands import Ask
 from loyalty.engine.session import MemberWork, Session
 from loyalty.programs.rewards import Reward
 from loyalty.rewards.code_rows import POOL_CODE, POOL_NOTICE, code_for, pool_left
@@ -27,18 +27,26 @@ def _left(reward: Reward) -> Ask:
 def code_at_hand(session: Session, reward: Reward, command: object) -> Code | None:
     """Give the code that was locked for this command, or None: sold out.
 
-    Raises:
-        ReadAgain: Another command of the run has taken it, and there are more.
+    Where there was none for it, one that a command before it did not take after all.
     """
-    found = session.found(code_for(reward.pool, command))
-    if not found:
-        return None
-    code: Code = found[0]
-    if code[0] not in _taken(session, reward.pool):
-        return code
-    if session.found(_left(reward))[0][0] > 0:
-        raise ReadAgain
-    return None
+    taken = set(_taken(session, reward.pool))
+    own = [row for row in session.found(code_for(reward.pool, command)) if row[0] not in taken]
+    if own:
+        return _code(own[0])
+    spare = (row for row in _locked(session, reward.pool) if row[0] not in taken)
+    return next((_code(row) for row in spare), None)
+
+
+def _locked(session: Session, pool: str) -> Iterator[Sequence[Any]]:
+    """Give all codes that were locked for the run's commands."""
+    remembered = code_for(pool, None)
+    for args, rows in session.all_found(remembered.read):
+        if args[0] == pool and args != remembered.args:
+            yield from rows
+
+
+def _code(row: Sequence[Any]) -> Code:
+    return row[0], row[1], row[2]
 
 
 def _taken(session: Session, pool: str) -> list[int]:

@@ -43,8 +43,9 @@ class Redemption(models.Model):
     held_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
-    counts = models.BooleanField(
-        default=True, help_text="Counts towards the member's limit and the stock."
+    counts = models.BooleanField(default=True, help_text="Counts towards the member's limit.")
+    took_stock = models.BooleanField(
+        default=False, help_text="Has one of the stock, which comes back with it."
     )
 
     class Meta:

@@ -27,13 +27,14 @@ REDEMPTION = Table(
         "updated_at": "timestamptz",
         "counts": "boolean",
         "fulfilment": "text",
+        "took_stock": "boolean",
     },
     key=("member_id", "number"),
     tail=(
         "ON CONFLICT (member_id, number) DO UPDATE SET captured = excluded.captured,"
         " reinstated = excluded.reinstated, state = excluded.state, gives = excluded.gives,"
         " updated_at = excluded.updated_at, counts = excluded.counts,"
-        " fulfilment = excluded.fulfilment"
+        " fulfilment = excluded.fulfilment, took_stock = excluded.took_stock"
     ),
 )
 
@@ -52,7 +53,7 @@ REDEMPTION_CLAIM = Table(
 
 COLUMNS = """d.number, d.reward, d.points, d.captured, d.reinstated, d.state, d.gives::text,
     d.store, d.order_ref, d.ref, d.held_until, d.created_at, d.updated_at, d.counts,
-    d.fulfilment"""
+    d.fulfilment, d.took_stock"""
 
 REDEMPTION_OF = Read(
     "redemption",
@@ -182,5 +183,6 @@ def put_redemption(work: Any, redemption: Any) -> None:
             "updated_at": work.now,
             "counts": redemption.counts,
             "fulfilment": redemption.fulfilment,
+            "took_stock": redemption.took_stock,
         },
     )

@@ -31,7 +31,8 @@ class RedemptionState:
 
     Attributes:
         held_until: When a hold lapses; None where the points were taken at once.
-        counts: Whether it counts towards the member's limit and the stock.
+        counts: Whether it counts towards the member's limit.
+        took_stock: Whether it has one of the stock, as the reward was when it was redeemed.
         fulfilment: What others have done of it, such as `shipped`; empty where they have nothing
             to do, or not yet.
         once: A sealed code that is only in this answer.
@@ -52,6 +53,7 @@ class RedemptionState:
     updated_at: datetime
     counts: bool
     fulfilment: str = ""
+    took_stock: bool = False
     once: str = ""
 
 
@@ -199,6 +201,6 @@ def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, A
 
 def state_of(row: Sequence[Any]) -> RedemptionState:
     """Make a redemption of its columns as read."""
-    values = list(row[:15])
+    values = list(row[:16])
     values[6] = orjson.loads(values[6])
     return RedemptionState(*values)

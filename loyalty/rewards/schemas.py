@@ -43,7 +43,7 @@ class RedeemRequest(Body):
 
 
 class CaptureRequest(Body):
-    """How much of a hold to take; all of it unless `points` says less."""
+    """How much of a hold to take; all of it unless `points` says less, where points pay."""
 
     points: Points | None = None
 

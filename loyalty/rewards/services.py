@@ -170,6 +170,7 @@ def _new_redemption(
     work: MemberWork, request: RedeemRequest, points: int, gives: Any
 ) -> RedemptionState:
     hold = timedelta(minutes=work.program.points.hold_minutes)
+    reward = work.program.rewards.get(request.reward or "")
     return RedemptionState(
         number=work.next_number(),
         reward=request.reward or "",
@@ -186,6 +187,7 @@ def _new_redemption(
         updated_at=work.now,
         counts=True,
         fulfilment=first_fulfilment(gives) if request.capture else "",
+        took_stock=reward is not None and reward.stock,
     )
 
 

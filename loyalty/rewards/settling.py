@@ -13,6 +13,7 @@ from loyalty.errors import (
     HoldNotOpen,
     RedemptionNotFound,
     ReversalExceedsOriginal,
+    RewardNotDivisible,
     StoreNotAllowed,
 )
 from loyalty.http.auth import Principal
@@ -100,6 +101,8 @@ def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
             f"{points} points would be captured and {redemption.points} are held.",
             held=redemption.points,
         )
+    if redemption.reward and points < redemption.points:
+        raise RewardNotDivisible()
     number = work.next_number()
     left = ledger.capture(
         work.books, transaction=number, redemption=redemption.number, held=uses, points=points
@@ -125,7 +128,7 @@ def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
 
 def _price_captured(work: MemberWork, redemption: RedemptionState, points: int) -> None:
     """Points that paid are worth what was captured of them."""
-    if not redemption.reward and points < redemption.points:
+    if points < redemption.points:
         redemption.gives = money_off(work.program, worth(work.program, points))
 
 
@@ -163,25 +166,34 @@ def _decide_void(session: Session, decision: Decision) -> tuple[int, Any]:
     work, redemption, uses = loaded(session, decision, redeemed=False)
     _: VoidRedemption = decision.payload
     _require_open(work, redemption)
+    let_go(work, redemption, uses)
+    return answer(work, redemption, 200)
+
+
+def let_go(
+    work: MemberWork, redemption: RedemptionState, uses: list[Use], *, reason: str = ""
+) -> None:
+    """Void an open hold: its points are available again, and all else that it took."""
     number = work.next_number()
     back = _release(work, number, redemption, uses)
     redemption.state, redemption.counts = "voided", False
     hold = _open_hold(redemption, uses)
     hold.released = redemption.points
     work.put_hold(hold, "voided")
-    put_transaction(work, "void", number, redemption, points=back.available + back.grace)
-    put_redemption(work, redemption)
     _stock_back(work, redemption)
+    given = back.available + back.grace
+    put_transaction(work, "void", number, redemption, points=given, reason=reason)
+    put_redemption(work, redemption)
     if "code_from_pool" in redemption.gives:
         give_code_back(work, redemption.number)
     _tell_released(work, "void", redemption, redemption.points, back)
-    return answer(work, redemption, 200)
 
 
 def _stock_back(work: MemberWork, redemption: RedemptionState) -> None:
-    reward = work.program.rewards.get(redemption.reward)
-    if reward is not None and reward.stock:
-        give_stock_back(work, reward.code)
+    """Put back what it took, whatever the reward's stock is by now."""
+    if redemption.took_stock:
+        give_stock_back(work, redemption.reward)
+        redemption.took_stock = False
 
 
 VOID = Kind("void", member=member_of, decide=_decide_void, asks=asks_settle)

@@ -38,11 +38,10 @@ def _assign(work: MemberWork, tiers: TierPolicy, request: AssignRequest, level: 
     if request.until is not None and request.until < today_of(work):
         errors = [{"pointer": "/until", "message": "lies in the past"}]
         raise ValidationFailed("until lies in the past.", errors=errors)
-    reached = level_for(tiers, work.metric)
-    if rank_of(tiers, level.code) < rank_of(tiers, reached.code):
+    kept = _level_kept(work, tiers)
+    if rank_of(tiers, level.code) < rank_of(tiers, kept.code):
         raise TierIsEarned(
-            f"The member has earned {reached.name}, and {level.name} is below it.",
-            level=reached.code,
+            f"The member has earned {kept.name}, and {level.name} is below it.", level=kept.code
         )
     own = (work.earned_level, work.earned_until)
     change_level(
@@ -53,6 +52,13 @@ def _assign(work: MemberWork, tiers: TierPolicy, request: AssignRequest, level: 
         reason=request.reason,
         earned=own if work.earned_level else (work.level, work.valid_until),
     )
+
+
+def _level_kept(work: MemberWork, tiers: TierPolicy) -> TierLevel:
+    """Give the level below which none is assigned: what is earned now, or was and is valid yet."""
+    reached = level_for(tiers, work.metric)
+    own = work.earned_level or work.level
+    return tiers.levels[max(rank_of(tiers, own), rank_of(tiers, reached.code))]
 
 
 def _take_back(work: MemberWork, tiers: TierPolicy, request: AssignRequest) -> None:

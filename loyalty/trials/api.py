@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from django.http import HttpRequest, HttpResponse
 
-from loyalty.http.auth import store_for
+from loyalty.http.auth import require_scope, store_for
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.problems import PROBLEM_JSON
 from loyalty.http.schema import operation
@@ -35,6 +35,8 @@ class DraftPreviewView(Endpoint):
     def post(self, request: HttpRequest) -> HttpResponse:
         self.no_query(request)
         body, _ = parse(PreviewRequest, read_body(request))
+        if body.member is not None:  # the answer shows their balance and level
+            require_scope(self.principal, ("members:read",))
         order = body.order
         order.store = store_for(self.principal, order.store, pointer="/order/store")
         program = Program.objects.get(pk=self.principal.program_id)

@@ -11,6 +11,7 @@ class PreviewRequest(Body):
     """A basket to try on the draft."""
 
     member: Member | None = Field(
-        default=None, description="Left out: somebody who joins with this purchase."
+        default=None,
+        description="Left out: somebody who joins with this purchase. Needs members:read too.",
     )
     order: Order

@@ -17,6 +17,7 @@ STATUS = {
     "occurred_at_out_of_range": 422,
     "line_unknown": 422,
     "capture_exceeds_hold": 422,
+    "reward_not_divisible": 422,
     "idempotency_key_reused": 422,
 }
 
@@ -256,6 +257,8 @@ class Shop:
         points = points or found.points
         if points > found.points:
             raise No("capture_exceeds_hold")
+        if found.reward and points < found.points:
+            raise No("reward_not_divisible")
         left = points
         for i in member.by_end(found.held):
             n = min(left, found.held[i])

@@ -159,3 +159,33 @@ def test_what_did_not_come_back_after_all_earns_what_it_earned(till: Till, clock
     assert [reply.points_changed for reply in changes[1:]] == [-300, 300, -300]
     assert available(till, card) == 0
     proved(till)
+
+
+def test_points_held_for_an_order_that_comes_back_are_let_go(till: Till):
+    card, ref = till.member(300), unique("o")
+    hold = till.redeem(card, points=200, order_ref=ref, capture=False)
+    till.earn(card, ref, "10.00")
+    whole = till.take_back(ref, "r1")
+    assert (whole.status, whole.reinstated) == (201, 0)
+    assert (whole.balance["held"], whole.balance["available"]) == (0, 300)
+    assert till.capture(hold.id).code == "hold_not_open"
+    proved(till)
+
+
+def test_a_hold_that_has_lapsed_by_then_is_left_alone(till: Till, clock: Clock):
+    card, ref = till.member(300), unique("o")
+    till.redeem(card, points=200, order_ref=ref, capture=False)
+    till.earn(card, ref, "10.00")
+    clock.move(timedelta(hours=2))
+    assert till.take_back(ref, "r1").balance["available"] == 300
+    proved(till)
+
+
+def test_a_payment_without_a_store_is_of_neither_of_two_orders(till: Till):
+    card, ref = till.member(300), unique("o")
+    paid = till.redeem(card, points=200, order_ref=ref)
+    till.earn(card, ref, "10.00")
+    till.earn(card, ref, "10.00", store="310")
+    assert till.take_back(ref, "r1").reinstated == 0
+    assert till.reverse(paid.id).reinstated == 200
+    proved(till)

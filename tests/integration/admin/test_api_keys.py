@@ -37,7 +37,7 @@ def test_a_new_key_is_shown_once_and_works(marketer: Marketer, till: Till):
     for path in ("loyalty/apikey/", f"loyalty/apikey/{row.pk}/change/", ""):
         later = marketer.open(path).content.decode()
         assert shown[0] not in later
-    assert row.prefix in marketer.open("loyalty/apikey/").content.decode()
+    assert row.prefix in marketer.open(f"loyalty/apikey/?q={name}").content.decode()
 
 
 def test_a_revoked_key_works_nowhere(marketer: Marketer, till: Till):
@@ -58,6 +58,12 @@ def test_a_key_needs_scopes_and_stores_of_its_program(marketer: Marketer, till: 
     page, name = make(marketer, till, stores="309, 999", scopes=[])
     words = text_of(page)
     assert "no store with the code 999" in words and "This field is required" in words
+    assert not ApiKey.objects.filter(name=name).exists()
+
+
+def test_a_key_cannot_have_the_name_of_a_person(marketer: Marketer, till: Till):
+    page, name = make(marketer, till, name=f"admin:{unique()}")
+    assert "cannot begin with admin:" in text_of(page)
     assert not ApiKey.objects.filter(name=name).exists()
 
 

@@ -108,11 +108,23 @@ def test_a_test_event_and_a_new_secret(api: Caller, outbox: Outbox, receiver: Re
     tested = body_of(api.post(f"{address}/test"))
     assert (tested["delivered"], tested["status_code"]) == (True, 200)
     rotated = body_of(api.post(f"{address}/rotate-secret", {}))
+    assert set(rotated) == {"secret", "old_valid_until"}
     assert rotated["secret"] != made["secret"]
     outbox.write(uuid4())
     drain()
     for secret in (made["secret"], rotated["secret"]):
         Webhook(secret).verify(receiver.calls[-1].body, receiver.calls[-1].headers)
+
+
+def test_a_repeated_answer_has_the_secret_of_its_own_time(api: Caller, receiver: Receiver) -> None:
+    creating, rotating = uuid4().hex, uuid4().hex
+    made = api.post(ENDPOINTS, {"url": receiver.url}, key=creating)
+    rotate = f"{ENDPOINTS}/{body_of(made)['id']}/rotate-secret"
+    first = api.post(rotate, {}, key=rotating)
+    second = api.post(rotate, {})
+    assert body_of(second)["secret"] != body_of(first)["secret"]
+    assert api.post(rotate, {}, key=rotating).content == first.content
+    assert api.post(ENDPOINTS, {"url": receiver.url}, key=creating).content == made.content
 
 
 def test_removed_is_gone_and_frees_its_name(

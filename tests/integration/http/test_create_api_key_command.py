@@ -44,6 +44,7 @@ def test_a_key_may_be_bound_to_scopes_stores_and_a_rate(till: Till) -> None:
         (("--program", "nobody", "--all-scopes"), "no program"),
         (("--scopes", "fly"), "Scopes are earn"),
         (("--scopes", ","), "Scopes are earn"),
+        (("--all-scopes", "--name", "Admin:ann"), "cannot begin with admin:"),
         (("--all-scopes", "--store", "999"), "has no store 999"),
         ((), "one of the arguments"),
         (("--all-scopes", "--scopes", "earn"), "not allowed with"),

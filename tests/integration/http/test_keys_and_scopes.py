@@ -53,6 +53,8 @@ ACCEPTED = {
     "list_events": {"events"},
     **{key: {"config"} for key in CONFIGURATION},
 }
+# What a call needs besides, for the body that it is tried with.
+TOGETHER = {"preview_draft": ("members:read",)}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -79,7 +81,7 @@ def test_scenario_42_a_key_without_the_scope_is_403(still_shop: Shop, name: str)
 )
 def test_scenario_42_the_one_scope_is_enough(shop: Shop, name: str, scope: str) -> None:
     method, path, body = shop.calls()[name]
-    response = Caller(shop.program_id, (scope,)).call(method, path, body)
+    response = Caller(shop.program_id, (scope, *TOGETHER.get(name, ()))).call(method, path, body)
     assert response.status_code < 300 or name == "reverse"
 
 
@@ -296,3 +298,11 @@ def test_a_key_of_no_store_may_name_any_or_none() -> None:
     principal = Principal(1, 1, "web", frozenset())
     assert store_for(principal, None, pointer="/store") is None
     assert store_for(principal, "309", pointer="/store") == "309"
+
+
+def test_a_preview_for_a_member_shows_them_only_to_who_may_read_members(shop: Shop) -> None:
+    body = {"member": f"card:{shop.card}", "order": order_body()}
+    alone = Caller(shop.program_id, ("config",)).post("/v1/program/preview", body, key=None)
+    assert code_of(alone) == (403, "scope_missing")
+    both = Caller(shop.program_id, ("config", "members:read"))
+    assert both.post("/v1/program/preview", body, key=None).status_code == 200

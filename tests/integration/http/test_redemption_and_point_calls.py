@@ -10,17 +10,26 @@ from tests.integration.http.caller import Caller, Shop, body_of, code_of
 # Redemptions
 
 
-def test_a_hold_is_captured_in_part_and_reversed(shop: Shop, api: Caller) -> None:
-    path = f"/v1/redemptions/{shop.hold}"
+def test_points_that_pay_are_captured_in_part_and_reversed(shop: Shop, api: Caller) -> None:
+    before = body_of(api.get(f"/v1/members/{shop.member}/balance"))["held"]
+    path = f"/v1/redemptions/{shop.till.redeem(shop.card, points=50, capture=False).id}"
     assert body_of(api.get(path))["state"] == "held"
     captured = body_of(api.post(f"{path}/capture", {"points": 20}))
     assert (captured["state"], captured["captured"]) == ("captured", 20)
-    assert captured["balance"]["held"] == 0
+    assert captured["balance"]["held"] == before
     assert code_of(api.post(f"{path}/void", {})) == (409, "hold_not_open")
     reversed_ = body_of(api.post(f"{path}/reverse", {"reason": "changed their mind"}))
     assert (reversed_["state"], reversed_["reinstated"]) == ("reversed", 20)
     assert code_of(api.post(f"{path}/reverse", {"reason": "x"})) == (409, "already_reversed")
     assert body_of(api.get(path))["state"] == "reversed"
+
+
+def test_a_reward_is_captured_as_a_whole(shop: Shop, api: Caller) -> None:
+    path = f"/v1/redemptions/{shop.hold}"
+    refused = api.post(f"{path}/capture", {"points": 20})
+    assert code_of(refused) == (422, "reward_not_divisible")
+    assert body_of(api.get(path))["state"] == "held"
+    assert body_of(api.post(f"{path}/capture", {"points": 50}))["captured"] == 50
 
 
 def test_capture_and_void_need_no_body(shop: Shop, api: Caller) -> None:

@@ -234,3 +234,18 @@ def test_a_limited_rule_counts_what_either_of_them_had():
     unmerge(till, old)
     assert till.earn(new, unique("o"), "1.00").points == 51
     assert till.earn(old, unique("o"), "1.00").points == 1
+
+
+def test_what_a_return_gave_back_of_a_limit_meanwhile_goes_to_whose_order_it_was(clock: Clock):
+    rule = {"code": "once", "bonus": 50, "limit": {"times": 1, "per": "year"}}
+    till = open_till(earning_rules=[{"code": "base", "points": 1, "per": "1.00"}, rule])
+    old, new, ref = till.member(), till.member(), unique("o")
+    assert till.earn(old, ref, "1.00").points == 51
+    assert till.earn(new, unique("o"), "1.00").points == 51
+    clock.move(timedelta(minutes=1))
+    merge(till, old, new)
+    clock.move(timedelta(minutes=1))
+    till.take_back(ref, "r1")
+    unmerge(till, old)
+    assert till.earn(old, unique("o"), "1.00").points == 51
+    assert till.earn(new, unique("o"), "1.00").points == 1

@@ -161,3 +161,15 @@ def test_chunks_add_up():
     codes = [f"C-{n % 7000}" for n in range(12_000)]
     *_, told = load_codes(till.program.pk, "cinema", codes)
     assert (told.lines, told.added, told.known, told.wrong) == (12_000, 7_000, 5_000, 0)
+
+
+def test_a_batch_that_wants_more_codes_than_there_are_is_refused_the_last():
+    """More than are counted for a notice, and one who cannot pay leaves theirs to the others."""
+    till = cinema(*(f"C-{n}" for n in range(30)))
+    cards = [till.member(20 if n != 3 else 0) for n in range(34)]
+    replies = till.send(*(till.redeeming(card, reward="it") for card in cards))
+    given = [reply.gives["code"] for reply in replies if reply.status == 201]
+    assert sorted(given) == sorted(f"C-{n}" for n in range(30))
+    assert [reply.code for reply in replies if reply.status != 201] == [
+        "insufficient_points", *["reward_sold_out"] * 3
+    ]  # fmt: skip

@@ -198,3 +198,28 @@ def test_voided_holds_put_every_stock_back():
     left = rows("SELECT reward, remaining FROM loyalty_rewardstock WHERE program_id = %s"
                 " ORDER BY reward", till.program.pk)  # fmt: skip
     assert left == [(f"r{n}", 1) for n in range(4)]
+
+
+def test_what_took_no_stock_puts_none_back(clock: Clock):
+    """The reward has had a stock only since; a hold that lapses and a reversal know it."""
+    plain, counted = reward({"product": "mug"}), reward({"product": "mug"}, stock=3)
+    till = open_till(rewards=[plain])
+    anna = till.member(400)
+    taken = [till.redeem(anna, reward="it").id, till.redeem(anna, reward="it", capture=False).id]
+    till.redeem(anna, reward="it", capture=False)  # lapses
+    till.again(rewards=[counted])
+    till.reverse(taken[0])
+    till.void(taken[1])
+    clock.move(timedelta(minutes=31))
+    assert till.redeem(anna, reward="it").status == 201
+    assert stock_left(till) == 2
+
+
+def test_what_took_stock_puts_it_back_where_none_is_kept_any_more(clock: Clock):
+    plain, counted = reward({"product": "mug"}), reward({"product": "mug"}, stock=3)
+    till = open_till(rewards=[counted])
+    anna = till.member(400)
+    took = till.redeem(anna, reward="it")
+    till.again(rewards=[plain])
+    till.reverse(took.id)
+    assert stock_left(till) == 3

@@ -121,6 +121,16 @@ def test_what_is_refused(till: Till, level: str | None, until: str | None, statu
     assert (answer.status, answer.code) == (status, code)
 
 
+def test_a_level_that_is_valid_yet_is_not_taken_away_by_hand(till: Till, clock: Clock):
+    anna = till.member()
+    till.earn(anna, unique("o"), "1000.00")
+    clock.set(datetime(2028, 2, 1, 17, tzinfo=UTC))  # nothing of this year, and gold to its end
+    refused = assign(till, anna, "silver")
+    assert (refused.status, refused.level) == (409, "gold")
+    assert assign(till, anna, "platinum").status == 200
+    assert assign(till, anna, "gold").status == 200  # lower than what was assigned, which is said
+
+
 def test_a_program_without_tiers_has_none_to_assign(clock: Clock):
     clock.set(NOON)
     bare = open_till(rewards=[], tiers=None)
