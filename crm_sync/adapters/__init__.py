@@ -4,6 +4,7 @@ from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Adapter, Environment
 from crm_sync.adapters.klaviyo import KlaviyoAdapter
 from crm_sync.adapters.omnisend import OmnisendAdapter
+from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.adapters.webhook import WebhookAdapter
 
 
@@ -13,5 +14,6 @@ def build_adapters(environment: Environment) -> dict[str, Adapter]:
         "webhook": WebhookAdapter(environment),
         "klaviyo": KlaviyoAdapter(environment),
         "omnisend": OmnisendAdapter(environment),
+        "postscript": PostscriptAdapter(environment),
         "console": ConsoleAdapter(environment),
     }

@@ -46,7 +46,7 @@ class Omnisend(Sandbox):
     """One brand.
 
     Attributes:
-        automations: Every real-time event, repeats included: what messages would start from.
+        automations: Properties of each event, repeats too: what messages would start from.
         polls_until_done: How often a batch is asked for until it is done.
         calls_left: By path, how many calls are allowed until a limit is hit.
     """
@@ -57,7 +57,7 @@ class Omnisend(Sandbox):
         super().__init__(port)
         self.api_key = api_key
         self.contacts: dict[str, Contact] = {}
-        self.automations: list[tuple[str, str]] = []
+        self.automations: list[dict[str, Any]] = []
         self.batches: dict[str, dict[str, Any]] = {}
         self.polls_until_done = 1
         self.calls_left: dict[str, int] = {}
@@ -182,7 +182,7 @@ class Omnisend(Sandbox):
         except ValueError:
             raise _invalid("eventID", "Must be a UUID.") from None
         one = self._whom(body.get("contact") or {})
-        self.automations.append((one.id, body["eventName"]))
+        self.automations.append(body.get("properties") or {})
         seen = {(event["id"], event["time"]) for event in one.events}
         if (event_id, body.get("eventTime")) not in seen:
             one.events.append(

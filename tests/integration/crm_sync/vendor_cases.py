@@ -12,7 +12,11 @@ from uuid import UUID
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import Environment, Person
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
+from crm_sync.adapters.omnisend import VERSION, OmnisendAdapter
+from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.sandboxes.omnisend import Omnisend
+from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.sandboxes.server import Reply, Sandbox
 from tests.integration.crm_sync.calls import target
 
@@ -33,6 +37,9 @@ class Case:
         sees_repeats: Whether it keeps the first of two events with one id.
         refused: A person whom the vendor refuses, in its bulk form; None where it refuses nobody.
         expire: Lets the access token end; None where keys are good for ever.
+        prepare: Lets people be there who are never made by us.
+        takes_old_events: Whether events of a backfill are sent.
+        harmless: What looks like consent in a body, and is not.
     """
 
     name: str
@@ -50,6 +57,9 @@ class Case:
     sees_repeats: bool = True
     refused: Person | None = None
     expire: Callable[[Any], None] | None = None
+    prepare: Callable[[Any], object] | None = None
+    takes_old_events: bool = True
+    harmless: bytes = b""
 
 
 def _klaviyo_events(sandbox: Klaviyo, member_id: str) -> list[str]:
@@ -72,5 +82,40 @@ CASES = [
         busy=Reply(429, {"errors": []}, {"retry-after": "7"}),
         busy_seconds=7.0,
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+    ),
+    Case(
+        name="omnisend",
+        sandbox=Omnisend,
+        adapter=OmnisendAdapter,
+        connect=lambda omnisend: target(
+            {"version": VERSION, "address": omnisend.url}, api_key=omnisend.api_key
+        ),
+        events_of=lambda omnisend, member_id: [one["event_id"] for one in omnisend.automations],
+        told={"loyaltyMemberId": str(UUID(int=7)), "loyaltyPointsBalance": 3},
+        events_at="/events",
+        profiles_at="/contacts",
+        busy=Reply(429, {"retryAfter": 60}),
+        busy_seconds=60.0,
+        sees_repeats=False,
+        refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+        takes_old_events=False,
+    ),
+    Case(
+        name="postscript",
+        sandbox=Postscript,
+        adapter=PostscriptAdapter,
+        connect=lambda postscript: target({"address": postscript.url}, api_key=postscript.api_key),
+        events_of=lambda postscript, member_id: [
+            event["external_id"] for one in postscript.subscribers.values() for event in one.events
+        ],
+        told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": 3},
+        events_at="/events",
+        profiles_at="/subscribers",
+        busy=Reply(429, {"error_code": 3002}),
+        busy_seconds=None,
+        sees_repeats=False,
+        prepare=lambda postscript: postscript.subscribe("ada@example.com"),
+        takes_old_events=False,
+        harmless=b"subscriber_id",
     ),
 ]

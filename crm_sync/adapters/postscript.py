@@ -1,0 +1,296 @@
+"""Postscript: properties and events of people who have subscribed; it takes nobody from us.
+
+Source: Postscript's published Partner API, v2.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from crm_sync.adapters.access import Limit, SecretMissing, Target
+from crm_sync.adapters.client import (
+    Answer,
+    CallFailed,
+    Client,
+    Request,
+    check_address,
+    classify,
+    timed,
+)
+from crm_sync.adapters.contract import (
+    Change,
+    ChangePage,
+    ConfigRefused,
+    Consent,
+    Environment,
+    Match,
+    Outgoing,
+    Person,
+    Profile,
+    Setting,
+)
+from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.naming import flat_properties, snake_name
+from crm_sync.adapters.outcomes import Delivered, Outcome, Skipped, in_doubt
+
+ADDRESS: Final = "https://api.postscript.io"
+MEMBER_ID: Final = "loyalty_member_id"
+# 15 a second for each token, and no header that says how many are left.
+CALLS: Final = Limit("calls", calls=14, seconds=1, burst=5)
+_NOT_THERE: Final = "Nobody at Postscript has subscribed with what is known of the member."
+
+
+class PostscriptAdapter:
+    """Subscribers are found by shop customer, email or phone; consent is theirs alone."""
+
+    title = "Postscript"
+    settings = (
+        Setting(
+            name="api_key",
+            label="Private API key",
+            help="sk_…, of the shop; or a partner's, with the shop's token below.",
+            is_required=True,
+            is_secret=True,
+        ),
+        Setting(name="shop_token", label="Shop token, for partners", is_secret=True),
+        Setting(name="address", label="Address of the API", default=ADDRESS),
+    )
+    batch_size = 1
+    is_signed = False
+    default_fields = (
+        Field("member_id", MEMBER_ID, "text"),
+        Field("status", "loyalty_status", "text"),
+        Field("enrolled_at", "loyalty_enrolled_at", "datetime"),
+        Field("tier", "loyalty_tier", "text"),
+        Field("tier_since", "loyalty_tier_since", "datetime"),
+        Field("points_available", "loyalty_points_balance", "integer"),
+        Field("points_lifetime", "loyalty_lifetime_points", "integer"),
+        Field("points_expiring", "loyalty_points_expiring", "integer"),
+        Field("points_expire_on", "loyalty_points_expire_on", "date"),
+        Field("last_redeemed_at", "loyalty_last_redemption_at", "datetime"),
+        Field("state_version", "loyalty_state_version", "integer"),
+    )
+    field_limits = FieldLimits(
+        fields=50,
+        forms=("text", "integer", "boolean", "date", "datetime"),
+        reserved=frozenset({"email", "tags", "subscriptions", "phone_number", "id"}),
+    )
+
+    def __init__(self, environment: Environment) -> None:
+        self._client = Client(environment)
+
+    def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return {"address": …} with its default."""
+        unknown = set(config) - {"address"}
+        if unknown:
+            raise ConfigRefused(f"Postscript has no setting named {sorted(unknown)[0]}.")
+        address = str(config.get("address") or ADDRESS).rstrip("/")
+        check_address(address, self._client.environment)
+        return {"address": address}
+
+    def probe(self, target: Target, event: Outgoing) -> Outcome:
+        """Ask for a subscriber whom nobody is: the key works, and nothing is left behind."""
+        query = {"email__eq": "nobody@example.invalid"}
+        return timed(lambda: _classified(self._get(target, f"subscribers?{urlencode(query)}")))
+
+    def send(self, target: Target, deliveries: Sequence[Outgoing]) -> list[Outcome]:
+        """Send events one by one.
+
+        Nothing is written about repeats, and nothing tells Postscript that an event is an old one:
+        what was not answered is in doubt, and a backfill's events are left out.
+        """
+        outcomes: list[Outcome] = []
+        for delivery in deliveries:
+            outcomes.append(timed(partial(self._send_one, target, delivery)))
+            if not isinstance(outcomes[-1], Delivered | Skipped):
+                break
+        return outcomes
+
+    def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
+        """Update each subscriber's properties."""
+        return [timed(partial(self._push_one, target, profile)) for profile in profiles]
+
+    def match(self, target: Target, people: Sequence[Person]) -> list[Match]:
+        """Ask who has subscribed: by shop customer, email, phone, in this order."""
+        found: list[Match] = []
+        for person in people:
+            try:
+                found.append(self._match(target, person))
+            except CallFailed as failed:
+                unknown = Match(outcome=failed.outcome)
+                return [*found, *[unknown] * (len(people) - len(found))]
+        return found
+
+    def read(
+        self, target: Target, people: Sequence[Person], fields: Sequence[str]
+    ) -> list[Mapping[str, Any] | None] | Outcome:
+        """Read these subscribers' properties, one call each."""
+        found: list[Mapping[str, Any] | None] = []
+        try:
+            for person in people:
+                found.append(self._read_one(target, person, fields))
+        except CallFailed as failed:
+            return failed.outcome
+        return found
+
+    def list_changes(self, target: Target, cursor: str) -> ChangePage:
+        """List subscribers that were updated since the cursor, with consent."""
+        place = orjson.loads(cursor) if cursor else {}
+        page = int(place.get("page", 1))
+        query = {"sort": "updated_at__asc", "page": str(page)}
+        if since := place.get("since"):
+            query["updated_at__gte"] = since
+        try:
+            answer = self._get(target, f"subscribers?{urlencode(query)}")
+            outcome = _classified(answer)
+            if not isinstance(outcome, Delivered):
+                return ChangePage(changes=[], cursor=cursor, outcome=outcome)
+            return _change_page(answer.json(), place, page)
+        except CallFailed as failed:
+            return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
+
+    def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
+        if delivery.is_backfill:
+            return Skipped(error="Old events are not sent: Postscript would write to people.")
+        person = delivery.person or Person(member_id=str(delivery.body["member"]))
+        subscriber = person.vendor_id or self._match(target, person).vendor_id
+        if not subscriber:
+            return Skipped(error=_NOT_THERE)
+        body = _event(delivery, subscriber)
+        try:
+            answer = self._call(target, "POST", "events", orjson.dumps(body))
+        except CallFailed as failed:
+            return in_doubt(failed.outcome)
+        return in_doubt(_classified(answer))
+
+    def _push_one(self, target: Target, profile: Profile) -> Outcome:
+        subscriber = profile.person.vendor_id or self._match(target, profile.person).vendor_id
+        if not subscriber:
+            return Skipped(error=_NOT_THERE)
+        body = orjson.dumps({"properties": dict(profile.fields)})
+        answer = self._call(target, "PATCH", f"subscribers/{quote(subscriber, safe='')}", body)
+        outcome = _classified(answer)
+        if not isinstance(outcome, Delivered):
+            return outcome
+        vendor_id = str(answer.json()["id"])
+        return Delivered(status_code=answer.status, answer=answer.text, vendor_id=vendor_id)
+
+    def _match(self, target: Target, person: Person) -> Match:
+        """Take the first way in which somebody is found; two, or somebody else's, are in doubt."""
+        shop_ids = [id_ for id_ in person.external_ids if id_.isascii() and id_.isdigit()]
+        ways = [("shopify_customer_id__eq", "external_id", id_) for id_ in shop_ids]
+        ways += [("email__eq", "email", person.email), ("phone_number__eq", "phone", person.phone)]
+        for query, matched_by, value in ways:
+            subscribers = self._find(target, query, value) if value else []
+            if not subscribers:
+                continue
+            ids = tuple(str(one["id"]) for one in subscribers)
+            marked = (subscribers[0].get("properties") or {}).get(MEMBER_ID)
+            if len(ids) > 1 or (marked and marked != person.member_id):
+                return Match(candidates=ids)
+            return Match(vendor_id=ids[0], matched_by="member_id" if marked else matched_by)
+        return Match()
+
+    def _find(self, target: Target, query: str, value: str) -> list[Mapping[str, Any]]:
+        answer = self._get(target, f"subscribers?{urlencode({query: value})}")
+        outcome = _classified(answer)
+        if not isinstance(outcome, Delivered):
+            raise CallFailed(outcome)
+        return list(answer.json()["subscribers"])
+
+    def _read_one(
+        self, target: Target, person: Person, fields: Sequence[str]
+    ) -> Mapping[str, Any] | None:
+        if not person.vendor_id:
+            return None
+        answer = self._get(target, f"subscribers/{quote(person.vendor_id, safe='')}")
+        if answer.status == 404:
+            return None
+        outcome = _classified(answer)
+        if not isinstance(outcome, Delivered):
+            raise CallFailed(outcome)
+        properties = answer.json().get("properties") or {}
+        return {name: properties.get(name) for name in fields}
+
+    def _get(self, target: Target, path: str) -> Answer:
+        return self._call(target, "GET", path)
+
+    def _call(self, target: Target, method: str, path: str, content: bytes = b"") -> Answer:
+        headers = {
+            "authorization": f"Bearer {target.credentials.get('api_key')}",
+            "accept": "application/json",
+        }
+        try:
+            if token := target.credentials.get("shop_token"):
+                headers["x-postscript-shop-token"] = token
+        except SecretMissing:
+            pass  # only partners have one
+        if content:
+            headers["content-type"] = "application/json"
+        url = f"{target.config['address']}/api/v2/{path}"
+        request = Request(method=method, url=url, headers=headers, content=content, limit=CALLS)
+        return self._client.call(target, request)
+
+
+def _classified(answer: Answer) -> Outcome:
+    said = ""
+    if answer.status >= 400:
+        try:
+            body = answer.json()
+        except CallFailed:
+            body = {}
+        if isinstance(body, dict):
+            said = str(body.get("message") or body.get("error") or body.get("error_code") or "")
+    return classify(answer, said=said[:400])
+
+
+def _event(delivery: Outgoing, subscriber: str) -> dict[str, Any]:
+    at = datetime.fromisoformat(str(delivery.body["occurred_at"])).astimezone(UTC)
+    found = flat_properties(delivery.body)
+    return {
+        "type": snake_name(delivery.body["type"]),
+        "subscriber_id": subscriber,
+        "occurred_at": at.strftime("%Y-%m-%d %H:%M:%S.%f"),
+        # Strings, numbers and booleans are taken; a list is written as one text.
+        "properties": {
+            name: ", ".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in found.items()
+        },
+        "external_id": delivery.event_id,
+    }
+
+
+def _change_page(document: Mapping[str, Any], place: Mapping[str, Any], page: int) -> ChangePage:
+    subscribers = document["subscribers"]
+    has_more = page < int((document.get("page_info") or {}).get("total_pages") or 1)
+    if has_more:
+        following = {"since": place.get("since", ""), "page": page + 1}
+    else:
+        newest = str(subscribers[-1].get("updated_at") or "") if subscribers else ""
+        following = {"since": newest or place.get("since", "")}
+    return ChangePage(
+        changes=[_change(one) for one in subscribers],
+        cursor=orjson.dumps({name: value for name, value in following.items() if value}).decode(),
+        has_more=has_more,
+    )
+
+
+def _change(subscriber: Mapping[str, Any]) -> Change:
+    promotional = (subscriber.get("subscriptions") or {}).get("promotional") or {}
+    return Change(
+        vendor_id=str(subscriber["id"]),
+        member_id=str((subscriber.get("properties") or {}).get(MEMBER_ID) or ""),
+        email=subscriber.get("email") or "",
+        consents=(
+            Consent(
+                channel="sms",
+                is_given=promotional.get("can_send") is True,
+                changed_at=str(subscriber.get("updated_at") or ""),
+            ),
+        ),
+        fields={},
+    )
