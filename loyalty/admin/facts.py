@@ -6,6 +6,7 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from loyalty.members.segments import filled_segments
 from loyalty.programs.advice import Facts
 from loyalty.programs.currencies import SCALES
 from loyalty.programs.expiry import local_day
@@ -40,6 +41,7 @@ def facts_of(program: Program) -> Facts:
         today=local_day(timezone.now(), program.timezone).isoformat(),
         most_points=points,
         most_metric=None if metric is None else Decimal(metric).scaleb(-scale),
+        filled=filled_segments(program.pk),
         taken={row.reward: row.total - row.remaining for row in stock},
     )
 

@@ -7,6 +7,7 @@ from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 
+from loyalty.members.models import Segment
 from loyalty.programs.models import Program
 
 PATIENCE = "1s"
@@ -33,7 +34,10 @@ def values_view(request: HttpRequest, program_id: int) -> HttpResponse:
         raise PermissionDenied
     program = get_object_or_404(Program, pk=program_id)
     stores = program.stores.values_list("code", flat=True)[:MOST]
+    rows = Segment.objects.filter(program_id=program.pk)
+    segments = list(rows.values_list("code", flat=True)[:MOST])
     offered: dict[str, Any] = {"store": list(stores), **_seen(program.pk)}
+    offered |= {"segment": segments, "not_in_segment": segments}
     return JsonResponse({"currency": program.currency, "values": offered})
 
 

@@ -76,7 +76,7 @@ def _of_order(program: PublishedProgram, when: Conditions) -> Iterator[Sentence]
 
 
 def _of_member(program: PublishedProgram, when: Conditions) -> Iterator[Sentence]:
-    tiers, segments = when.tier, when.segment
+    tiers, segments, others = when.tier, when.segment, when.not_in_segment
     youngest, oldest = when.member_age_min, when.member_age_max
     if tiers:
         text = f"the member is not at {words.levels(program, tiers)}"
@@ -84,6 +84,9 @@ def _of_member(program: PublishedProgram, when: Conditions) -> Iterator[Sentence
     if segments:
         text = f"the member is not in segment {words.either(segments)}"
         yield lambda at: not segments.isdisjoint(at.earner.segments), text
+    if others:
+        text = f"the member is in segment {words.either(others)}"
+        yield lambda at: others.isdisjoint(at.earner.segments), text
     if youngest is not None:
         text = f"the member joined less than {words.points(youngest, 'day')} ago"
         yield lambda at: at.member_age >= youngest, text

@@ -74,7 +74,7 @@ def _make_plan(program: PublishedProgram) -> Plan:
 
 def _needs(rule: EarningRule) -> Iterable[str]:
     when = rule.when
-    if when.segment:
+    if when.segment or when.not_in_segment:
         yield "segment"
     if when.birthday:
         yield "birthday"

@@ -4,6 +4,7 @@ from datetime import date
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.session import Session
 from loyalty.engine.tables import Table
 
 BIRTH_DATE = Read(
@@ -28,6 +29,27 @@ GROUP BY r.ord
 """,
     REF,
 )
+
+
+SEGMENTS = Read(
+    "segments",
+    f"""
+SELECT r.ord, s.segment
+FROM {{questions}}
+JOIN loyalty_segmentmember AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
+""",
+    REF,
+)
+
+
+def segments_of(ref: MemberRef) -> Ask:
+    """Ask in which segments a member is."""
+    return Ask(SEGMENTS, tuple(ref))
+
+
+def segments_found(session: Session, ref: MemberRef) -> frozenset[str]:
+    """Give what was read of a member's segments; nothing where nobody asked."""
+    return frozenset(row[0] for row in session.found(segments_of(ref)))
 
 
 def birth_date_of(ref: MemberRef) -> Ask:

@@ -11,6 +11,8 @@ from loyalty.earning.rows import (
     birth_date_of,
     budget_of,
     orders_of,
+    segments_found,
+    segments_of,
     uses_of,
 )
 from loyalty.earning.rules import Award, occasion_awards
@@ -29,7 +31,7 @@ def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[A
         day: The local day of the order or occasion.
     """
     plan = plan_of(program)
-    asks = []
+    asks = asks_segments(program, ref)
     if "birthday" in plan.needs:
         asks.append(birth_date_of(ref))
     if "nth_order" in plan.needs:
@@ -37,6 +39,11 @@ def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[A
     if plan.is_limited:
         asks.append(uses_of(ref, day))
     return asks + [budget_of(code) for code in _budgets(program, day)]
+
+
+def asks_segments(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
+    """Ask for a member's segments, where a rule is for some of them."""
+    return [segments_of(ref)] if "segment" in plan_of(program).needs else []
 
 
 def _budgets(program: PublishedProgram, day: date) -> list[str]:
@@ -62,6 +69,7 @@ def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 
         enrolled_on=local_day(work.enrolled_at, work.program.timezone),
         birth_date=work.birth_date or _first(work, birth_date_of(ref)),
         orders=orders - but_orders,
+        segments=segments_found(work.session, ref),
         used=_used(work, ref, day) if plan_of(work.program).is_limited else {},
         budgets={code: _left(work, code) for code in _budgets(work.program, day)},
     )

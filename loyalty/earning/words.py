@@ -93,7 +93,9 @@ def _of_member(program: PublishedProgram, when: Conditions) -> list[str]:
     if when.tier:
         words.append(f"at {levels(program, when.tier)}")
     if when.segment:
-        words.append(f"for {either(when.segment)}")
+        words.append(f"in segment {either(when.segment)}")
+    if when.not_in_segment:
+        words.append(f"outside segment {either(when.not_in_segment)}")
     if when.member_age_max is not None:
         words.append(f"in the first {points(when.member_age_max, 'day')} as a member")
     if when.member_age_min is not None:

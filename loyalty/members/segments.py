@@ -173,6 +173,18 @@ def count_members_of(program_id: int, codes: Sequence[str]) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
+def filled_segments(program_id: int) -> frozenset[str]:
+    """Give the segments of a program that somebody is in."""
+    sql = (
+        "SELECT g.code FROM loyalty_segment AS g WHERE g.program_id = %s AND EXISTS ("
+        "SELECT FROM loyalty_segmentmember AS s"
+        " WHERE s.program_id = g.program_id AND s.segment = g.code)"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [program_id])
+        return frozenset(row[0] for row in cursor.fetchall())
+
+
 def delete_segment(program_id: int, code: str) -> bool:
     """Empty a segment and forget it; tell whether there was one."""
     with transaction.atomic(), connection.cursor() as cursor:

@@ -5,8 +5,9 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from loyalty.earning.periods import is_anniversary, is_birthday
-from loyalty.earning.rows import birth_date_of
+from loyalty.earning.rows import birth_date_of, segments_found
 from loyalty.earning.rules import occasion_awards
+from loyalty.earning.services import asks_segments
 from loyalty.earning.situation import Earner, Occasion
 from loyalty.engine.activity import enrolled_on, today_of
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
@@ -60,7 +61,8 @@ def _told_ask(payload: Celebrated, program: PublishedProgram) -> Ask:
 
 
 def _asks(payload: Celebrated, program: PublishedProgram) -> list[Ask]:
-    return [birth_date_of(payload.member), _told_ask(payload, program)]
+    asks = [birth_date_of(payload.member), _told_ask(payload, program)]
+    return [*asks, *asks_segments(program, payload.member)]
 
 
 def _day_of(work: MemberWork, payload: Celebrated, born: date | None) -> date | None:
@@ -89,16 +91,22 @@ def _decide(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     if payload.trigger == "member.anniversary":
         data["years"] = day.year - enrolled_on(work).year
     work.event(payload.trigger, data, kind="nightly")
-    _award(work, payload.trigger, day, born)
+    _award(work, payload, day, born)
     return 200, {"changed": True}
 
 
-def _award(work: MemberWork, trigger: Trigger, day: date, born: date | None) -> None:
+def _award(work: MemberWork, payload: Celebrated, day: date, born: date | None) -> None:
+    earner = Earner(
+        level=work.level,
+        enrolled_on=enrolled_on(work),
+        birth_date=born,
+        segments=segments_found(work.session, payload.member),
+    )
     award = occasion_awards(
         program=work.program,
-        trigger=trigger,
+        trigger=payload.trigger,
         occasion=Occasion(day=day, hour=HOUR),
-        earner=Earner(level=work.level, enrolled_on=enrolled_on(work), birth_date=born),
+        earner=earner,
     )
     for entry in award.explanation:
         if entry["points"]:

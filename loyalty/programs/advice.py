@@ -25,6 +25,7 @@ class Facts:
         today: In the program's zone, as an ISO date.
         most_points: The most that one member can use now.
         most_metric: The most that one member has reached of what counts for tiers.
+        filled: Segments that somebody is in.
         taken: How many of each reward were taken of its stock.
     """
 
@@ -32,6 +33,7 @@ class Facts:
     most_points: int | None = None
     most_metric: Decimal | None = None
     taken: Mapping[str, int] | None = None
+    filled: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ def advise(live: Document | None, draft: Document, facts: Facts) -> list[Advice]
         *_campaigns(draft, facts),
         *_levels(live, draft, facts),
         *_rewards(draft, facts),
+        *_segments(draft, facts),
     ]
 
 
@@ -127,6 +130,27 @@ def _rules(draft: Document, facts: Facts) -> Iterator[Advice]:
         if levels and named >= levels:
             words = "It names all tier levels, so every member has it: the condition does nothing."
             yield Advice("Earning rules", str(rule["code"]), words)
+
+
+def _segments(draft: Document, facts: Facts) -> Iterator[Advice]:
+    filled = facts.filled
+    if filled is None:
+        return
+    campaigns = [(c, rule) for c in _on(draft.get("campaigns")) for rule in _on(c.get("rules"))]
+    named = [
+        *(("Earning rules", r, _segments_of(r)) for r in _on(draft.get("earning_rules"))),
+        *(("Campaigns", campaign, _segments_of(rule)) for campaign, rule in campaigns),
+        *(("Rewards", r, r.get("segments", ())) for r in _on(draft.get("rewards"))),
+    ]
+    for group, entry, segments in named:
+        if segments and filled.isdisjoint(segments):
+            words = f"Nobody is in segment {' or '.join(segments)} yet."
+            yield Advice(group, str(entry["code"]), words)
+
+
+def _segments_of(rule: Entry) -> Sequence[str]:
+    named: Sequence[str] = (rule.get("when") or {}).get("segment", ())
+    return named
 
 
 def _campaigns(draft: Document, facts: Facts) -> Iterator[Advice]:

@@ -10,7 +10,7 @@ from loyalty.programs.earning import Campaign, Conditions, EarningRule, Limit
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_CODES: Final = ("sku", "store", "channel", "tier", "segment")
+_CODES: Final = ("sku", "store", "channel", "tier", "segment", "not_in_segment")
 _WORDS: Final = ("category", "brand")
 _AMOUNTS: Final = ("order_amount_min", "order_amount_max")
 

@@ -33,6 +33,8 @@ def compile_reward(reward: Mapping[str, Any], scale: int) -> Reward:
         stock_low=tuple(reward.get("stock_low", ())),
         per_member=PerMember(limit["times"], limit["per"]) if limit else None,
         tiers=tuple(reward.get("tiers", ())),
+        segments=tuple(reward.get("segments", ())),
+        not_in_segments=tuple(reward.get("not_in_segments", ())),
         starts_on=reward.get("from"),
         ends_on=reward.get("to"),
     )

@@ -20,6 +20,7 @@ class Conditions:
         hour: Local time of day, (from, to) in full hours, without `to`; (22, 2) goes over midnight.
         order_amount_min, order_amount_max: Net amount of the whole order, in minor units.
         tier, segment: Codes, of which the member has one.
+        not_in_segment: Codes, of which the member has none.
         member_age_min, member_age_max: Local days since the member joined.
         nth_order, every_order: The number of the order, or each so-many-th.
         birthday: On the member's birthday, or in its month.
@@ -37,6 +38,7 @@ class Conditions:
     order_amount_max: int | None = None
     tier: frozenset[str] = frozenset()
     segment: frozenset[str] = frozenset()
+    not_in_segment: frozenset[str] = frozenset()
     member_age_min: int | None = None
     member_age_max: int | None = None
     nth_order: int | None = None

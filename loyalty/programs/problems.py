@@ -18,13 +18,13 @@ Path = tuple[str | int, ...]
 
 # Keys of the design that the engine does not act on yet, by the block that they belong to.
 NOT_YET: dict[str, set[str]] = {
-    "": {"referrals", "segments"},
+    "": {"referrals"},
     "points.expiry": {"inactivity_months"},
     "earning_rules[]": {"activity"},
-    "earning_rules[].when": {"segment", "property"},
-    "campaigns[].rules[].when": {"segment", "property"},
+    "earning_rules[].when": {"property"},
+    "campaigns[].rules[].when": {"property"},
     "tiers.levels[].benefits": {"free_redemptions", "rewards"},
-    "rewards[]": {"segments", "valid_days"},
+    "rewards[]": {"valid_days"},
     "rewards[].gives": {"points"},
 }
 NOT_YET_VALUES: dict[str, set[str]] = {

@@ -38,6 +38,8 @@ class Reward:
         stock: Whether a stock is kept; how much is left is a row of its own, which tills write.
         stock_low: `reward.stock_low` is told when so many are left.
         tiers: Codes of the levels it is for; empty means all.
+        segments: Members of one of these have it; empty means all.
+        not_in_segments: Members of one of these do not.
         starts_on, ends_on: ISO dates in the program's zone, both inclusive.
     """
 
@@ -55,6 +57,8 @@ class Reward:
     stock_low: tuple[int, ...] = ()
     per_member: PerMember | None = None
     tiers: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    not_in_segments: tuple[str, ...] = ()
     starts_on: str | None = None
     ends_on: str | None = None
 
@@ -62,6 +66,11 @@ class Reward:
     def pool(self) -> str:
         """The pool from which it gives a code; empty for other kinds."""
         return self.what if self.gives == "code_from_pool" else ""
+
+    @property
+    def asks_segments(self) -> bool:
+        """Tell whether it matters in which segments the member is."""
+        return bool(self.segments or self.not_in_segments)
 
     def cost_for(self, level: str) -> int:
         """Give its price for members of a level."""

@@ -103,11 +103,21 @@ def reward(entry: Entry, currency: str = "") -> str:
     told = [f"{what} for {_price(entry.get('cost'))} points"]
     if entry.get("tiers"):
         told.append(f"for {_any_of(entry['tiers'])}")
+    told += _segments(entry)
     if entry.get("stock") is not None:
         told.append(f"{entry['stock']:,} in stock")
     if limit := entry.get("per_member"):
         told.append(f"{limit['times']} times a {limit['per']} for each member")
     return ", ".join([*told, *_season(entry)])
+
+
+def _segments(entry: Entry) -> list[str]:
+    told = []
+    if inside := entry.get("segments"):
+        told.append(f"for members in {_any_of(inside)}")
+    if outside := entry.get("not_in_segments"):
+        told.append(f"not for members in {_any_of(outside)}")
+    return told
 
 
 def given(gives: Entry, currency: str = "") -> str:
@@ -231,6 +241,7 @@ _CONDITIONS: Final[dict[str, Callable[[Any, str], str]]] = {
     "order_amount_max": lambda value, currency: f"up to {_money(value, currency)}",
     "tier": lambda value, _: f"for members of {_any_of(value)}",
     "segment": lambda value, _: f"for members in {_any_of(value)}",
+    "not_in_segment": lambda value, _: f"not for members in {_any_of(value)}",
     "member_age_days": lambda value, _: f"for members of {_range(value)} days",
     "nth_order": lambda value, _: _nth(value),
 }

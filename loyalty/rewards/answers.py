@@ -83,6 +83,8 @@ class RewardReason(BaseModel):
         "sold_out",
         "limit_reached",
         "tier_too_low",
+        "not_in_segment",
+        "in_segment",
         "not_started",
         "ended",
         "member_not_active",

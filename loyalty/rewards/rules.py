@@ -4,7 +4,7 @@ Pure: no Django, no clock, no database. The same function answers the list of re
 a redemption, so that a reward that is shown as available does not fail at the till.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -76,6 +76,7 @@ def reasons_against(
     *,
     available: int,
     level: str,
+    segments: Set[str] = frozenset(),
     used: int,
     remaining: int | None,
     today: date,
@@ -84,6 +85,7 @@ def reasons_against(
 
     Args:
         available: The member's available points.
+        segments: Those that the member is in.
         used: How often they had it in the present period of its limit.
         remaining: How many are left; None where no stock is kept.
         today: The local day in the program's zone.
@@ -91,6 +93,7 @@ def reasons_against(
     found = [
         *_against_dates(reward, today),
         *_against_tier(program, reward, level),
+        *_against_segments(reward, segments),
     ]
     if remaining is not None and remaining <= 0:
         found.append(Reason("sold_out", "None are left.", {}))
@@ -123,6 +126,22 @@ def _against_tier(program: PublishedProgram, reward: Reward, level: str) -> list
     names = [program.levels[code].name for code in reward.tiers if code in program.levels]
     facts = {"tiers": list(reward.tiers)}
     return [Reason("tier_too_low", f"It is for {', '.join(names) or 'other tiers'}.", facts)]
+
+
+def _against_segments(reward: Reward, segments: Set[str]) -> list[Reason]:
+    found = []
+    if reward.segments and segments.isdisjoint(reward.segments):
+        facts = {"segments": list(reward.segments)}
+        found.append(Reason("not_in_segment", f"It is for {_named(reward.segments)}.", facts))
+    barred = [code for code in reward.not_in_segments if code in segments]
+    if barred:
+        facts = {"segments": barred}
+        found.append(Reason("in_segment", f"It is not for {_named(barred)}.", facts))
+    return found
+
+
+def _named(segments: Sequence[str]) -> str:
+    return f"segment {' or '.join(segments)}"
 
 
 _ERRORS: dict[str, type[LoyaltyError]] = {

@@ -3,6 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
+from loyalty.earning.rows import segments_found, segments_of
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
 from loyalty.engine.look import look
@@ -96,7 +97,9 @@ def _questions(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
     rewards = program.rewards.values()
     uses = [use_of(ref, reward.code, _period(reward)) for reward in rewards]
     stocks = [_stock_seen(reward) for reward in rewards if reward.stock]
-    return [*uses, *stocks, *(pool_left(reward.pool, COUNTED) for reward in rewards if reward.pool)]
+    pools = [pool_left(reward.pool, COUNTED) for reward in rewards if reward.pool]
+    asked = any(reward.asks_segments for reward in rewards)
+    return [*uses, *stocks, *pools, *([segments_of(ref)] if asked else [])]
 
 
 def _stock_seen(reward: Reward) -> Ask:
@@ -119,6 +122,7 @@ def _shown_reward(
         reward,
         available=work.books.wallet.available,
         level=work.level,
+        segments=segments_found(session, ref),
         used=use[0][0] if use else 0,
         remaining=left,
         today=local_day(work.now, program.timezone),

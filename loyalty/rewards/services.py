@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from loyalty.earning.rows import segments_found, segments_of
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.load import spendable_lots
 from loyalty.engine.session import MemberWork, OpenHold, Session
@@ -61,6 +62,8 @@ def _asks_redeem(request: RedeemRequest, program: PublishedProgram) -> list[Ask]
         asks.append(stock_of(reward.code))
     if reward and reward.pool:
         asks += asks_code(reward, request)
+    if reward and reward.asks_segments:
+        asks.append(segments_of(request.member))
     return asks
 
 
@@ -124,6 +127,7 @@ def _price(session: Session, work: MemberWork, request: RedeemRequest) -> tuple[
         reward,
         available=work.books.wallet.available,
         level=work.level,
+        segments=segments_found(session, request.member),
         used=_use(session, work, request.member, reward.code, reward)[0],
         remaining=_left(session, work, reward, request),
         today=local_day(work.now, program.timezone),

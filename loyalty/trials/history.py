@@ -4,7 +4,7 @@ Everything is read in one snapshot, so that tills that earn meanwhile change not
 member's rows are numbered by the member, and these numbers order their history.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -127,6 +127,12 @@ SELECT u.member_id, u.rule, u.per, u.starts_on, u.times, u.points
 {_OF} JOIN loyalty_ruleuse AS u ON u.member_id = r.member_id
 """
 
+# As they are now: nobody knows who was in them then.
+_SEGMENTS = f"""
+SELECT m.member_id, m.segment
+{_OF} JOIN loyalty_segmentmember AS m ON m.member_id = r.member_id
+"""
+
 _RISES_AND_FALLS = f"""
 SELECT c.member_id, c.number, c.from_level, c.to_level, c.kind, c.changed_at, c.valid_until
 {_OF} JOIN loyalty_tierchange AS c ON c.member_id = r.member_id
@@ -240,6 +246,7 @@ class Past:
         level: The present level, since when and how long; none where there is no row of it.
         outstanding: Points that they have now, pending ones included.
         activity, used: As it is now; what limits were used, by times and points.
+        segments: Those that the member is in now, as rows.
     """
 
     member_id: UUID
@@ -257,6 +264,7 @@ class Past:
     activity: list[ActivityDay] = field(default_factory=list)
     used: dict[UseKey, tuple[int, int]] = field(default_factory=dict)
     changes: list[LevelChange] = field(default_factory=list)
+    segments: list[tuple[str]] = field(default_factory=list)
 
 
 class Archive:
@@ -305,21 +313,9 @@ class Archive:
         found: dict[UUID, Past] = {}
         for member_id, enrolled_at, *state in self._all(_MEMBERS, given):
             found[member_id] = Past(member_id, enrolled_at, *state)
-        for member_id, *order in self._all(_ORDERS, given):
-            found[member_id].orders.append(_order(order))
-        for member_id, *move in self._all(_MOVES, given):
-            move[-1] = orjson.loads(move[-1]) if move[-1] else []
-            found[member_id].moves.append(Move(*move))
-        for member_id, *lot in self._all(_OPENING, given):
-            found[member_id].opening.append(OpeningLot(*lot))
-        for member_id, *use in self._all(_USES, given):
-            found[member_id].uses.append(EarlierUse(*use))
-        for member_id, *day in self._all(_ACTIVITY, given):
-            found[member_id].activity.append(ActivityDay(*day))
-        for member_id, rule, per, starts_on, *sums in self._all(_LIMITS, given):
-            found[member_id].used[UseKey(rule, per, starts_on)] = (sums[0], sums[1])
-        for member_id, *change in self._all(_RISES_AND_FALLS, given):
-            found[member_id].changes.append(LevelChange(*change))
+        for sql, put in _LISTS:
+            for member_id, *row in self._all(sql, given):
+                put(found[member_id], row)
         yield from found.values()
 
     def _all(self, sql: str, given: dict[str, Any]) -> Any:
@@ -352,9 +348,31 @@ def _chunks(rows: Any) -> Iterator[list[tuple[UUID, int, int]]]:
         yield chunk
 
 
+def _move(columns: list[Any]) -> Move:
+    columns[-1] = orjson.loads(columns[-1]) if columns[-1] else []
+    return Move(*columns)
+
+
 def _order(columns: list[Any]) -> PastOrder:
     columns[8] = orjson.loads(columns[8])
     columns[11] = orjson.loads(columns[11])
     columns[13] = orjson.loads(columns[13])
     columns[14] = orjson.loads(columns[14]) if columns[14] else []
     return PastOrder(*columns)
+
+
+def _put_use_of_limit(past: Past, columns: list[Any]) -> None:
+    rule, per, starts_on, times, points = columns
+    past.used[UseKey(rule, per, starts_on)] = (times, points)
+
+
+_LISTS: tuple[tuple[str, Callable[[Past, list[Any]], None]], ...] = (
+    (_ORDERS, lambda past, row: past.orders.append(_order(row))),
+    (_MOVES, lambda past, row: past.moves.append(_move(row))),
+    (_OPENING, lambda past, row: past.opening.append(OpeningLot(*row))),
+    (_USES, lambda past, row: past.uses.append(EarlierUse(*row))),
+    (_ACTIVITY, lambda past, row: past.activity.append(ActivityDay(*row))),
+    (_LIMITS, _put_use_of_limit),
+    (_RISES_AND_FALLS, lambda past, row: past.changes.append(LevelChange(*row))),
+    (_SEGMENTS, lambda past, row: past.segments.append((row[0],))),
+)

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from loyalty.earning.rows import segments_of
 from loyalty.engine.activity import activity_of
 from loyalty.engine.commands import Command, Decision
 from loyalty.engine.session import MemberWork, Session
@@ -92,6 +93,7 @@ class Life:
         self.activity = Activity(past)
         self.joins = past.first == 0
         self.session = Session(program=program, principal=_principal(program), now=past.enrolled_at)
+        self.session.remember(segments_of(self.ref), past.segments)
         self.work = self._member()
         self.purse = Purse(self.work, past.uses)
 

@@ -70,6 +70,20 @@ CONDITIONS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str]
         "the member is not at Gold or Silver",
     ),
     (
+        {"segment": ["vip", "guests"]},
+        {"segments": ["guests", "other"]},
+        {"segments": ["other"]},
+        "50 points for an order in segment guests or vip",
+        "the member is not in segment guests or vip",
+    ),
+    (
+        {"not_in_segment": ["staff"]},
+        {"segments": ["vip"]},
+        {"segments": ["vip", "staff"]},
+        "50 points for an order outside segment staff",
+        "the member is in segment staff",
+    ),
+    (
         {"member_age_days": {"max": 30}},
         {"joined": "2026-10-22"},
         {"joined": "2026-10-21"},

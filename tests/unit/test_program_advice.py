@@ -97,3 +97,18 @@ def test_levels_that_nobody_reaches_or_wants() -> None:
 def test_rewards_that_nobody_can_have_or_everybody(change: dict[str, Any], words: str) -> None:
     facts = Facts(today="2026-11-22", most_points=500, taken={"off": 3})
     assert warned(facts, rewards=[{**OFF, **change}]) == [f"off: {words}"]
+
+
+def test_segments_that_nobody_is_in() -> None:
+    facts = Facts(today="2026-11-22", filled=frozenset({"vip"}))
+    rules = [
+        {"code": "base", "points": 1, "per": "1.00"},
+        {"code": "gone", "bonus": 5, "when": {"segment": ["vpi"]}},
+        {"code": "some", "bonus": 5, "when": {"segment": ["vpi", "vip"]}},
+        {"code": "not", "bonus": 5, "when": {"not_in_segment": ["vpi"]}},
+    ]
+    found = warned(facts, earning_rules=rules, rewards=[{**OFF, "segments": ["guests"]}])
+    assert found == [
+        "gone: Nobody is in segment vpi yet.",
+        "off: Nobody is in segment guests yet.",
+    ]

@@ -21,17 +21,17 @@ def refusal_with(old: str, new: str) -> str:
 class TestRefusals:
     def test_of_the_brief(self) -> None:
         assert (
-            refusal_with("when: {category: [PRODUCE]}", "when: {segment: [vip]}")
-            == "line 19, earning_rules[1].when.segment: is not supported yet; take it out"
+            refusal_with("when: {category: [PRODUCE]}", "when: {property: {a: [b]}}")
+            == "line 19, earning_rules[1].when.property: is not supported yet; take it out"
         )
 
     @pytest.mark.parametrize(
         ("old", "new", "place"),
         [
             ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
-            ("{category: [PRODUCE]}", "{segment: [vip]}", "earning_rules[1].when."),
-            ('gives: {amount_off: "5.00"}', "gives: {product: x}, segments: [a]", "rewards[0]."),
-            ("stores: [", "segments: []\nstores: [", "segments"),
+            ("{category: [PRODUCE]}", "{property: {a: [b]}}", "earning_rules[1].when."),
+            ('gives: {amount_off: "5.00"}', "gives: {product: x}, valid_days: 9", "rewards[0]."),
+            ("stores: [", "referrals: []\nstores: [", "referrals"),
             (
                 '{code: bronze, from: "0"}',
                 '{code: bronze, from: "0", benefits: {rewards: [mug]}}',

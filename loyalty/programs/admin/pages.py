@@ -281,6 +281,7 @@ class RewardAdmin(PartAdmin):
                     ("stock", "stock_low"),
                     ("per_member_times", "per_member_per"),
                     "tiers",
+                    ("segments", "not_in_segments"),
                 )
             },
         ),

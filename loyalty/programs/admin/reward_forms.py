@@ -13,6 +13,12 @@ class RewardForm(PartForm):
     """A reward of the catalogue."""
 
     tiers = LevelsField(label="Only for", help_text="Members of these levels. None chosen: all.")
+    segments = WordsField(
+        label="Only for members in", help_text="Codes of segments, by commas. Empty: all."
+    )
+    not_in_segments = WordsField(
+        label="Not for members in", help_text="Codes of segments, by commas."
+    )
     tier_costs = PricesField(
         label="Other prices",
         help_text="Points for members of single levels: gold: 400, silver: 450. Empty: all the "
@@ -44,6 +50,8 @@ class RewardForm(PartForm):
             "per_member_times",
             "per_member_per",
             "tiers",
+            "segments",
+            "not_in_segments",
             "starts_on",
             "ends_on",
             "position",

@@ -40,6 +40,8 @@ PLAIN: Final = (
     "order_amount_min",
     "order_amount_max",
     "tier",
+    "segment",
+    "not_in_segment",
     "birthday",
 )
 CONDITION_FIELDS: Final = (
@@ -53,6 +55,8 @@ CONDITION_FIELDS: Final = (
     "order_amount_min",
     "order_amount_max",
     "tier",
+    "segment",
+    "not_in_segment",
     ("age_min", "age_max"),
     ("nth_is", "nth_every"),
     "birthday",
@@ -93,6 +97,8 @@ class RuleForm(PartForm):
     order_amount_min = _amount("order_amount_min", "Least amount of the purchase")
     order_amount_max = _amount("order_amount_max", "Most amount of the purchase")
     tier = LevelsField(label="Members of the levels")
+    segment = WordsField(label="Members in the segments", help_text="Their codes, by commas.")
+    not_in_segment = WordsField(label="but not in the segments", help_text="By commas.")
     age_min = _number("member_age_days", "Member for at least", "Days; joining is day 0.")
     age_max = _number("member_age_days", "and at most", "Days.")
     nth_is = _number("nth_order", "The member's order number", "1: the first one.", 1)

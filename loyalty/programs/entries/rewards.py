@@ -36,6 +36,8 @@ def _write_reward(row: Row) -> dict[str, Any]:
         "stock_low": row.stock_low if row.stock is not None or row.gives == Gives.CODE else None,
         "per_member": limit if row.per_member_times is not None else None,
         "tiers": row.tiers or None,
+        "segments": row.segments or None,
+        "not_in_segments": row.not_in_segments or None,
         "from": row.starts_on,
         "to": row.ends_on,
     }
@@ -78,6 +80,8 @@ def _read_reward(entry: Written) -> Columns:
         "per_member_times": limit.get("times"),
         "per_member_per": limit.get("per", Period.EVER),
         "tiers": entry.get("tiers", []),
+        "segments": entry.get("segments", []),
+        "not_in_segments": entry.get("not_in_segments", []),
         "starts_on": entry.get("from"),
         "ends_on": entry.get("to"),
     }

@@ -66,6 +66,8 @@ class Reward(PartOfProgram):
         max_length=10, choices=choices.Period.choices, default=choices.Period.EVER
     )
     tiers = codes("Only for members of the levels with these codes; empty means all.")
+    segments = codes("Only for members in one of these segments; empty means all.")
+    not_in_segments = codes("Not for members in one of these segments.")
     starts_on = models.DateField(null=True, blank=True, help_text="First day; empty: always.")
     ends_on = models.DateField(null=True, blank=True, help_text="Last day; empty: no end.")
     position = models.PositiveSmallIntegerField(default=0, help_text="Smaller comes first.")

@@ -79,6 +79,8 @@ class WhenEntry(Entry):
     order_amount_min: Amount | None = None
     order_amount_max: Amount | None = None
     tier: Codes | None = None
+    segment: Codes | None = None
+    not_in_segment: Codes | None = None
     member_age_days: AgeEntry | None = None
     nth_order: NthEntry | None = None
     birthday: Literal["day", "month"] | None = None
@@ -90,12 +92,20 @@ class WhenEntry(Entry):
             raise ValueError("order_amount_min must not be more than order_amount_max")
         return self
 
+    @model_validator(mode="after")
+    def _segments(self) -> Self:
+        for code in self.segment or ():
+            if code in (self.not_in_segment or ()):
+                raise ValueError(f'"{code}" stands in segment and in not_in_segment')
+        return self
 
+
+OF_A_NIGHT: Final = {"weekday", "tier", "segment", "not_in_segment", "member_age_days"}
 FITS: Final[dict[str, set[str]]] = {
     "order": set(WhenEntry.model_fields),
     "member.enrolled": {"weekday", "hour"},
-    "member.birthday": {"weekday", "tier", "member_age_days"},
-    "member.anniversary": {"weekday", "tier", "member_age_days"},
+    "member.birthday": OF_A_NIGHT,
+    "member.anniversary": OF_A_NIGHT,
 }
 """What a rule of each trigger may ask for."""
 

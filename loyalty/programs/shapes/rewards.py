@@ -13,6 +13,7 @@ ONE_KIND = "exactly one of "
 
 StockLow = Annotated[list[Annotated[int, Field(ge=0, le=10**6)]], Field(max_length=10)]
 
+Segments = Annotated[list[Code], Field(min_length=1, max_length=50)]
 
 _WITH = ("max_amount", "shown", "returned")
 
@@ -70,8 +71,17 @@ class RewardEntry(Entry):
     stock_low: StockLow | None = None
     per_member: PerMemberEntry | None = None
     tiers: Annotated[list[Code], Field(min_length=1, max_length=50)] | None = None
+    segments: Segments | None = None
+    not_in_segments: Segments | None = None
     from_: IsoDate | None = Field(default=None, alias="from")
     to: IsoDate | None = None
+
+    @model_validator(mode="after")
+    def _segments(self) -> Self:
+        for code in self.segments or ():
+            if code in (self.not_in_segments or ()):
+                raise ValueError(f'"{code}" stands in segments and in not_in_segments')
+        return self
 
     @model_validator(mode="after")
     def _dates(self) -> Self:

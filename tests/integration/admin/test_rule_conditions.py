@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from loyalty.members.segments import add_members
 from loyalty.programs.drafts import mark_edited
 from loyalty.programs.models import EarningRule
 from tests.factories import Till, line
@@ -23,6 +24,8 @@ FIELDS: dict[str, Any] = {
     "order_amount_min": "30.00",
     "order_amount_max": "99",
     "tier": ["silver"],
+    "segment": "vip, guests",
+    "not_in_segment": "staff",
     "age_min": "0",
     "age_max": "30",
     "nth_is": "1",
@@ -39,6 +42,8 @@ WHEN = {
     "order_amount_min": "30.00",
     "order_amount_max": "99",
     "tier": ["silver"],
+    "segment": ["vip", "guests"],
+    "not_in_segment": ["staff"],
     "member_age_days": {"min": 0, "max": 30},
     "nth_order": {"is": 1},
     "birthday": "month",
@@ -93,6 +98,7 @@ def test_what_cannot_be_is_said_at_its_field(
 def test_values_that_exist_are_offered(marketer: Marketer, colleague: Marketer, till: Till):
     card = till.member()
     till.earn(card, "o1", lines=[line("1", "3.00", category="DAIRY", brand="Own")], channel="pos")
+    add_members(till.program.pk, "vip", [("card", card)])
     path = f"loyalty/publishedversion/values/{till.program.pk}/"
     assert json.loads(marketer.open(path).content) == {
         "currency": "USD",
@@ -101,6 +107,8 @@ def test_values_that_exist_are_offered(marketer: Marketer, colleague: Marketer, 
             "category": ["DAIRY"],
             "brand": ["Own"],
             "channel": ["pos"],
+            "segment": ["vip"],
+            "not_in_segment": ["vip"],
         },
     }
     assert colleague.open(path).status_code == 403

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection
 
+from loyalty.members.segments import add_members
 from loyalty.rewards.pools import load_codes
 from tests.factories import Till, database_dsn, database_time, line, open_till, rows, unique
 from tests.integration.http.caller import Caller
@@ -97,6 +98,16 @@ def test_a_code_takes_two(counter: Counter):
     *_, _ = load_codes(counter.till.program.pk, "cinema", [f"C-{n}" for n in range(9)])
     counter.redeem(reward="it")
     assert least(lambda: counter.redeem(reward="it")) == 2
+
+
+def test_segments_cost_no_round_trip(counter: Counter):
+    rule = {"code": "vip", "bonus": 5, "when": {"segment": ["vip"]}}
+    mug = {"code": "mug", "name": "Mug", "cost": 1, "gives": {"product": "m"}, "segments": ["vip"]}
+    counter.till.again(earning_rules=[rule], rewards=[mug])
+    add_members(counter.till.program.pk, "vip", [("card", counter.card)])
+    counter.earn()
+    assert least(counter.earn) == 2
+    assert least(lambda: counter.redeem(reward="mug")) == 2
 
 
 def test_a_balance_takes_one(counter: Counter):
