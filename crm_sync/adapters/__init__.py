@@ -1,5 +1,6 @@
 """The kinds of destination that there are; a new one is one file here and one line below."""
 
+from crm_sync.adapters.attentive import AttentiveAdapter
 from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Adapter, Environment
 from crm_sync.adapters.klaviyo import KlaviyoAdapter
@@ -15,5 +16,6 @@ def build_adapters(environment: Environment) -> dict[str, Adapter]:
         "klaviyo": KlaviyoAdapter(environment),
         "omnisend": OmnisendAdapter(environment),
         "postscript": PostscriptAdapter(environment),
+        "attentive": AttentiveAdapter(environment),
         "console": ConsoleAdapter(environment),
     }

@@ -85,12 +85,16 @@ def test_all_that_are_registered_are_here() -> None:
 
 def test_what_is_pushed_is_read_back(vendor: Vendor) -> None:
     assert isinstance(vendor.adapter, PushesProfiles)
-    assert isinstance(vendor.adapter, ReadsBack)
     (first,) = vendor.adapter.push(vendor.target, [vendor.profile()])
     assert isinstance(first, Delivered), first
     ada = replace(ADA, vendor_id=first.vendor_id)
     (again,) = vendor.adapter.push(vendor.target, [vendor.profile(ada)])
     assert isinstance(again, Delivered), again
+    if vendor.case.has is not None:
+        assert not isinstance(vendor.adapter, ReadsBack)
+        assert vendor.case.has(vendor.sandbox, MEMBER) == vendor.case.told
+        return
+    assert isinstance(vendor.adapter, ReadsBack)
     stranger = Person(member_id=str(uuid4()))
     found = vendor.adapter.read(vendor.target, [ada, stranger], list(vendor.case.told))
     assert found == [vendor.case.told, None]
@@ -180,6 +184,8 @@ def test_a_wrong_secret_is_for_a_person_and_is_never_told(vendor: Vendor, secret
 
 
 def test_a_value_that_ends_is_cleared(vendor: Vendor) -> None:
+    if not isinstance(vendor.adapter, ReadsBack):
+        pytest.skip("it cannot be asked, and says nothing of clearing")
     (first,) = vendor.adapter.push(vendor.target, [vendor.profile()])
     ada = replace(ADA, vendor_id=first.vendor_id)
     name = list(vendor.case.told)[-1]

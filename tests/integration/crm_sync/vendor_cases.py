@@ -10,10 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from crm_sync.adapters.access import Target
+from crm_sync.adapters.attentive import AttentiveAdapter
 from crm_sync.adapters.contract import Environment, Person
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
 from crm_sync.adapters.omnisend import VERSION, OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
+from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.sandboxes.omnisend import Omnisend
 from crm_sync.sandboxes.postscript import Postscript
@@ -39,6 +41,7 @@ class Case:
         expire: Lets the access token end; None where keys are good for ever.
         prepare: Lets people be there who are never made by us.
         takes_old_events: Whether events of a backfill are sent.
+        has: Fields that the sandbox has of a member, where the adapter cannot ask for them.
         harmless: What looks like consent in a body, and is not.
     """
 
@@ -59,6 +62,7 @@ class Case:
     expire: Callable[[Any], None] | None = None
     prepare: Callable[[Any], object] | None = None
     takes_old_events: bool = True
+    has: Callable[[Any, str], Mapping[str, Any]] | None = None
     harmless: bytes = b""
 
 
@@ -117,5 +121,23 @@ CASES = [
         prepare=lambda postscript: postscript.subscribe("ada@example.com"),
         takes_old_events=False,
         harmless=b"subscriber_id",
+    ),
+    Case(
+        name="attentive",
+        sandbox=Attentive,
+        adapter=AttentiveAdapter,
+        connect=lambda attentive: target({"address": attentive.url}, api_key=attentive.api_key),
+        events_of=lambda attentive, member_id: [
+            event["properties"]["event_id"] for user in attentive.users for event in user.events
+        ],
+        told={"Loyalty tier": "gold", "Loyalty points balance": 3},
+        events_at="/events",
+        profiles_at="/attributes",
+        busy=Reply(429, {}),
+        busy_seconds=None,
+        sees_repeats=False,
+        refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+        takes_old_events=False,
+        has=lambda attentive, member_id: attentive.find({"clientUserId": member_id}).attributes,
     ),
 ]
