@@ -112,6 +112,11 @@ class RedemptionNotFound(NotFound):
     title = "This program has no redemption with that id."
 
 
+class TransactionNotFound(NotFound):
+    code = "transaction_not_found"
+    title = "This program has no ledger transaction with that id."
+
+
 class OrderNotFound(NotFound):
     code = "order_not_found"
     title = "No order with that ref is known yet; send the order first, then its return."

@@ -15,7 +15,7 @@ from loyalty.members.api import (
     MembersView,
     MemberView,
 )
-from loyalty.members.balance_api import BalanceView, LedgerView, LotsView
+from loyalty.members.balance_api import BalanceView, LedgerTransactionView, LedgerView, LotsView
 from loyalty.members.merge_api import MergeView, UnmergeView
 from loyalty.members.privacy_api import EraseView
 from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
@@ -74,6 +74,7 @@ urlpatterns = [
     path("v1/members/<str:member>/redemptions", MemberRedemptionsView.as_view()),
     path("v1/members/<str:member>/identifiers", IdentifiersView.as_view()),
     path("v1/members/<str:member>/identifiers/<str:identifier>", IdentifierView.as_view()),
+    path("v1/ledger-transactions/<str:transaction>", LedgerTransactionView.as_view()),
     path("v1/adjustments", AdjustmentsView.as_view()),
     path("v1/batch", BatchView.as_view()),
     path("v1/program", ProgramView.as_view()),

@@ -148,7 +148,7 @@ def _unit(program: PublishedProgram) -> str:
 
 def _statement_row(work: MemberWork, row: Row) -> dict[str, Any]:
     number, kind, points, source, source_ref, actor, reason, store = row[1:9]
-    occurred_at, recorded_at, why, after, postings = row[11:16]
+    occurred_at, recorded_at, why, after, postings = row[12:17]
     return {
         "number": number,
         "kind": words.kind_in_words(kind),

@@ -217,6 +217,7 @@ class LedgerItem(BaseModel):
     source_ref: str | None
     store: str | None
     actor: str
+    program_version: int = Field(description="The published program that it was decided under.")
     reason: str | None
     redemption: str | None
     reverses: str | None
@@ -224,6 +225,12 @@ class LedgerItem(BaseModel):
     not_applied: list[RuleNotApplied]
     facts: dict[str, Any] = Field(description="More about it, by kind.")
     postings: list[PostingAnswer]
+
+
+class LedgerTransaction(LedgerItem):
+    """One ledger transaction by its id, with whose it is."""
+
+    member: UUID = Field(description="Where it happened; who was merged away keeps their history.")
 
 
 class LedgerPage(BaseModel):

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from loyalty.engine.commands import Ask
 from loyalty.engine.look import look
 from loyalty.engine.session import MemberWork
-from loyalty.errors import MemberNotFound, ValidationFailed
+from loyalty.errors import MemberNotFound, TransactionNotFound, ValidationFailed
 from loyalty.http.fields import MAX_INT64, Instant
+from loyalty.http.ids import decode_id
 from loyalty.http.pagination import Page, decode_cursor, encode_cursor
 from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
-from loyalty.members.answers import BalanceAnswer, LedgerPage, LotPage
+from loyalty.members.answers import BalanceAnswer, LedgerPage, LedgerTransaction, LotPage
 from loyalty.members.api import MEMBER, member_in_path
 from loyalty.members.rows import expiring_of
 from loyalty.members.statements import (
@@ -25,6 +26,7 @@ from loyalty.members.statements import (
     lot_item,
     lots_of,
     past_balance,
+    read_transaction,
 )
 
 Row = tuple[Any, ...]
@@ -115,6 +117,27 @@ class LedgerView(HistoryView):
     def get(self, request: HttpRequest, member: str) -> HttpResponse:
         _, rows, cursor = self.page(request, member, ledger_of)
         return json_response({"items": [ledger_item(row) for row in rows], "next_cursor": cursor})
+
+
+class LedgerTransactionView(Endpoint):
+    """GET /v1/ledger-transactions/{transaction}."""
+
+    scopes = {"GET": ("members:read",)}
+
+    @operation(
+        "get_ledger_transaction",
+        "Read a ledger transaction: what moved and why, however long ago",
+        tag="Points",
+        path={"transaction": "The id that an answer, the statement or an event gave."},
+        answers={200: LedgerTransaction},
+        errors=[TransactionNotFound, ValidationFailed],
+    )
+    def get(self, request: HttpRequest, transaction: str) -> HttpResponse:
+        self.no_query(request)
+        found = decode_id("txn", transaction)
+        if found is None:
+            raise TransactionNotFound()
+        return json_response(read_transaction(self.principal, *found))
 
 
 class LotsView(HistoryView):

@@ -2,11 +2,15 @@
 
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.look import look
+from loyalty.errors import MemberNotFound, TransactionNotFound
+from loyalty.http.auth import Principal
 from loyalty.http.ids import encode_id
 from loyalty.ledger.buckets import Bucket
 
@@ -18,7 +22,8 @@ LEDGER: Final = Read(
     "ledger",
     f"""
 SELECT r.ord, t.member_id, t.number, t.kind, t.points, t.source, t.source_ref, t.actor, t.reason,
-    t.store, t.redemption_number, t.reverses, t.occurred_at, t.recorded_at, t.explanation::text,
+    t.store, t.redemption_number, t.reverses, t.program_version, t.occurred_at, t.recorded_at,
+    t.explanation::text,
     coalesce((
         SELECT p.available_after FROM loyalty_posting AS p
         WHERE p.member_id = t.member_id AND p.transaction_number <= t.number
@@ -111,6 +116,28 @@ def ledger_of(ref: MemberRef, *, before: int, most: int) -> Ask:
     return Ask(LEDGER, (*ref, before, most))
 
 
+def transaction_of(member_id: UUID, number: int) -> Ask:
+    """Ask for one ledger transaction, where it happened: also of who was merged away since."""
+    return Ask(LEDGER, ("account", str(member_id), number + 1, 1))
+
+
+def read_transaction(principal: Principal, member_id: UUID, number: int) -> dict[str, Any]:
+    """Read one ledger transaction with its explanation, as it was decided.
+
+    Raises:
+        TransactionNotFound: This program has no such ledger transaction.
+    """
+    question = transaction_of(member_id, number)
+    try:
+        session, _ = look(principal, ("account", str(member_id)), [question])
+    except MemberNotFound:
+        raise TransactionNotFound() from None
+    found = session.found(question)
+    if not found or found[0][1] != number:
+        raise TransactionNotFound()
+    return {**ledger_item(found[0]), "member": str(member_id)}
+
+
 def lots_of(ref: MemberRef, *, before: int, most: int) -> Ask:
     """Ask for lots with a smaller number, the newest first."""
     return Ask(LOTS, (*ref, before, most))
@@ -124,7 +151,7 @@ def balance_at(ref: MemberRef, at: datetime) -> Ask:
 def ledger_item(row: tuple[Any, ...]) -> dict[str, Any]:
     """Show one ledger transaction: what moved, and why."""
     member_id, number, kind, points, source, source_ref, actor, reason, store = row[:9]
-    redemption, reverses, occurred_at, recorded_at, explanation, after, postings = row[9:]
+    redemption, reverses, version, occurred_at, recorded_at, explanation, after, postings = row[9:]
     why = orjson.loads(explanation or "{}")
     return {
         "id": encode_id("txn", member_id, number),
@@ -137,6 +164,7 @@ def ledger_item(row: tuple[Any, ...]) -> dict[str, Any]:
         "source_ref": source_ref or None,
         "store": store or None,
         "actor": actor,
+        "program_version": version,
         "reason": reason or None,
         "redemption": encode_id("rdm", member_id, redemption) if redemption else None,
         "reverses": encode_id("txn", member_id, reverses) if reverses else None,

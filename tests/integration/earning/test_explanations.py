@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import database_time, open_till, rows
-from tests.integration.http.caller import Caller
+from tests.factories import Clock, database_time, line, open_till, rows, unique
+from tests.integration.http.caller import Caller, body_of, code_of
+from tests.people import merge
 
 BASE = {"code": "base", "points": 1, "per": "1.00"}
 
@@ -53,3 +54,31 @@ def test_scenario_21_an_order_from_the_future_or_the_far_past(moved: timedelta, 
     assert reply.status == status
     if status == 422:
         assert reply.code == "occurred_at_out_of_range"
+
+
+def test_a_ledger_transaction_explains_itself_years_later_under_its_own_version(clock: Clock):
+    till = open_till()
+    api, anna = Caller(till.program.pk), till.member()
+    award = till.earn(anna, unique("o"), lines=[line("1", "12.00", category="PRODUCE")])
+    path = f"/v1/ledger-transactions/{award.id}"
+    told = body_of(api.get(path))
+    assert (told["points"], told["explanation"], told["not_applied"]) == (
+        24, award.explanation, award.not_applied
+    )  # fmt: skip
+    assert (told["member"], told["program_version"], told["available_after"]) == (
+        till.ids[anna], 1, 24
+    )  # fmt: skip
+    till.again(earning_rules=[{"code": "base", "points": 9, "per": "1.00"}])
+    clock.move(timedelta(days=800))
+    merge(till, anna, till.member())
+    assert body_of(api.get(path)) == told
+    again = till.earn(till.member(), unique("o"), "1.00")
+    assert body_of(api.get(f"/v1/ledger-transactions/{again.id}"))["program_version"] == 2
+
+
+@pytest.mark.parametrize("name", ["x", "txn_1", "rdm_{member}2", "txn_{member}999", "txn_%00"])
+def test_what_is_no_ledger_transaction_is_404(name: str):
+    till = open_till()
+    anna = till.ids[till.member(5)]
+    path = f"/v1/ledger-transactions/{name.format(member=anna.replace('-', ''))}"
+    assert code_of(Caller(till.program.pk).get(path)) == (404, "transaction_not_found")

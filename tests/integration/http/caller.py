@@ -113,7 +113,7 @@ class Shop:
         self.card = till.member(balance=1000)
         self.member = till.ids[self.card]
         self.ref = unique("o")
-        till.earn(self.card, self.ref, "10.00")
+        self.award = till.earn(self.card, self.ref, "10.00").id
         self.other_card = self.new_card()
         self.hold = self.new_hold()
         self.delivery = f"/v1/redemptions/{till.redeem(till.member(9), reward='massage').id}"
@@ -190,6 +190,7 @@ class Shop:
             "fulfil": ("POST", f"{self.delivery}/fulfilment", {"state": "shipped"}),
             "get_balance": ("GET", f"{member}/balance", None),
             "list_ledger": ("GET", f"{member}/ledger", None),
+            "get_ledger_transaction": ("GET", f"/v1/ledger-transactions/{self.award}", None),
             "list_lots": ("GET", f"{member}/lots", None),
             **tier_calls(member),
             "list_rewards": ("GET", f"{member}/rewards", None),
@@ -240,6 +241,7 @@ CALLS = (
     "fulfil",
     "get_balance",
     "list_ledger",
+    "get_ledger_transaction",
     "list_lots",
     "get_tier",
     "assign_tier",

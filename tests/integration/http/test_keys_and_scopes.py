@@ -42,6 +42,7 @@ ACCEPTED = {
     "fulfil": {"redeem"},
     "get_balance": {"members:read"},
     "list_ledger": {"members:read"},
+    "get_ledger_transaction": {"members:read"},
     "list_lots": {"members:read"},
     "get_tier": {"members:read"},
     "assign_tier": {"members:write"},

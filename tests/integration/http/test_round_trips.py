@@ -15,6 +15,7 @@ MOST = {
     "get_balance": 1,
     "get_member": 1,
     "list_ledger": 1,
+    "get_ledger_transaction": 1,
     "list_lots": 1,
     "get_tier": 1,
     "list_tier_history": 1,
