@@ -237,6 +237,13 @@ CRM_DELIVERY_RETENTION_DAYS = env.integer(
 LOYALTY_EVENT_RETENTION_DAYS = env.integer(
     "LOYALTY_EVENT_RETENTION_DAYS", 400, low=0, high=3650
 )  # days that events stay in the feed; 0 = for ever
+CRM_INBOX_BODY_KB = env.integer(
+    "CRM_INBOX_BODY_KB", 1024, low=16, high=4096
+)  # of one request that a vendor sends
+CRM_INBOX_RETENTION_DAYS = env.integer(
+    "CRM_INBOX_RETENTION_DAYS", 30, low=3, high=3650
+)  # days for which a message that comes again is recognised; longer than any vendor repeats
+CELERY_BEAT_SCHEDULE["inbox"] = _each("crm_sync.inbox", 1)
 CELERY_BEAT_SCHEDULE["delete-old-deliveries"] = {
     "task": "crm_sync.prune",
     "schedule": crontab(hour="3", minute="40"),

@@ -10,6 +10,7 @@ from django.db.models import Count, F
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from crm_sync.inbound.selectors import list_inboxes
 from crm_sync.models import Connection, Contact
 from crm_sync.selectors import Health, count_drifted, count_outcomes, list_health
 
@@ -28,6 +29,7 @@ class CrmCollector(Collector):
         yield _profiles(labels)
         yield _drifted(labels)
         yield _attempts(labels)
+        yield from _inbox()
 
 
 def _health(labels: dict[int, list[str]], health: dict[int, Health]) -> Iterator[GaugeMetricFamily]:
@@ -71,6 +73,24 @@ def _attempts(labels: dict[int, list[str]]) -> GaugeMetricFamily:
             if pk in labels:
                 gauge.add_metric([*labels[pk], outcome], count)
     return gauge
+
+
+def _inbox() -> Iterator[GaugeMetricFamily]:
+    labels = ["program", "source", "kind"]
+    waiting, lag, people = (
+        GaugeMetricFamily(f"loyalty_inbox_{name}", text, labels=labels)
+        for name, text in (
+            ("waiting", "Messages that came in and wait to be worked on"),
+            ("lag_seconds", "Age of the oldest of them"),
+            ("for_people", "Messages that were given up, or parked for a person"),
+        )
+    )
+    for source, found in list_inboxes():
+        label = [source.program.code, source.name, source.kind]
+        waiting.add_metric(label, found.waiting)
+        lag.add_metric(label, found.lag_seconds)
+        people.add_metric(label, found.for_people)
+    yield from (waiting, lag, people)
 
 
 def _gauge(name: str, text: str, *more: str) -> GaugeMetricFamily:

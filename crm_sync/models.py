@@ -12,6 +12,10 @@ from django.db import models
 
 from crm_sync.drift_models import Comparison as Comparison
 from crm_sync.drift_models import Drift as Drift
+from crm_sync.inbound.models import ForgetCursor as ForgetCursor
+from crm_sync.inbound.models import InboxMessage as InboxMessage
+from crm_sync.inbound.models import Source as Source
+from crm_sync.inbound.models import SourcePerson as SourcePerson
 from crm_sync.people_models import Backfill as Backfill
 from crm_sync.people_models import BulkJob as BulkJob
 from crm_sync.people_models import Contact as Contact

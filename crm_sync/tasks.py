@@ -11,9 +11,12 @@ from uuid import UUID
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
+from crm_sync.inbound.working import work_inbox
 from crm_sync.services import lanes, prune
 from crm_sync.services.backfill import list_running_backfills, step_backfill
 from crm_sync.services.bulk import poll_jobs
@@ -84,12 +87,20 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
         lease = next(iter(lanes.claim_lanes(connection_id=connection_id, limit=1)), None)
 
 
+@shared_task(name="crm_sync.inbox", acks_late=False)
+def inbox() -> None:
+    """Forget who was erased, and work on what came in. Each second."""
+    forget_erased()
+    work_inbox(seconds=TURN_SECONDS)
+
+
 @shared_task(name="crm_sync.prune", acks_late=False)
 def prune_old_rows() -> None:
     """Delete what is done and old. Each night."""
     deliveries = prune.delete_old_deliveries()
     events = prune.delete_old_events()
-    log.info("old rows deleted", deliveries=deliveries, events=events)
+    messages = delete_old_messages(now=timezone.now())
+    log.info("old rows deleted", deliveries=deliveries, events=events, messages=messages)
 
 
 def ring(leases: Sequence[Lease]) -> None:

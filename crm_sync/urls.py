@@ -10,8 +10,10 @@ from crm_sync.api import (
     EndpointTestView,
     EndpointView,
 )
+from crm_sync.inbound.api import receive_view
 
 urlpatterns = [
+    path("inbound/<uuid:source>", receive_view),
     path("v1/webhook-endpoints", EndpointsView.as_view()),
     path("v1/webhook-endpoints/<str:endpoint>", EndpointView.as_view()),
     path("v1/webhook-endpoints/<str:endpoint>/test", EndpointTestView.as_view()),

@@ -79,6 +79,11 @@ class Unauthenticated(LoyaltyError):
     headers = {"WWW-Authenticate": 'Bearer realm="loyalty"'}
 
 
+class SignatureInvalid(LoyaltyError):
+    code, status, retry = "signature_invalid", 401, "never"
+    title = "The request is not signed with this source's secret, or was not signed just now."
+
+
 class ScopeMissing(LoyaltyError):
     code, status, retry = "scope_missing", 403, "never"
     title = "This API key lacks the scope that this call needs."

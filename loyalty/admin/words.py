@@ -23,6 +23,7 @@ KINDS: Final = {
 SOURCES: Final = {
     "api": "API",
     "admin": "admin",
+    "crm": "CRM",
     "nightly": "nightly job",
     "system": "engine",
 }

@@ -56,6 +56,14 @@ def list_event_keys(
     return [EventKey(*row) for row in keys[:limit]]  # type: ignore[arg-type]  # all have positions
 
 
+def list_members_told(*, type_: str, after_position: int, up_to_position: int) -> list[UUID]:
+    """List whose events of a type lie in (after_position, up_to_position], in any program."""
+    rows = OutboxEvent.objects.filter(
+        type=type_, position__gt=after_position, position__lte=up_to_position
+    )
+    return list(rows.order_by("position").values_list("member_id", flat=True))
+
+
 def list_member_events(*, member_id: UUID, sequences: Iterable[int]) -> dict[int, OutboxEvent]:
     """Give a member's events by sequence; those that were deleted are missing."""
     rows = OutboxEvent.objects.filter(member_id=member_id, sequence__in=list(sequences))

@@ -1,9 +1,9 @@
 """What other systems want to know of many members at once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,8 @@ import orjson
 from django.db import connection
 
 from loyalty.errors import NotFound
-from loyalty.members.identifiers import parse_member_ref
+from loyalty.ledger.models import MemberState
+from loyalty.members.identifiers import IdentifierType, normalise, parse_member_ref
 from loyalty.members.models import Identifier, Member
 from loyalty.programs.selectors import published_program
 
@@ -115,6 +116,46 @@ def find_member_id(*, program_id: int, reference: str) -> UUID | None:
         return rows.values_list("pk", flat=True).first()
     found = Identifier.objects.filter(program_id=program_id, type=ref[0], value=ref[1])
     return found.values_list("member_id", flat=True).first()
+
+
+def list_owners(*, program_id: int, identifiers: Sequence[tuple[str, str]]) -> list[UUID]:
+    """List the members who have these identifiers, type and value; what cannot be one is left out.
+
+    In the order of the identifiers, each member once.
+    """
+    wanted = [named for named in map(_normalised, identifiers) if named is not None]
+    rows = Identifier.objects.filter(
+        program_id=program_id,
+        type__in={type_ for type_, _ in wanted},
+        value__in={value for _, value in wanted},
+    )
+    owner = {(row.type, row.value): row.member_id for row in rows}
+    return list(dict.fromkeys(owner[named] for named in wanted if named in owner))
+
+
+def list_present(*, program_id: int, member_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Say who these members are by now: themselves, or whom they were merged into.
+
+    Those who are closed, or of another program, are missing.
+    """
+    rows = MemberState.objects.filter(program_id=program_id)
+    states = {row.pk: row for row in rows.filter(pk__in=member_ids)}
+    into = {row.merged_into for row in states.values() if row.merged_into is not None}
+    states |= {row.pk: row for row in rows.filter(pk__in=into)}
+    present = {}
+    for member_id in set(member_ids) & states.keys():
+        found = states[states[member_id].merged_into or member_id]
+        if found.status != MemberState.Status.CLOSED:
+            present[member_id] = found.pk
+    return present
+
+
+def _normalised(named: tuple[str, str]) -> tuple[str, str] | None:
+    type_, value = named
+    try:
+        return type_, normalise(cast(IdentifierType, type_), value)
+    except ValueError:
+        return None
 
 
 def count_members(*, program_id: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from crm_sync.adapters.access import SecretMissing
+from crm_sync.inbound.sources import reseal_sources
 from crm_sync.services.credentials import reseal_all
 
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Encrypt, or say which key is missing."""
         try:
-            count = reseal_all()
+            count = reseal_all() + reseal_sources()
         except SecretMissing as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{count} connections' secrets are encrypted under the first key.")

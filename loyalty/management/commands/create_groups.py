@@ -13,6 +13,8 @@ _LOOK: Final = (
     "crm_sync.view_connection",
     "crm_sync.view_delivery",
     "crm_sync.view_drift",
+    "crm_sync.view_source",
+    "crm_sync.view_inboxmessage",
 )
 _PROGRAM: Final = (
     "program",

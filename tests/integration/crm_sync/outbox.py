@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from django.db import connection
 from django.utils import timezone
 
-from crm_sync.models import Attempt, Connection, Contact, Delivery, Lane, Relay
+from crm_sync.models import Attempt, Connection, Contact, Delivery, Lane, Relay, Source
 from crm_sync.services.connections import create_connection
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.relay import claim_due_lanes, relay_events
@@ -88,7 +88,8 @@ class Outbox:
 
 
 def forget(program: Program) -> None:
-    """Take away a program's connections, and all that was written for them."""
+    """Take away a program's connections and sources, and all that was written for them."""
+    Source.objects.filter(program=program).delete()
     mine = Connection.objects.filter(program=program)
     Attempt.objects.filter(delivery__connection__in=mine).delete()
     Attempt.objects.filter(connection__in=mine).delete()

@@ -7,8 +7,11 @@ from django.db import DatabaseError
 from django.test import Client
 
 from crm_sync import metrics
+from crm_sync.inbound.sources import create_source
+from crm_sync.inbound.working import work_inbox
 from tests.integration.crm_sync.outbox import Outbox, drain
 from tests.integration.crm_sync.receivers import Answer, Receiver
+from tests.integration.crm_sync.senders import Sender
 
 
 def read(code: str) -> dict[str, float]:
@@ -37,6 +40,21 @@ def test_lag_queue_and_attempts_by_outcome(outbox: Outbox, receiver: Receiver) -
     }
     outcomes = {name.partition('outcome="')[2].partition('"')[0]: n for name, n in found.items()}
     assert (outcomes["permanent"], outcomes["retryable"]) == (1, 1)
+
+
+def test_what_waits_in_the_inbox(outbox: Outbox) -> None:
+    source, token = create_source(program_id=outbox.program.pk, name="Flow", kind="bearer")
+    sender = Sender(source, token)
+    for number, type_ in enumerate(("order", "weather", "weather")):
+        said = {"id": number, "type": type_}
+        assert sender.post(said, {"Authorization": f"Bearer {token}"}).status_code == 200
+        work_inbox(seconds=0 if number else 30)
+    sender.post({"id": "waits"}, {"Authorization": f"Bearer {token}"})
+    labels = f'{{kind="bearer",program="{outbox.program.code}",source="Flow"}}'
+    found = read(outbox.program.code)
+    assert found[f"loyalty_inbox_waiting{labels}"] == 1
+    assert found[f"loyalty_inbox_lag_seconds{labels}"] > 0
+    assert found[f"loyalty_inbox_for_people{labels}"] == 1
 
 
 def test_they_are_there_without_a_database(outbox: Outbox, monkeypatch: Any) -> None:

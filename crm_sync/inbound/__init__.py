@@ -1,0 +1,1 @@
+"""What comes in: signed requests of vendors, kept in an inbox, worked on by Celery."""

@@ -1,0 +1,105 @@
+"""Whom a source speaks of: found in one order of ways, kept, and never guessed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from crm_sync.inbound.contract import Who
+from crm_sync.inbound.models import Source, SourcePerson
+from crm_sync.models import Contact
+from loyalty.members.selectors import list_owners, list_present
+
+Way = tuple[str, UUID]  # how somebody was found, and who
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who is meant.
+
+    Attributes:
+        candidates: All who may be meant, where it cannot be told.
+    """
+
+    member_id: UUID | None = None
+    matched_by: str = ""
+    candidates: tuple[UUID, ...] = ()
+
+
+def find_person(source: Source, who: Who, *, chosen: UUID | None = None) -> Found:
+    """Say which member a source means: by the id that we stored, ours, external ids; then by
+    email and phone. What is found is kept.
+
+    Where the first three lead to different members, or none leads to anybody and email and phone
+    lead to different ones, nobody but a person can tell.
+
+    Args:
+        chosen: A person has said so.
+    """
+    if chosen is not None:
+        return Found(chosen, "a person")
+    found = _one_of(_certain(source, who) or _by_address(source, who))
+    if found.member_id is not None and who.vendor_id:
+        learn(source, who.vendor_id, found.member_id, found.matched_by)
+    return found
+
+
+def learn(source: Source, vendor_id: str, member_id: UUID, matched_by: str) -> None:
+    """Keep who a source's person is."""
+    SourcePerson.objects.bulk_create(
+        [
+            SourcePerson(
+                source=source, vendor_id=vendor_id, member_id=member_id, matched_by=matched_by
+            )
+        ],
+        update_conflicts=True,
+        unique_fields=["source", "vendor_id"],
+        update_fields=["member_id", "matched_by"],
+    )
+
+
+def _certain(source: Source, who: Who) -> list[Way]:
+    ways = _stored(source, who.vendor_id)
+    if not ways:
+        ours = _as_uuid(who.member_id)
+        ways = [("member_id", ours)] if ours else []
+        named = [("external", value) for value in who.external_ids if value]
+        ways += [("external_id", member) for member in _owners(source, named)]
+    present = list_present(program_id=source.program_id, member_ids=[member for _, member in ways])
+    return [(way, present[member]) for way, member in ways if member in present]
+
+
+def _stored(source: Source, vendor_id: str) -> list[Way]:
+    if not vendor_id:
+        return []
+    row = SourcePerson.objects.filter(source=source, vendor_id=vendor_id).first()
+    if row is not None:
+        return [(row.matched_by, row.member_id)]
+    if source.connection_id is None:
+        return []
+    contacts = Contact.objects.filter(connection_id=source.connection_id, vendor_id=vendor_id)
+    return [("vendor_id", member_id) for member_id in contacts.values_list("member_id", flat=True)]
+
+
+def _by_address(source: Source, who: Who) -> list[Way]:
+    ways: list[Way] = []
+    for type_, value in (("email", who.email), ("phone", who.phone)):
+        ways += [(type_, member) for member in _owners(source, [(type_, value)] if value else [])]
+    return ways
+
+
+def _owners(source: Source, named: Sequence[tuple[str, str]]) -> list[UUID]:
+    return list_owners(program_id=source.program_id, identifiers=named) if named else []
+
+
+def _one_of(ways: Sequence[Way]) -> Found:
+    members = tuple(dict.fromkeys(member for _, member in ways))
+    if len(members) > 1:
+        return Found(candidates=members)
+    return Found(members[0], ways[0][0]) if members else Found()
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,164 @@
+"""Where things come in, and the inbox: what was acknowledged is here until it is settled.
+
+PostgreSQL is the guarantee, as for what goes out: Celery is only told to look
+(docs/decisions/0011).
+"""
+
+import uuid
+
+from django.db import models
+
+
+class Source(models.Model):
+    """One sender at one address of ours.
+
+    Attributes:
+        connection: The same vendor's account as a destination, if there is one: people who are
+            known there are known here, and its mapping says which fields the vendor owns.
+        secrets: Sealed: the current secret and the one before.
+        rotated_at: Since when the one before is on its way out.
+    """
+
+    program = models.ForeignKey("loyalty.Program", on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=20)
+    config = models.JSONField(default=dict, blank=True)
+    connection = models.ForeignKey(
+        "crm_sync.Connection",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="sources",
+        help_text="The connection to the same account, if there is one: its mapping says which "
+        "fields the vendor owns.",
+    )
+    key_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    secrets = models.TextField(editable=False)
+    rotated_at = models.DateTimeField(null=True, editable=False)
+    is_enabled = models.BooleanField(
+        "worked on",
+        default=True,
+        help_text="Off: what comes in is acknowledged and kept, and waits.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        app_label = "crm_sync"
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["program", "name"],
+                name="source_name",
+                condition=models.Q(removed_at__isnull=True),
+                violation_error_message="Another source of this program has this name.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InboxMessage(models.Model):
+    """One message of a source, once, whatever it is sent again.
+
+    Attributes:
+        message_id: The vendor's.
+        content: Sealed, since it names people; emptied when the message is settled for good.
+        attempts: How often work was begun. Whoever settles it has the number that is here.
+        next_at: When it is due; moved ahead while somebody works on it.
+        person: The vendor's id of whom it speaks.
+        note: What came of it, in a sentence without personal data.
+        candidates: Our ids of all who may be meant, where it waits for a person.
+    """
+
+    class State(models.TextChoices):
+        """Kept: of a topic that nobody here reads. Dead and parked ones wait for a person."""
+
+        PENDING = "pending"
+        DONE = "done"
+        IGNORED = "ignored"
+        KEPT = "kept"
+        DEAD = "dead"
+        PARKED = "parked"
+
+    source = models.ForeignKey(
+        Source, on_delete=models.CASCADE, related_name="messages", db_index=False
+    )
+    message_id = models.CharField(max_length=200)
+    topic = models.CharField(max_length=100, blank=True)
+    content = models.TextField(blank=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.IntegerField(default=0)
+    next_at = models.DateTimeField()
+    member_id = models.UUIDField(null=True)
+    person = models.CharField(max_length=200, blank=True)
+    candidates = models.JSONField(default=list)
+    note = models.CharField(max_length=500, blank=True)
+    received_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "crm_sync"
+        verbose_name_plural = "inbox"
+        constraints = [
+            models.UniqueConstraint(fields=["source", "message_id"], name="inbox_message_once"),
+            models.CheckConstraint(
+                condition=models.Q(state="pending", settled_at__isnull=True)
+                | models.Q(~models.Q(state="pending"), settled_at__isnull=False),
+                name="inbox_settled_at_a_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_at"], name="inbox_due", condition=models.Q(state="pending")),
+            models.Index(
+                fields=["source", "state"],
+                name="inbox_given_up",
+                condition=models.Q(state__in=["dead", "parked"]),
+            ),
+            models.Index(
+                fields=["member_id"],
+                name="inbox_of_member",
+                condition=models.Q(member_id__isnull=False),
+            ),
+            models.Index(fields=["settled_at"], name="inbox_settled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic or 'message'} {self.message_id}"
+
+
+class SourcePerson(models.Model):
+    """Who a source's person is among our members: found once, or said by a person, and kept.
+
+    Attributes:
+        matched_by: member_id, external_id, email, phone, or a person.
+    """
+
+    pk = models.CompositePrimaryKey("source_id", "vendor_id")
+    source = models.ForeignKey(
+        Source, on_delete=models.CASCADE, related_name="people", db_index=False
+    )
+    vendor_id = models.CharField(max_length=200)
+    member_id = models.UUIDField()
+    matched_by = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "crm_sync"
+        indexes = [models.Index(fields=["member_id"], name="source_person_of_member")]
+
+    def __str__(self) -> str:
+        return f"{self.vendor_id} is {self.member_id}"
+
+
+class ForgetCursor(models.Model):
+    """Up to which event of the feed erased members were forgotten here. One row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    position = models.BigIntegerField(default=0)
+
+    class Meta:
+        app_label = "crm_sync"
+
+    def __str__(self) -> str:
+        return str(self.position)

@@ -1,0 +1,11 @@
+"""The kinds of source that there are; a new one is one file here and one line below."""
+
+from typing import Final
+
+from crm_sync.inbound.contract import Kind
+from crm_sync.inbound.vendors.generic import BearerSource, StandardSource
+
+KINDS: Final[dict[str, Kind]] = {
+    "standard": StandardSource(),
+    "bearer": BearerSource(),
+}

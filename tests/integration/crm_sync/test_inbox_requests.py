@@ -1,0 +1,141 @@
+"""What is refused at the address of a source, and what is only found out when it is read."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from crm_sync.inbound.sources import change_secret, create_source, remove_source
+from crm_sync.inbound.working import work_inbox
+from tests.factories import Till, unique
+from tests.integration.crm_sync.senders import Sender, StandardSender, said, standard
+from tests.integration.http.caller import code_of
+
+
+@pytest.fixture
+def sender(till: Till) -> StandardSender:
+    return standard(till)
+
+
+class TestSignatures:
+    def test_what_is_not_signed_with_the_secret_leaves_nothing(
+        self, till: Till, sender: StandardSender
+    ) -> None:
+        raw = json.dumps({"type": "order", "data": {}}).encode()
+        good = sender.headers(raw, "msg_1")
+        wrong = StandardSender(sender.source, "whsec_" + "QUJD" * 8).headers(raw, "msg_1")
+        for headers, body in [
+            ({}, raw),
+            (wrong, raw),
+            (good, raw + b" "),
+            ({**good, "webhook-id": "msg_2"}, raw),
+            (sender.headers(raw, "msg_1", datetime.now(UTC) - timedelta(minutes=6)), raw),
+            (sender.headers(raw, "msg_1", datetime.now(UTC) + timedelta(minutes=6)), raw),
+            ({**good, "webhook-timestamp": "now"}, raw),
+        ]:
+            assert code_of(sender.post(body, headers)) == (401, "signature_invalid")
+        assert sender.messages() == []
+
+    def test_both_secrets_are_good_while_one_replaces_the_other(
+        self, till: Till, sender: StandardSender, settings: Any
+    ) -> None:
+        newer = StandardSender(sender.source, change_secret(source_id=sender.source.pk))
+        for one in (sender, newer):
+            assert one.send("person", {}).status_code == 200
+        settings.CRM_SECRET_OVERLAP_HOURS = 0
+        assert code_of(sender.send("person", {})) == (401, "signature_invalid")
+        assert newer.send("person", {}).status_code == 200
+
+    def test_a_token_where_nobody_can_sign(self, till: Till) -> None:
+        source, token = create_source(program_id=till.program.pk, name="Flow", kind="bearer")
+        sender = Sender(source, token)
+        body = {"id": 7, "type": "person", "data": {"person": {"id": "v1"}}}
+        for value in ("", f"Basic {token}", "Bearer wrong", token):
+            refused = sender.post(body, {"Authorization": value})
+            assert code_of(refused) == (401, "signature_invalid")
+        for _ in range(2):
+            assert sender.post(body, {"Authorization": f"Bearer {token}"}).status_code == 200
+        message = sender.only()
+        assert (message.message_id, message.state) == ("7", "ignored")
+
+    def test_a_token_in_a_header_of_the_vendors_own(self, till: Till) -> None:
+        source, token = create_source(
+            program_id=till.program.pk,
+            name="Postscript",
+            kind="bearer",
+            config={"header": "Postscript-Signature"},
+        )
+        sender = Sender(source, token)
+        assert sender.post({"event": "opt_in"}, {"Postscript-Signature": token}).status_code == 200
+        message = sender.only()
+        assert (message.state, message.message_id[:7]) == ("kept", "sha256:")
+        assert message.content
+
+
+class TestRefusals:
+    def test_an_address_that_is_not_there(self, till: Till, sender: StandardSender) -> None:
+        assert code_of(Sender(sender.source, "").post(b"{}")) == (401, "signature_invalid")
+        remove_source(source_id=sender.source.pk)
+        assert code_of(sender.send("person", {})) == (404, "not_found")
+        sender.source.key_id = uuid4()
+        assert code_of(sender.send("person", {})) == (404, "not_found")
+
+    def test_too_large_packed_or_asked_for(
+        self, till: Till, sender: StandardSender, settings: Any
+    ) -> None:
+        settings.CRM_INBOX_BODY_KB = 16
+        assert code_of(sender.post(b" " * 16_385)) == (413, "payload_too_large")
+        packed = sender.post(b"{}", {"Content-Encoding": "gzip"})
+        assert code_of(packed) == (415, "unsupported_media_type")
+        chunked = sender.post(b"{}", {"Transfer-Encoding": "chunked"})
+        assert code_of(chunked) == (411, "length_required")
+        asked = Client().get(sender.path)
+        assert code_of(asked) == (405, "method_not_allowed")
+        assert asked.headers["Allow"] == "POST"
+
+    def test_no_json(self, till: Till, sender: StandardSender) -> None:
+        for raw in (b"[1]", b"{", b""):
+            refused = sender.post(raw, sender.headers(raw, "m"))
+            assert code_of(refused) == (400, "malformed_json")
+        source, token = create_source(program_id=till.program.pk, name="Flow", kind="bearer")
+        refused = Sender(source, token).post(b"\xff", {"Authorization": f"Bearer {token}"})
+        assert code_of(refused) == (400, "malformed_json")
+        assert sender.messages() == []
+
+    def test_what_cannot_be_read_is_dead_with_the_reason(self, sender: StandardSender) -> None:
+        person = {"person": {"id": "1"}}
+        for type_, data, note in [
+            ("order", person, "revision is a whole number"),
+            ("order", {**person, "revision": 1}, "order is an object"),
+            ("person", {"person": {}}, "person says who is meant"),
+            ("person", {"person": {"name": "Ada"}}, "person has no field name"),
+            ("person", {**person, "tier": "gold"}, "data has no field tier"),
+            ("person", {**person, "consents": [{}]}, "A consent has channel"),
+            ("person", {**person, "segments": "vip"}, "segments is a list"),
+            ("person", None, "data is an object"),
+        ]:
+            assert sender.send(type_, data).status_code == 200
+            work_inbox(seconds=30)
+            message = sender.messages()[-1]
+            assert (message.state, message.note[: len(note)]) == ("dead", note)
+
+    def test_an_order_that_the_engine_refuses_is_dead_with_its_words(
+        self, till: Till, sender: StandardSender
+    ) -> None:
+        card = till.member()
+        for change, note in [
+            ({"currency": "EUR"}, "currency_mismatch"),
+            ({"store": "nowhere"}, "store_unknown"),
+            ({"lines": "none"}, "/order/lines"),
+            ({"unknown": 1}, "/order/unknown"),
+        ]:
+            data = said(till, card, unique("o"))
+            data["order"] = {**data["order"], **change}
+            sender.send("order", data)
+            work_inbox(seconds=30)
+            message = sender.messages()[-1]
+            assert (message.state, message.note[: len(note)]) == ("dead", note)
+            assert str(message.member_id) == till.ids[card]
