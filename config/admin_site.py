@@ -18,6 +18,7 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [
         lambda request: static("loyalty/admin.js"),
         lambda request: static("loyalty/conditions.js"),
+        lambda request: static("loyalty/rules.js"),
     ],
     "SITE_FAVICONS": [
         {

@@ -19,6 +19,7 @@ _GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Program": {
         "loyalty.program": ("Points and tiers", "tune"),
         "loyalty.earningrule": ("Earning rules", "add_circle"),
+        "loyalty.campaign": ("Campaigns", "campaign"),
         "loyalty.reward": ("Rewards", "card_giftcard"),
         "loyalty.codepool": ("Code pools", "confirmation_number"),
         "loyalty.store": ("Stores", "storefront"),

@@ -108,6 +108,7 @@ def test_a_marketers_day(live_stack: Stack, desk: Desk, program: str):
     member = enrol(live_stack, key, card, 40)
 
     a_rule_with_conditions(live_stack, desk, program, key, card)
+    a_campaign_with_two_rules(live_stack, desk, program, key)
     change_a_threshold(live_stack, desk, program)
     change_a_cost(live_stack, desk, program)
     upload_codes(live_stack, desk, program)
@@ -172,6 +173,39 @@ def a_rule_with_conditions(stack: Stack, desk: Desk, program: str, key: str, car
     publish(desk, "Dairy sells badly")
     assert points_for(stack, key, card, amount="6.00", category="DAIRY") == 13
     assert points_for(stack, key, card, amount="4.00", category="DAIRY") == 4
+
+
+def a_campaign_with_two_rules(stack: Stack, desk: Desk, program: str, key: str) -> None:
+    """Write a campaign of two rules, take one out again, and earn by the other at a till."""
+    page = desk.page
+    card = unique("c")
+    enrol(stack, key, card, 1)
+    desk.open("loyalty/campaign/add/")
+    page.select_option("#id_program", str(id_of(stack, program)))
+    fill = {"name": "Spring", "code": "spring", "budget_points": "30"}
+    days = {"starts_on": "2017-03-01", "ends_on": "2199-03-31"}
+    for name, value in {**fill, **days}.items():
+        page.fill(f"#id_{name}", value)
+    first = page.locator("[data-rule=rules-0]")
+    first.locator("[name=rules-0-code]").fill("visit")
+    first.locator("[name=rules-0-kind]").select_option("bonus")
+    first.locator("[name=rules-0-bonus]").fill("20")
+    page.get_by_role("button", name="Add a rule").click()
+    second = page.locator("[data-rule=rules-1]")
+    second.locator("[name=rules-1-code]").fill("mistake")
+    second.locator(".ly-add").select_option("category")
+    second.locator("[name=rules-1-category]").fill("DAIRY")
+    expect(second.locator(".ly-sentence")).to_contain_text("For purchases in category DAIRY")
+    second.get_by_role("button", name="Take this rule out").click()
+    desk.save()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+    desk.open(f"loyalty/publishedversion/review/{id_of(stack, program)}/")
+    expect(page.get_by_text("at most 30 points in all; visit: 20 points")).to_be_visible()
+    publish(desk, "Spring is here")
+    given = [points_for(stack, key, card, amount="1.00", category="X") for _ in range(2)]
+    assert given == [21, 11]
+    desk.open("loyalty/campaign/")
+    expect(page.get_by_text("30 of 30").first).to_be_visible()
 
 
 def points_for(stack: Stack, key: str, card: str, *, amount: str, category: str) -> int:
@@ -276,6 +310,8 @@ PAGES = (
     "loyalty/program/add/",
     "loyalty/earningrule/",
     "loyalty/earningrule/add/",
+    "loyalty/campaign/",
+    "loyalty/campaign/add/",
     "loyalty/reward/",
     "loyalty/reward/add/",
     "loyalty/store/",

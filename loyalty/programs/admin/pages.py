@@ -213,7 +213,8 @@ class EarningRuleAdmin(PartAdmin):
                     "multiply",
                     "bonus",
                     "group",
-                    ("limit_times", "limit_points", "limit_per"),
+                    ("limit_times", "limit_per"),
+                    "limit_points",
                 )
             },
         ),

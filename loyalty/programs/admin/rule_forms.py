@@ -112,7 +112,7 @@ class RuleForm(PartForm):
 
     class Meta:
         model = EarningRule
-        fields = (
+        fields: tuple[str, ...] = (
             "program",
             "name",
             "code",
@@ -143,8 +143,8 @@ class RuleForm(PartForm):
             "multiply": "Factor",
             "bonus": "Bonus points",
             "limit_times": "Each member may have it",
-            "limit_points": "Points for each member at most",
-            "limit_per": "times or points in each",
+            "limit_points": "and at most so many points in it",
+            "limit_per": "times in each",
             "starts_on": "First day",
             "ends_on": "Last day",
             "position": "Place in the list",
@@ -171,7 +171,7 @@ class RuleForm(PartForm):
 
     def _offer_levels(self, chosen: list[str]) -> None:
         levels = TierLevel.objects.order_by("threshold")
-        if self.instance.pk:
+        if self.instance.program_id:
             levels = levels.filter(program_id=self.instance.program_id)
         field = self.fields.get("tier")
         if isinstance(field, LevelsField):

@@ -1,8 +1,15 @@
-// Turns the conditions of an earning rule into a sentence with rows to add and to take out.
+// Turns the conditions of an earning rule into a sentence with rows to add and to take out: of a
+// standing rule its form, of a campaign each of its rules.
 // Without it the form is the same, only longer: every field is there.
 document.addEventListener("DOMContentLoaded", () => {
-  const form = document.querySelector("#earningrule_form");
-  if (!form) return;
+  for (const rule of document.querySelectorAll("#earningrule_form, [data-rules] > [data-rule]")) {
+    writeAsSentence(rule);
+  }
+});
+
+document.addEventListener("ruleadded", (event) => writeAsSentence(event.target));
+
+function writeAsSentence(form) {
   const conditions = collect(form);
   if (!conditions.length) return;
   const offer = { currency: "", values: {} };
@@ -40,12 +47,12 @@ document.addEventListener("DOMContentLoaded", () => {
   home.before(sentence);
   home.after(add);
   refresh();
-  fetchValues(form, (found) => {
+  fetchValues((found) => {
     Object.assign(offer, found);
     for (const each of conditions) suggest(each, offer.values[each.name] || [], refresh);
     refresh();
   });
-});
+}
 
 // One entry for each condition: its inputs, its row, and the words of its first label.
 function collect(form) {
@@ -124,8 +131,8 @@ function suggest(each, values, refresh) {
   input.after(pills);
 }
 
-function fetchValues(form, use) {
-  const program = form.querySelector("#id_program")?.value || form.querySelector("[name=program]")?.value;
+function fetchValues(use) {
+  const program = document.querySelector("#id_program, [name=program]")?.value;
   const chosen = program || document.querySelector("[data-program]")?.dataset.program;
   if (!chosen) return;
   const address = new URL(`../../publishedversion/values/${chosen}/`, listAddress());
@@ -135,14 +142,17 @@ function fetchValues(form, use) {
     .catch(() => {});
 }
 
-// …/loyalty/earningrule/add/, whether a rule is added or changed.
+// …/loyalty/earningrule/add/, whether a rule or a campaign is added or changed.
 function listAddress() {
-  const path = window.location.pathname.replace(/earningrule\/.*$/, "earningrule/add/");
+  const path = window.location.pathname.replace(/(earningrule|campaign)\/.*$/, "earningrule/add/");
   return new URL(path, window.location.origin);
 }
 
 const anyOf = (words) =>
   words.length > 1 ? `${words.slice(0, -1).join(", ")} or ${words[words.length - 1]}` : words[0];
+
+const nth = (number) =>
+  number + ((/1[123]$/.test(number) ? "" : { 1: "st", 2: "nd", 3: "rd" }[number.slice(-1)]) || "th");
 
 const SAY = {
   category: (values) => `in category ${anyOf(values)}`,
@@ -161,13 +171,14 @@ const SAY = {
   member_age_days: (_, __, each) =>
     `for members of ${each.inputs[0].value || "0"} to ${each.inputs[1].value || "any number of"} days`,
   nth_order: (_, __, each) =>
-    each.inputs[0].value ? `for a member's order number ${each.inputs[0].value}` : `for each ${each.inputs[1].value} orders of a member`,
+    each.inputs[0].value ? `for a member's ${nth(each.inputs[0].value)} order` : `for each ${nth(each.inputs[1].value)} order of a member`,
 };
 
 function tell(form, conditions, currency) {
-  const value = (name) => form.querySelector(`[name=${name}]`)?.value || "…";
+  const part = form.dataset.rule ? `${form.dataset.rule}-` : "";
+  const value = (name) => form.querySelector(`[name="${part}${name}"]`)?.value || "…";
   const money = (amount) => `${amount} ${currency}`.trim();
-  const trigger = form.querySelector("[name=trigger]")?.selectedOptions?.[0];
+  const trigger = form.querySelector(`[name="${part}trigger"]`)?.selectedOptions?.[0];
   const told = conditions
     .filter((each) => !isEmpty(each))
     .map((each) => (SAY[each.name] || ((v) => anyOf(v)))(valuesOf(each), money, each));
