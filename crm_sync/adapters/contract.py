@@ -3,8 +3,8 @@
 An adapter is one kind of destination. It sees no database and no Django, never sleeps, and never
 raises for what a destination does; it says what it means (crm_sync/adapters/outcomes.py). When,
 how often and in which order is not its business. What it can do beyond events it shows by having
-the methods: `PushesProfiles`, `PushesInBulk`, `Matches`, `ReadsBack`, `Polls`
-(docs/decisions/0005).
+the methods: `PushesProfiles`, `PushesInBulk`, `RunsJobs`, `Matches`, `ReadsBack`,
+`Polls` (docs/decisions/0005).
 """
 
 from collections.abc import Mapping, Sequence
@@ -271,6 +271,11 @@ class PushesInBulk(Protocol):
     def push_bulk(self, target: Target, profiles: Sequence[Profile]) -> Submitted | list[Outcome]:
         """Push many at once; one outcome for each, or the job that will tell."""
         ...
+
+
+@runtime_checkable
+class RunsJobs(Protocol):
+    """A destination whose bulk form is a job that has to be asked for."""
 
     def poll_job(self, target: Target, job_id: str, member_ids: Sequence[str]) -> JobReport:
         """Ask how far a job is.

@@ -17,7 +17,7 @@ from django.db import connection as database
 from django.db import transaction
 from django.db.models.functions import Now
 
-from crm_sync.adapters.contract import JobReport, PushesInBulk, PushesProfiles, Submitted
+from crm_sync.adapters.contract import JobReport, PushesInBulk, PushesProfiles, RunsJobs, Submitted
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed, storable
 from crm_sync.models import BulkJob, Connection, Contact, Relay
 from crm_sync.rules import GIVEN_UP, Next
@@ -252,7 +252,7 @@ def _close(connection_id: int, token: UUID, waiting: dict[UUID, float]) -> None:
 
 def _ask(job: BulkJob) -> None:
     adapter: object = adapter_of(job.connection)
-    if not isinstance(adapter, PushesInBulk):
+    if not isinstance(adapter, RunsJobs):
         return
     member_ids = [item[0] for item in job.items]
     found = call(job.connection, lambda t: adapter.poll_job(t, job.job_id, member_ids))
