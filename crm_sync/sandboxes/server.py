@@ -38,11 +38,17 @@ class Reply:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at the next call: `reply` instead of the work, or no answer after it."""
+    """What goes wrong at the next call: `reply` instead of the work, or no answer after it.
+
+    Attributes:
+        path: What the call's path must have in it.
+        says: What its body must have in it, at vendors where all calls go to one path.
+    """
 
     reply: Reply | None = None
     hangs_up: bool = False
     path: str = ""
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,15 +109,15 @@ class Sandbox:
             return Reply(body=page(self), headers={"content-type": "text/html; charset=utf-8"})
         with self.lock:
             self.calls.append(call)
-            fault = self._next_fault(call.path)
+            fault = self._next_fault(call)
             if fault and fault.reply:
                 return fault.reply
             reply = self.handle(call)
             return None if fault and fault.hangs_up else reply
 
-    def _next_fault(self, path: str) -> Fault | None:
+    def _next_fault(self, call: Call) -> Fault | None:
         for fault in self.faults:
-            if fault.path in path:
+            if fault.path in call.path and fault.says.encode() in call.raw:
                 self.faults.remove(fault)
                 return fault
         return None

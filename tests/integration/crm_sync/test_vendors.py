@@ -52,7 +52,13 @@ class Vendor(NamedTuple):
             name: person.member_id if value == MEMBER else value
             for name, value in {**self.case.told, **fields}.items()
         }
-        return Profile(person=person, fields=told, version=1, correlation_id=uuid4())
+        return Profile(
+            person=person,
+            fields=told,
+            version=1,
+            correlation_id=uuid4(),
+            forms={field.name: field.form for field in self.adapter.default_fields},
+        )
 
     def events(self) -> list[str]:
         return list(self.case.events_of(self.sandbox, MEMBER))

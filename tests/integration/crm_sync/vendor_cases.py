@@ -15,12 +15,14 @@ from crm_sync.adapters.contract import Environment, Person
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
 from crm_sync.adapters.omnisend import VERSION, OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
+from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.sandboxes.omnisend import Omnisend
 from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.sandboxes.server import Reply, Sandbox
-from tests.integration.crm_sync.calls import target
+from crm_sync.sandboxes.shopify import Shopify
+from tests.integration.crm_sync.calls import environment, target
 
 UNAUTHORISED = Reply(401, {})
 
@@ -71,6 +73,26 @@ def _klaviyo_events(sandbox: Klaviyo, member_id: str) -> list[str]:
     return [one["unique_id"] for one in known.events] if known else []
 
 
+def connect_shopify(shop: Shopify, **more: str) -> Target:
+    adapter = ShopifyAdapter(environment())
+    config = {"address": shop.url, "client_id": "client", **more}
+    return target(adapter.check(config), client_secret="secret")
+
+
+def _shopify_events(shop: Shopify, member_id: str) -> list[str]:
+    known = shop.find(email="ada@example.com")
+    return [str(one["id"]) for one in known.timeline] if known else []
+
+
+_THROTTLED = {
+    "errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}],
+    "extensions": {
+        "cost": {
+            "requestedQueryCost": 100,
+            "throttleStatus": {"currentlyAvailable": 40, "restoreRate": 50.0},
+        }
+    },
+}
 CASES = [
     Case(
         name="klaviyo",
@@ -139,5 +161,25 @@ CASES = [
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
         takes_old_events=False,
         has=lambda attentive, member_id: attentive.find({"clientUserId": member_id}).attributes,
+    ),
+    Case(
+        name="shopify",
+        sandbox=Shopify,
+        adapter=ShopifyAdapter,
+        connect=connect_shopify,
+        events_of=_shopify_events,
+        told={
+            "member_id": str(UUID(int=7)),
+            "tier": "gold",
+            "points_balance": 3,
+            "enrolled_at": "2026-11-22T19:06:53Z",
+            "points_expire_on": "2027-01-31",
+        },
+        events_at="/graphql",
+        profiles_at="/graphql",
+        busy=Reply(200, _THROTTLED),
+        busy_seconds=1.2,
+        refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+        expire=lambda shop: shop.tokens.clear(),
     ),
 ]

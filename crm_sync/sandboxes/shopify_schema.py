@@ -1,0 +1,118 @@
+"""The part of Shopify's Admin GraphQL schema that the sandbox serves."""
+
+from typing import Final
+
+SCHEMA: Final = """
+schema { query: QueryRoot mutation: Mutation }
+scalar DateTime
+scalar Decimal
+scalar JSON
+enum CurrencyCode { CAD EUR GBP USD }
+enum CustomerSortKeys { CREATED_AT ID UPDATED_AT }
+enum CustomerEmailAddressMarketingState { INVALID NOT_SUBSCRIBED PENDING SUBSCRIBED UNSUBSCRIBED }
+enum CustomerMarketingConsentState { NEVER_SUBSCRIBED PENDING REDACTED SUBSCRIBED UNSUBSCRIBED }
+
+interface Node { id: ID! }
+type PageInfo { hasNextPage: Boolean! endCursor: String }
+type MoneyV2 { amount: Decimal! currencyCode: CurrencyCode! }
+type Shop { name: String! }
+type AccessScope { handle: String! }
+type AppInstallation { accessScopes: [AccessScope!]! }
+
+type Metafield {
+  key: String! type: String! value: String! compareDigest: String!
+}
+type MetafieldConnection { nodes: [Metafield!]! pageInfo: PageInfo! }
+type CustomerEmailAddress {
+  emailAddress: String!
+  marketingState: CustomerEmailAddressMarketingState!
+  marketingUpdatedAt: DateTime
+}
+type CustomerSmsMarketingConsent { state: CustomerMarketingConsentState! updatedAt: DateTime }
+type CustomerPhoneNumber {
+  phoneNumber: String!
+  smsMarketingConsent: CustomerSmsMarketingConsent!
+}
+type Customer implements Node {
+  id: ID!
+  updatedAt: DateTime!
+  defaultEmailAddress: CustomerEmailAddress
+  defaultPhoneNumber: CustomerPhoneNumber
+  metafield(namespace: String, key: String!): Metafield
+  metafields(first: Int, namespace: String): MetafieldConnection!
+  storeCreditAccounts(first: Int): StoreCreditAccountConnection!
+}
+type CustomerConnection { nodes: [Customer!]! pageInfo: PageInfo! }
+
+interface StoreCreditAccountTransaction { amount: MoneyV2! createdAt: DateTime! }
+type StoreCreditAccountCreditTransaction implements StoreCreditAccountTransaction & Node {
+  id: ID! amount: MoneyV2! createdAt: DateTime!
+}
+type StoreCreditAccountDebitTransaction implements StoreCreditAccountTransaction & Node {
+  id: ID! amount: MoneyV2! createdAt: DateTime!
+}
+type StoreCreditAccountTransactionConnection {
+  nodes: [StoreCreditAccountTransaction!]! pageInfo: PageInfo!
+}
+type StoreCreditAccount implements Node {
+  id: ID!
+  balance: MoneyV2!
+  transactions(first: Int, reverse: Boolean = false): StoreCreditAccountTransactionConnection!
+}
+type StoreCreditAccountConnection { nodes: [StoreCreditAccount!]! }
+
+input CustomerIdentifierInput @oneOf { id: ID emailAddress: String phoneNumber: String }
+input CustomerSetIdentifiers @oneOf { id: ID email: String phone: String }
+input CustomerSetInput { email: String phone: String firstName: String lastName: String }
+input MetafieldsSetInput {
+  ownerId: ID! namespace: String key: String! type: String value: String! compareDigest: String
+}
+input MetafieldIdentifierInput { ownerId: ID! namespace: String! key: String! }
+input MoneyInput { amount: Decimal! currencyCode: CurrencyCode! }
+input StoreCreditAccountCreditInput {
+  creditAmount: MoneyInput! expiresAt: DateTime notify: Boolean = false
+}
+
+enum MetafieldsSetUserErrorCode { INVALID_TYPE INVALID_VALUE INVALID STALE_OBJECT BLANK }
+enum CustomerSetUserErrorCode { INVALID TAKEN NOT_FOUND INPUT_MISMATCH }
+enum StoreCreditAccountCreditUserErrorCode {
+  OWNER_NOT_FOUND NEGATIVE_OR_ZERO_AMOUNT UNSUPPORTED_CURRENCY
+}
+type UserError { field: [String!] message: String! }
+type MetafieldsSetUserError {
+  code: MetafieldsSetUserErrorCode elementIndex: Int field: [String!] message: String!
+}
+type CustomerSetUserError { code: CustomerSetUserErrorCode field: [String!] message: String! }
+type StoreCreditAccountCreditUserError {
+  code: StoreCreditAccountCreditUserErrorCode field: [String!] message: String!
+}
+type MetafieldsSetPayload { metafields: [Metafield!] userErrors: [MetafieldsSetUserError!]! }
+type MetafieldIdentifier { ownerId: ID! namespace: String! key: String! }
+type MetafieldsDeletePayload {
+  deletedMetafields: [MetafieldIdentifier] userErrors: [UserError!]!
+}
+type CustomerSetPayload { customer: Customer userErrors: [CustomerSetUserError!]! }
+type StoreCreditAccountCreditPayload {
+  storeCreditAccountTransaction: StoreCreditAccountCreditTransaction
+  userErrors: [StoreCreditAccountCreditUserError!]!
+}
+
+type QueryRoot {
+  shop: Shop!
+  currentAppInstallation: AppInstallation!
+  customer(id: ID!): Customer
+  customerByIdentifier(identifier: CustomerIdentifierInput!): Customer
+  customers(
+    first: Int, after: String, query: String, sortKey: CustomerSortKeys
+  ): CustomerConnection!
+  nodes(ids: [ID!]!): [Node]!
+}
+type Mutation {
+  metafieldsSet(metafields: [MetafieldsSetInput!]!): MetafieldsSetPayload
+  metafieldsDelete(metafields: [MetafieldIdentifierInput!]!): MetafieldsDeletePayload
+  customerSet(identifier: CustomerSetIdentifiers, input: CustomerSetInput!): CustomerSetPayload
+  storeCreditAccountCredit(
+    id: ID!, creditInput: StoreCreditAccountCreditInput!
+  ): StoreCreditAccountCreditPayload
+}
+"""
