@@ -16,12 +16,12 @@ from crm_sync.adapters.client import (
     CallFailed,
     Client,
     Request,
-    check_address,
     classify,
+    in_order,
+    read_settings,
     timed,
 )
 from crm_sync.adapters.contract import (
-    ConfigRefused,
     Environment,
     JobReport,
     Outgoing,
@@ -94,12 +94,7 @@ class AttentiveAdapter:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return {"address": …} with its default."""
-        unknown = set(config) - {"address"}
-        if unknown:
-            raise ConfigRefused(f"Attentive has no setting named {sorted(unknown)[0]}.")
-        address = str(config.get("address") or ADDRESS).rstrip("/")
-        check_address(address, self._client.environment)
-        return {"address": address}
+        return read_settings(self.title, self.settings, config, self._client.environment)
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
         """Ask who we are: the key works, and nothing is left behind."""
@@ -111,12 +106,7 @@ class AttentiveAdapter:
         Attentive promises nothing about repeats: what was not answered is in doubt. Old events
         of a backfill are left out: it starts journeys from those of the last 12 hours.
         """
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            outcomes.append(timed(partial(self._send_one, target, delivery)))
-            if not isinstance(outcomes[-1], Delivered | Skipped):
-                break
-        return outcomes
+        return in_order(deliveries, partial(self._send_one, target))
 
     def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         """Create or update each person's attributes."""

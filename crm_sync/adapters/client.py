@@ -5,12 +5,12 @@ with the outcome that this is. `timed` turns a call into an outcome.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
-from typing import Any, Final
+from functools import cached_property, partial
+from typing import Any, Final, TypeVar
 
 import httpx
 import orjson
@@ -18,7 +18,7 @@ import orjson
 from crm_sync.adapters import transport
 from crm_sync.adapters.access import Limit, MustWait, SecretMissing, Target, Token
 from crm_sync.adapters.addresses import AddressRefused, NameNotResolved, resolve
-from crm_sync.adapters.contract import ConfigRefused, Environment
+from crm_sync.adapters.contract import ConfigRefused, Environment, Setting
 from crm_sync.adapters.outcomes import (
     ANSWER_CHARACTERS,
     Configuration,
@@ -27,6 +27,7 @@ from crm_sync.adapters.outcomes import (
     Permanent,
     Postponed,
     Retryable,
+    Skipped,
 )
 
 ANSWER_BYTES: Final = 4 * 1024 * 1024
@@ -34,6 +35,7 @@ RETRY_AFTER_SECONDS_MAX: Final = 3600.0
 BUSY: Final = frozenset({429, 502, 503, 504})
 PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
 _URL_CHARACTERS = 2000
+Delivery = TypeVar("Delivery")
 
 
 class CallFailed(Exception):
@@ -191,6 +193,34 @@ def timed(make: Callable[[], Outcome]) -> Outcome:
     except SecretMissing as error:
         outcome = Configuration(error=str(error))
     return replace(outcome, duration_ms=round((time.monotonic() - began) * 1000))
+
+
+def in_order(deliveries: Iterable[Delivery], send: Callable[[Delivery], Outcome]) -> list[Outcome]:
+    """Send one after the other; stop behind the first that neither arrived nor was skipped."""
+    outcomes: list[Outcome] = []
+    for delivery in deliveries:
+        outcomes.append(timed(partial(send, delivery)))
+        if not isinstance(outcomes[-1], Delivered | Skipped):
+            break
+    return outcomes
+
+
+def read_settings(
+    title: str, settings: Sequence[Setting], config: Mapping[str, Any], environment: Environment
+) -> dict[str, str]:
+    """Read a configuration of these settings; what is not filled in has its default.
+
+    Raises:
+        ConfigRefused: There is no such setting, or its `address` may not be called.
+    """
+    told = {setting.name: setting.default for setting in settings if not setting.is_secret}
+    for name in sorted(set(config) - set(told)):
+        raise ConfigRefused(f"{title} has no setting named {name}.")
+    values = {name: str(config.get(name) or default) for name, default in told.items()}
+    if "address" in values:
+        values["address"] = values["address"].rstrip("/")
+        check_address(values["address"], environment)
+    return values
 
 
 def classify(answer: Answer, *, said: str = "", retry_after: float | None = None) -> Outcome:

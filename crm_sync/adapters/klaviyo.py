@@ -17,7 +17,8 @@ from crm_sync.adapters.client import (
     CallFailed,
     Client,
     Request,
-    check_address,
+    in_order,
+    read_settings,
     timed,
 )
 from crm_sync.adapters.contract import (
@@ -103,17 +104,12 @@ class KlaviyoAdapter:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return {"revision": …, "address": …} with their defaults."""
-        unknown = set(config) - {"revision", "address"}
-        if unknown:
-            raise ConfigRefused(f"Klaviyo has no setting named {sorted(unknown)[0]}.")
-        revision = str(config.get("revision") or REVISION)
+        values = read_settings(self.title, self.settings, config, self._client.environment)
         try:
-            datetime.strptime(revision.partition(".")[0], "%Y-%m-%d").replace(tzinfo=UTC)
+            datetime.strptime(values["revision"].partition(".")[0], "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             raise ConfigRefused(f"A revision looks like {REVISION}.") from None
-        address = str(config.get("address") or ADDRESS).rstrip("/")
-        check_address(address, self._client.environment)
-        return {"revision": revision, "address": address}
+        return values
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
         """Read one profile: the key works, and nothing is left behind."""
@@ -122,13 +118,7 @@ class KlaviyoAdapter:
 
     def send(self, target: Target, deliveries: Sequence[Outgoing]) -> list[Outcome]:
         """Send events one by one; Klaviyo keeps the first of each `unique_id`."""
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            body = event_document(delivery)
-            outcomes.append(timed(partial(self._send_one, target, body)))
-            if not isinstance(outcomes[-1], Delivered):
-                break
-        return outcomes
+        return in_order(deliveries, partial(self._send_one, target))
 
     def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         """Create or update each profile."""
@@ -221,8 +211,8 @@ class KlaviyoAdapter:
             status_code=answer.status, answer=answer.text, vendor_id=answer.json()["data"]["id"]
         )
 
-    def _send_one(self, target: Target, event: Mapping[str, Any]) -> Outcome:
-        return classify_answer(self._post(target, "events", event, EVENTS))
+    def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
+        return classify_answer(self._post(target, "events", event_document(delivery), EVENTS))
 
     def _job_outcomes(
         self, target: Target, path: str, job: Mapping[str, Any], profiles: int

@@ -12,7 +12,15 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from crm_sync.adapters.access import Limit, Target
-from crm_sync.adapters.client import Answer, CallFailed, Client, Request, check_address, timed
+from crm_sync.adapters.client import (
+    Answer,
+    CallFailed,
+    Client,
+    Request,
+    in_order,
+    read_settings,
+    timed,
+)
 from crm_sync.adapters.contract import (
     ChangePage,
     ConfigRefused,
@@ -90,15 +98,10 @@ class OmnisendAdapter:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return {"version": …, "address": …} with their defaults."""
-        unknown = set(config) - {"version", "address"}
-        if unknown:
-            raise ConfigRefused(f"Omnisend has no setting named {sorted(unknown)[0]}.")
-        version = str(config.get("version") or VERSION)
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", version) is None:
+        values = read_settings(self.title, self.settings, config, self._client.environment)
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", values["version"]) is None:
             raise ConfigRefused(f"An API version looks like {VERSION}.")
-        address = str(config.get("address") or ADDRESS).rstrip("/")
-        check_address(address, self._client.environment)
-        return {"version": version, "address": address}
+        return values
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
         """Read one contact: the key works, and nothing is left behind."""
@@ -111,12 +114,7 @@ class OmnisendAdapter:
         not answered is in doubt. Nothing tells it that an event is an old one either, so those of
         a backfill are left out.
         """
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            outcomes.append(timed(partial(self._send_one, target, delivery)))
-            if not isinstance(outcomes[-1], Delivered | Skipped):
-                break
-        return outcomes
+        return in_order(deliveries, partial(self._send_one, target))
 
     def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         """Create or update each contact."""

@@ -17,14 +17,14 @@ from crm_sync.adapters.client import (
     CallFailed,
     Client,
     Request,
-    check_address,
     classify,
+    in_order,
+    read_settings,
     timed,
 )
 from crm_sync.adapters.contract import (
     Change,
     ChangePage,
-    ConfigRefused,
     Consent,
     Environment,
     Match,
@@ -85,12 +85,7 @@ class PostscriptAdapter:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return {"address": …} with its default."""
-        unknown = set(config) - {"address"}
-        if unknown:
-            raise ConfigRefused(f"Postscript has no setting named {sorted(unknown)[0]}.")
-        address = str(config.get("address") or ADDRESS).rstrip("/")
-        check_address(address, self._client.environment)
-        return {"address": address}
+        return read_settings(self.title, self.settings, config, self._client.environment)
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
         """Ask for a subscriber whom nobody is: the key works, and nothing is left behind."""
@@ -103,12 +98,7 @@ class PostscriptAdapter:
         Nothing is written about repeats, and nothing tells Postscript that an event is an old one:
         what was not answered is in doubt, and a backfill's events are left out.
         """
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            outcomes.append(timed(partial(self._send_one, target, delivery)))
-            if not isinstance(outcomes[-1], Delivered | Skipped):
-                break
-        return outcomes
+        return in_order(deliveries, partial(self._send_one, target))
 
     def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         """Update each subscriber's properties."""
