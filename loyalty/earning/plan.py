@@ -8,6 +8,11 @@ from loyalty.earning.conditions import Ready, make_ready
 from loyalty.programs.earning import EarningRule, Trigger
 from loyalty.programs.rules import PublishedProgram
 
+_OCCASIONS: Final[tuple[Trigger, ...]] = (
+    "member.enrolled",
+    "member.birthday",
+    "member.anniversary",
+)
 _KINDS_IN_ORDER: Final = ("base", "multiplier", "bonus")
 
 Stage = tuple[Ready, ...]
@@ -24,6 +29,7 @@ class Plan:
         needs: Which facts about members any rule asks for: segment, birthday, nth_order.
         is_limited: Whether any rule has a limit.
         budgets: Campaigns with a budget.
+        occasion_budgets: Of these, the ones that enrolments, birthdays and anniversaries take from.
     """
 
     stages: tuple[Stage, Stage, Stage]
@@ -32,6 +38,7 @@ class Plan:
     needs: frozenset[str]
     is_limited: bool
     budgets: tuple[str, ...]
+    occasion_budgets: dict[Trigger, tuple[str, ...]]
 
 
 def plan_of(program: PublishedProgram) -> Plan:
@@ -52,23 +59,28 @@ def _make_plan(program: PublishedProgram) -> Plan:
         ready(rule for rule in rules if rule.trigger == "order" and rule.kind == kind)
         for kind in _KINDS_IN_ORDER
     )
-    others: dict[Trigger, Stage] = {}
-    for trigger in ("member.enrolled", "member.birthday", "member.anniversary"):
-        others[trigger] = ready(rule for rule in rules if rule.trigger == trigger)
+    budgets = tuple(
+        campaign.code
+        for campaign in program.campaigns.values()
+        if campaign.budget_points is not None
+    )
     return Plan(
         stages=(base, multipliers, bonuses),
         activities={
             name: ready(r for r in rules if r.trigger == "activity" and r.activity == name)
             for name in program.activities
         },
-        others=others,
+        others={
+            trigger: ready(rule for rule in rules if rule.trigger == trigger)
+            for trigger in _OCCASIONS
+        },
         needs=frozenset(need for rule in rules for need in _needs(rule)),
         is_limited=any(rule.limit for rule in rules),
-        budgets=tuple(
-            campaign.code
-            for campaign in program.campaigns.values()
-            if campaign.budget_points is not None
-        ),
+        budgets=budgets,
+        occasion_budgets={
+            trigger: tuple(sorted({r.campaign for r in rules if r.trigger == trigger} & {*budgets}))
+            for trigger in _OCCASIONS
+        },
     )
 
 

@@ -1,6 +1,7 @@
 """What earning rules must know of a member, and what an award takes of their limits."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -20,6 +21,7 @@ from loyalty.earning.settling import Taken
 from loyalty.earning.situation import Earner, Occasion, Used, UseKey
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.session import MemberWork
+from loyalty.programs.earning import Trigger
 from loyalty.programs.expiry import local_day, local_time
 from loyalty.programs.rules import PublishedProgram
 
@@ -38,7 +40,18 @@ def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[A
         asks.append(orders_of(ref))
     if plan.is_limited:
         asks.append(uses_of(ref, day))
-    return asks + [budget_of(code) for code in _budgets(program, day)]
+    asks += [budget_of(code) for code in _budgets(program, day)]
+    if program.points.unknown_member == "enrol":
+        asks += asks_of_occasion(program, "member.enrolled")
+    return list(dict.fromkeys(asks))
+
+
+def asks_of_occasion(program: PublishedProgram, trigger: Trigger) -> list[Ask]:
+    """List what must be read before an occasion can earn.
+
+    Its day is the database's, and known only after the lock: so budgets of any day.
+    """
+    return [budget_of(code) for code in plan_of(program).occasion_budgets[trigger]]
 
 
 def asks_segments(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
@@ -48,12 +61,12 @@ def asks_segments(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
 
 def _budgets(program: PublishedProgram, day: date) -> list[str]:
     """The campaigns of a day that have a budget."""
-    today, campaigns = day.isoformat(), program.campaigns
-    return [
-        code
-        for code in plan_of(program).budgets
-        if campaigns[code].starts_on <= today <= campaigns[code].ends_on
-    ]
+    return [code for code in plan_of(program).budgets if _runs(program, code, day)]
+
+
+def _runs(program: PublishedProgram, code: str, day: date) -> bool:
+    campaign = program.campaigns[code]
+    return campaign.starts_on <= day.isoformat() <= campaign.ends_on
 
 
 def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 0) -> Earner:
@@ -157,12 +170,24 @@ def _read(entry: dict[str, Any]) -> Taken:
 def welcome_award(work: MemberWork) -> Award:
     """Calculate what a new member gets for joining; each rule's points are a lot of their own."""
     joined = local_time(work.enrolled_at, work.program.timezone)
-    return occasion_awards(
-        program=work.program,
-        trigger="member.enrolled",
-        occasion=Occasion(day=joined.date(), hour=joined.hour),
-        earner=Earner(level=work.level, enrolled_on=joined.date(), birth_date=work.birth_date),
+    earner = Earner(level=work.level, enrolled_on=joined.date(), birth_date=work.birth_date)
+    occasion = Occasion(day=joined.date(), hour=joined.hour)
+    return occasion_award(work, "member.enrolled", occasion, earner)
+
+
+def occasion_award(work: MemberWork, trigger: Trigger, occasion: Occasion, earner: Earner) -> Award:
+    """Calculate what an occasion gives, and take it of the budgets of its campaigns."""
+    program = work.program
+    codes = plan_of(program).occasion_budgets[trigger]
+    budgets = {code: _left(work, code) for code in codes if _runs(program, code, occasion.day)}
+    award = occasion_awards(
+        program=program,
+        trigger=trigger,
+        occasion=occasion,
+        earner=replace(earner, budgets=budgets),
     )
+    take(work, award)
+    return award
 
 
 def _first(work: MemberWork, ask: Ask) -> Any:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from loyalty.earning.services import welcome_award
+from loyalty.earning.services import asks_of_occasion, welcome_award
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.ids import new_id
@@ -226,7 +226,8 @@ def _decide_enrol(session: Session, decision: Decision) -> tuple[int, dict[str, 
 
 
 def _asks_enrol(request: EnrolRequest, program: PublishedProgram) -> list[Ask]:
-    return [owner_of(item.type, item.value) for item in request.identifiers]
+    owners = [owner_of(item.type, item.value) for item in request.identifiers]
+    return [*owners, *asks_of_occasion(program, "member.enrolled")]
 
 
 ENROL = Kind(

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from loyalty.earning.periods import is_anniversary, is_birthday
 from loyalty.earning.rows import birth_date_of, segments_found
-from loyalty.earning.rules import occasion_awards
-from loyalty.earning.services import asks_segments
+from loyalty.earning.services import asks_of_occasion, asks_segments, occasion_award
 from loyalty.earning.situation import Earner, Occasion
 from loyalty.engine.activity import enrolled_on, today_of
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
@@ -62,7 +61,8 @@ def _told_ask(payload: Celebrated, program: PublishedProgram) -> Ask:
 
 def _asks(payload: Celebrated, program: PublishedProgram) -> list[Ask]:
     asks = [birth_date_of(payload.member), _told_ask(payload, program)]
-    return [*asks, *asks_segments(program, payload.member)]
+    asks += asks_segments(program, payload.member)
+    return [*asks, *asks_of_occasion(program, payload.trigger)]
 
 
 def _day_of(work: MemberWork, payload: Celebrated, born: date | None) -> date | None:
@@ -102,12 +102,7 @@ def _award(work: MemberWork, payload: Celebrated, day: date, born: date | None) 
         birth_date=born,
         segments=segments_found(work.session, payload.member),
     )
-    award = occasion_awards(
-        program=work.program,
-        trigger=payload.trigger,
-        occasion=Occasion(day=day, hour=HOUR),
-        earner=earner,
-    )
+    award = occasion_award(work, payload.trigger, Occasion(day=day, hour=HOUR), earner)
     for entry in award.explanation:
         if entry["points"]:
             explanation, rules = {"applied": [entry]}, (entry["rule"],)

@@ -178,11 +178,20 @@ class _Replay(Life):
         """Give what the program that is tried gives for joining."""
         self.advance(self.past.enrolled_at)
         self.day = self.today
+        self._free_budgets()
         for entry in welcome_award(self.work).explanation:
             points, rules = entry["points"], (entry["rule"],)
             grant(self.work, kind="earn", points=points, explanation={}, rules=rules)
             self.outcome.awards.append(Awarded(self.today, points, [entry], None))
         self.harvest()
+
+    def _free_budgets(self) -> None:
+        """Take out of the budgets what joining took, which is decided anew."""
+        budgets = self.session.budgets
+        for move in self.past.moves:
+            for entry in move.rules if is_welcome(self.past, move) else ():
+                if campaign := entry.get("campaign"):
+                    budgets[campaign] = budgets.get(campaign, 0) - entry["points"]
 
     def _repeat(self, move: Move) -> None:
         """Do again what no order did: use points, get them back, be given some."""

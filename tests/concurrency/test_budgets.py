@@ -66,6 +66,25 @@ def test_a_budget_can_be_raised_and_not_fall_below_what_is_given():
     assert till.earn(till.member(), "o3").points == 40
 
 
+def test_joining_takes_of_a_budget_by_whichever_way_somebody_joins():
+    joining = [{"code": "hello", "bonus": 50, "trigger": "member.enrolled"}]
+    plan = {**campaign(330), "rules": joining}
+    till = open_till(campaigns=[plan], points={"unknown_member": "enrol"})
+    cards = [unique("c") for _ in range(16)]
+    at_once([lambda c=card: till.enrol(c) for card in cards[:8]], tills=8)
+    at_once([lambda c=card: till.earn(c, unique("o")) for card in cards[8:12]], tills=4)
+    till.send(*(till.enrolling(card) for card in cards[12:]))
+    found = rows(
+        "SELECT explanation->'applied'->0->>'because', points FROM loyalty_ledgertransaction"
+        " WHERE program_id = %s AND explanation->'applied'->0->>'campaign' = 'spring'"
+        " ORDER BY points",
+        till.program.pk,
+    )
+    assert [points for _, points in found] == [30, *[50] * 6]
+    assert found[0][0] == "50 points for joining; 50 reduced to 30, the last of campaign spring"
+    assert used(till) == 330
+
+
 def test_going_back_to_a_smaller_budget_leaves_it_used_up():
     till = open_till(campaigns=[campaign(60)])
     till.again(campaigns=[campaign(120)])

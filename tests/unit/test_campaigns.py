@@ -92,7 +92,6 @@ def test_without_a_budget_it_gives_without_end() -> None:
     [
         ({"to": "2026-10-01"}, "ends on 2026-10-01, before it starts on 2026-11-01"),
         ({"budget_points": 0}, "must be at least 1"),
-        ({"rules": [{**PLUS, "trigger": "member.enrolled"}]}, "are for orders"),
         ({"rules": [BASE]}, '"base" is used twice; each code once'),
     ],
 )

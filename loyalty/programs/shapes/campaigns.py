@@ -26,6 +26,4 @@ class CampaignEntry(Entry):
         if self.from_ > self.to:
             raise ValueError(f"ends on {self.to}, before it starts on {self.from_}")
         self.name = self.name or self.code
-        if any(rule.trigger != "order" for rule in self.rules):
-            raise ValueError("the rules of a campaign are for orders")
         return self

@@ -82,6 +82,29 @@ def test_an_anniversary_comes_each_year_and_not_on_the_day_of_joining(clock: Clo
     assert balance_of(till.ids[anna])["available"] == 14
 
 
+def test_birthdays_of_a_campaign_share_its_budget(clock: Clock):
+    clock.set(noon(2027, 1, 15))
+    june = {
+        "code": "june",
+        "from": "2027-06-01",
+        "to": "2027-06-30",
+        "budget_points": 70,
+        "rules": [{"code": "party", "bonus": 30, "trigger": "member.birthday"}],
+    }
+    till = open_till(earning_rules=RULES[:1], campaigns=[june])
+    born = ["1990-06-10", "1984-06-10", "1977-06-10", "1984-06-11", "1990-07-01"]
+    cards = [enrol(till, each) for each in born]
+    for at in (noon(2027, 6, 10), noon(2027, 6, 10), noon(2027, 6, 11), noon(2027, 7, 1)):
+        night(till, clock, at)
+    given = [balance_of(till.ids[card])["available"] for card in cards]
+    assert sorted(given[:3]) == [10, 30, 30]
+    assert given[3:] == [0, 0]
+    assert [told(till, card, "member.birthday") for card in cards[3:]] == [
+        ["2027-06-11"],
+        ["2027-07-01"],
+    ]
+
+
 def test_days_without_a_night_are_caught_up(clock: Clock):
     clock.set(noon(2027, 1, 15))
     till = open_till(earning_rules=RULES)

@@ -142,6 +142,21 @@ def test_a_campaign_never_gives_more_than_its_budget(till: Till):
     assert more["totals"]["tried"]["net"] == 40 + 130
 
 
+def test_a_campaign_for_joining_keeps_its_budget_too(till: Till):
+    today = database_time().date()
+    days = {"from": str(today - timedelta(days=3)), "to": str(today + timedelta(days=3))}
+    rules = [{"code": "hello", "bonus": 40, "trigger": "member.enrolled"}]
+    campaign = {"code": "spring", **days, "budget_points": 70, "rules": rules}
+    till.again(campaigns=[campaign])
+    for card in (till.member(), till.member()):
+        till.earn(card, f"{card}-1", "10.00")
+    same = tried(till)
+    assert same["totals"]["happened"]["net"] == 20 + 70
+    assert same["totals"]["happened"] == same["totals"]["tried"]
+    more = tried(till, campaigns=[{**campaign, "budget_points": 75}])
+    assert more["totals"]["tried"]["net"] == 20 + 75
+
+
 def test_open_and_cancelled_orders_are_left_out_and_counted(till: Till):
     card = till.member()
     lines = [{"line": "1", "sku": "a", "quantity": "1", "amount": "10.00"}]
