@@ -8,9 +8,18 @@ from uuid import UUID, uuid4
 import orjson
 from pydantic import ValidationError
 
-from crm_sync.inbound.contract import AsksPerson, NotForUs, OrderSaid, PersonSaid, Said
+from crm_sync.inbound.contract import (
+    AsksPerson,
+    NotForUs,
+    OrderSaid,
+    PersonSaid,
+    PurchaseSaid,
+    RefundSaid,
+    Said,
+)
 from crm_sync.inbound.matching import Found, find_person
 from crm_sync.inbound.models import InboxMessage, Source
+from crm_sync.inbound.orders import order_of, remember, settle
 from crm_sync.inbound.ownership import profile_changes, taken_in
 from crm_sync.services.profiles import fields_of
 from loyalty.engine.commands import Command
@@ -51,6 +60,19 @@ def apply(source: Source, said: Said, *, chosen: UUID | None = None) -> Result:
     """
     if isinstance(said, NotForUs):
         return Result(State.IGNORED, said.reason)
+    if isinstance(said, PurchaseSaid | RefundSaid):
+        known = remember(source, said)
+        if known.order is None:
+            return Result(State.DONE, f"The refund waits for the order {known.ref}.")
+        result = _apply(source, order_of(known, said.who), chosen or known.member_id)
+        settle(known, result.member_id if result.state is State.DONE else None)
+        return result
+    return _apply(source, said, chosen)
+
+
+def _apply(
+    source: Source, said: OrderSaid | PersonSaid | AsksPerson, chosen: UUID | None
+) -> Result:
     found = find_person(source, said.who, chosen=chosen)
     if isinstance(said, AsksPerson):
         return Result(State.PARKED, said.reason, found.member_id, found.candidates)

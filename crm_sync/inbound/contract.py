@@ -61,11 +61,13 @@ class Who:
 
     Attributes:
         vendor_id: What the vendor calls them.
+        known_as: The same in the spellings that a connection to the vendor may have stored.
         member_id: Ours, where the vendor keeps it.
         email, phone: Only where the vendor has made sure that they are the person's own.
     """
 
     vendor_id: str = ""
+    known_as: tuple[str, ...] = ()
     member_id: str = ""
     external_ids: tuple[str, ...] = ()
     email: str = ""
@@ -106,6 +108,35 @@ class OrderSaid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseSaid:
+    """An order as it is now, by a vendor that tells of refunds separately as well.
+
+    Attributes:
+        changed_at: When it last changed, in milliseconds; an older one changes nothing.
+        order: As `PUT /v1/orders/{ref}` takes it, without what came back.
+        refunds: By the refund's id, how many of which line came back with it.
+        removed: How many of a line are not wanted any more, for whatever reason.
+    """
+
+    who: Who
+    ref: str
+    changed_at: int
+    order: Mapping[str, Any]
+    refunds: Mapping[str, Mapping[str, int]]
+    removed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundSaid:
+    """One refund of an order, which may not be known yet."""
+
+    ref: str
+    refund_id: str
+    returned: Mapping[str, int]
+    who: Who = field(default_factory=Who)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AsksPerson:
     """Something that only a person may decide, such as a request to erase."""
 
@@ -120,7 +151,7 @@ class NotForUs:
     reason: str
 
 
-Said = PersonSaid | OrderSaid | AsksPerson | NotForUs
+Said = PersonSaid | OrderSaid | PurchaseSaid | RefundSaid | AsksPerson | NotForUs
 
 
 class Kind(Protocol):

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from crm_sync.inbound.models import ForgetCursor, InboxMessage, SourcePerson
+from crm_sync.inbound.models import ForgetCursor, InboxMessage, KnownOrder, SourcePerson
 from loyalty.events import selectors as events
 
 POSITIONS_AT_ONCE = 10_000
@@ -45,6 +45,7 @@ def forget(member_ids: Sequence[UUID]) -> None:
         state=State.IGNORED, settled_at=Now(), note="The member was erased."
     )
     SourcePerson.objects.filter(member_id__in=member_ids).delete()
+    KnownOrder.objects.filter(member_id__in=member_ids).delete()
 
 
 def delete_old_messages(*, now: datetime) -> int:
@@ -63,4 +64,7 @@ def delete_old_messages(*, now: datetime) -> int:
     ):
         if days:
             count += rows.filter(settled_at__lt=now - timedelta(days=days)).delete()[0]
+    # Refunds of orders that never came, or of strangers.
+    before = now - timedelta(days=settings.CRM_INBOX_RETENTION_DAYS)
+    KnownOrder.objects.filter(member_id=None, heard_at__lt=before).delete()
     return count

@@ -58,7 +58,7 @@ def learn(source: Source, vendor_id: str, member_id: UUID, matched_by: str) -> N
 
 
 def _certain(source: Source, who: Who) -> list[Way]:
-    ways = _stored(source, who.vendor_id)
+    ways = _stored(source, who)
     if not ways:
         ours = _as_uuid(who.member_id)
         ways = [("member_id", ours)] if ours else []
@@ -68,15 +68,17 @@ def _certain(source: Source, who: Who) -> list[Way]:
     return [(way, present[member]) for way, member in ways if member in present]
 
 
-def _stored(source: Source, vendor_id: str) -> list[Way]:
-    if not vendor_id:
+def _stored(source: Source, who: Who) -> list[Way]:
+    if not who.vendor_id:
         return []
-    row = SourcePerson.objects.filter(source=source, vendor_id=vendor_id).first()
+    row = SourcePerson.objects.filter(source=source, vendor_id=who.vendor_id).first()
     if row is not None:
         return [(row.matched_by, row.member_id)]
     if source.connection_id is None:
         return []
-    contacts = Contact.objects.filter(connection_id=source.connection_id, vendor_id=vendor_id)
+    contacts = Contact.objects.filter(
+        connection_id=source.connection_id, vendor_id__in=(who.vendor_id, *who.known_as)
+    )
     return [("vendor_id", member_id) for member_id in contacts.values_list("member_id", flat=True)]
 
 

@@ -151,6 +151,45 @@ class SourcePerson(models.Model):
         return f"{self.vendor_id} is {self.member_id}"
 
 
+class KnownOrder(models.Model):
+    """What a source has said of an order so far, in whatever order it came. Names nobody.
+
+    Attributes:
+        changed_at: Of the newest state of it, in milliseconds.
+        order: That state; None while only refunds are known.
+        refunds: By their ids, how many of which line came back.
+        revision: Grows whenever any of this changes.
+        member_id: Whose it turned out to be.
+    """
+
+    pk = models.CompositePrimaryKey("source_id", "ref")
+    source = models.ForeignKey(
+        Source, on_delete=models.CASCADE, related_name="orders", db_index=False
+    )
+    ref = models.CharField(max_length=100)
+    changed_at = models.BigIntegerField(default=0)
+    order = models.JSONField(null=True)
+    refunds = models.JSONField(default=dict)
+    removed = models.JSONField(default=dict)
+    revision = models.BigIntegerField(default=0)
+    member_id = models.UUIDField(null=True)
+    heard_at = models.DateTimeField()
+
+    class Meta:
+        app_label = "crm_sync"
+        indexes = [
+            models.Index(fields=["member_id"], name="known_order_of_member"),
+            models.Index(
+                fields=["heard_at"],
+                name="known_order_of_nobody",
+                condition=models.Q(member_id__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.ref
+
+
 class ForgetCursor(models.Model):
     """Up to which event of the feed erased members were forgotten here. One row."""
 

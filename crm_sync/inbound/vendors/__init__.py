@@ -4,8 +4,10 @@ from typing import Final
 
 from crm_sync.inbound.contract import Kind
 from crm_sync.inbound.vendors.generic import BearerSource, StandardSource
+from crm_sync.inbound.vendors.shopify import ShopifySource
 
 KINDS: Final[dict[str, Kind]] = {
+    "shopify": ShopifySource(),
     "standard": StandardSource(),
     "bearer": BearerSource(),
 }
