@@ -29,6 +29,7 @@ from config.ports import free_port, port_is_free
 from config.supervisor import Child, Stopping, Supervisor
 
 Result = TypeVar("Result")
+_CRMS = ("receiver", "klaviyo")  # in manage.py crm_sandboxes
 _DEMO_FIELDS = ("api_key", "admin_user", "admin_password", "webhook_log")
 
 
@@ -214,24 +215,27 @@ class Launcher:
         except (IndexError, ValueError):
             self.say("load_demo did not end with its result as JSON; all else is up")
             return {}
-        return demo | {"webhook_log": self._start_receiver(demo["program"])}
+        return demo | self._start_crms(demo["program"])
 
-    def _start_receiver(self, program: str) -> str:
-        """Start the demo's receiver of webhooks and return the file that it writes.
+    def _start_crms(self, program: str) -> dict[str, Any]:
+        """Start the demo's CRMs in one process; return the file of one and the pages of all.
 
-        The demo delivers to this machine itself, which production refuses to do. The receiver is
-        connected after the receipts, whose thousands of events would keep a small machine busy.
+        The demo delivers to this machine itself, which production refuses to do. They are connected
+        after the receipts, whose thousands of events would keep a small machine busy.
         """
-        port = free_port(self.home.state().get("receiver_port", 0))
-        self.home.remember(receiver_port=port)
+        ports = {name: free_port(self.home.state().get(f"{name}_port", 0)) for name in _CRMS}
+        self.home.remember(**{f"{name}_port": port for name, port in ports.items()})
         log = self.home.path / "webhook_log.jsonl"
         log.touch(mode=0o600)
-        command = [sys.executable, "manage.py", "webhook_receiver", "--port", str(port)]
-        more = ["--log", str(log), "--connect", program]
-        self.supervisor.start(self._child("webhook", [*command, *more]))
-        if not self.supervisor.wait_for(lambda: not port_is_free(port), 60):
-            self.say("The demo's webhook receiver does not answer; all else is up")
-        return str(log)
+        command = [sys.executable, "manage.py", "crm_sandboxes", "--program", program]
+        command += ["--log", str(log), "--folder", str(self.home.path / "sandboxes")]
+        for name, port in ports.items():
+            command += [f"--{name}-port", str(port)]
+        self.supervisor.start(self._child("crms", command))
+        if not self.supervisor.wait_for(lambda: not any(map(port_is_free, ports.values())), 60):
+            self.say("The demo's CRMs do not answer; all else is up")
+        pages = {name: f"http://127.0.0.1:{port}/" for name, port in ports.items()}
+        return {"webhook_log": str(log), "crm_pages": pages}
 
     def _introduce(self, demo: dict[str, Any], seconds: float) -> None:
         """Say how to get in, and keep it in a file."""
@@ -347,6 +351,7 @@ def _introduction(base_url: str, demo: dict[str, Any], file: Path) -> Iterator[s
     if not demo:
         return
     yield f"  API key   {demo['api_key']}"
+    yield "  CRMs      " + "  ".join(f"{n} {page}" for n, page in demo["crm_pages"].items())
     yield f"  all this  {file}"
     yield "An earn, as a till sends it (run it twice: a retry never awards twice):"
     now = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """Connections: where events go, how far they got, and what is wrong."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -24,6 +25,7 @@ from crm_sync.services.probe import probe
 from crm_sync.services.redeliver import redeliver_dead
 from crm_sync.signing import current_secret
 
+_LOCAL = {"127.0.0.1", "localhost", "::1"}
 _COLOURS = {"enabled": "success", "failing": "warning", "down": "danger", "disabled": ""}
 _PROFILE_ACTIONS = ("preview", "backfill", "people")
 _DRIFT_ACTIONS = ("compare", "repair")
@@ -53,6 +55,7 @@ class ConnectionAdmin(DriftPages):
             "notice",
             "backfilled",
             "compared",
+            "local_page",
         ),
         "created_at",
     )
@@ -293,6 +296,15 @@ class ConnectionAdmin(DriftPages):
             f" begun {last.started_at:%Y-%m-%d %H:%M} UTC{by}"
         )
 
+    @display(description="Sandbox")
+    def local_page(self, connection: Connection) -> str | SafeString:
+        """Lead to the page of a sandbox on this machine."""
+        address = str(connection.config.get("address") or connection.config.get("url") or "")
+        if not settings.CRM_ALLOW_PRIVATE_ADDRESSES or urlsplit(address).hostname not in _LOCAL:
+            return "–"
+        text = "whom it knows, and what happened to them"
+        return format_html('<a class="ly-link" href="{}" target="_blank">{}</a>', address, text)
+
     def _show_secret(self, request: HttpRequest, connection: Connection) -> HttpResponse:
         response = self.show(
             request,
@@ -333,6 +345,8 @@ def _senseless_actions(connection: Connection) -> set[str]:
     senseless = {"enable" if connection.is_enabled else "disable"}
     if not shows_what_it_has(connection.adapter):
         senseless |= set(_DRIFT_ACTIONS)
+    elif not connection.drifts.exists():
+        senseless.add("repair")
     adapter = services.adapters().get(connection.adapter)
     if adapter is None or not adapter.is_signed:
         senseless.add("new_secret")

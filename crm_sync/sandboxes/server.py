@@ -9,10 +9,12 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlsplit
+
+from crm_sync.sandboxes.pages import Person as Person
+from crm_sync.sandboxes.pages import page
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,13 @@ class Fault:
     says: str = ""
 
 
-@dataclass(frozen=True)
-class Person:
-    """A profile as the page shows it."""
-
-    name: str
-    fields: Mapping[str, Any]
-    timeline: list[str]
-
-
 class Sandbox:
-    """Base of all sandboxes; use it as a context, or `serve_forever` in a process of its own."""
+    """Base of all sandboxes; use it as a context, or `serve_forever` in a process of its own.
+
+    Attributes:
+        calls: All that came, for tests; nothing where `keeps_calls` is off, as in a demo.
+        changes: How many calls may have changed something.
+    """
 
     title: ClassVar[str] = "A vendor"
     content_type: ClassVar[str] = "application/json"
@@ -69,6 +67,8 @@ class Sandbox:
     def __init__(self, port: int = 0) -> None:
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
+        self.keeps_calls = True
+        self.changes = 0
         self.lock = threading.RLock()
         self._server = _server(self, port)
 
@@ -106,9 +106,14 @@ class Sandbox:
     def answer(self, call: Call) -> Reply | None:
         """Answer a call, or do as the next fault says; None hangs up."""
         if call.path == "/" and call.method == "GET":
-            return Reply(body=page(self), headers={"content-type": "text/html; charset=utf-8"})
+            with self.lock:
+                people = self.people()
+            shown = page(f"{self.title}, as it would be", people, call.query)
+            return Reply(body=shown, headers={"content-type": "text/html; charset=utf-8"})
         with self.lock:
-            self.calls.append(call)
+            if self.keeps_calls:
+                self.calls.append(call)
+            self.changes += call.method != "GET"
             fault = self._next_fault(call)
             if fault and fault.reply:
                 return fault.reply
@@ -121,26 +126,6 @@ class Sandbox:
                 self.faults.remove(fault)
                 return fault
         return None
-
-
-def page(sandbox: Sandbox) -> bytes:
-    """Show every profile with its fields and its timeline."""
-    with sandbox.lock:
-        shown = "".join(_shown(person) for person in sandbox.people())
-    style = "body{font:15px system-ui;margin:2rem;max-width:70rem}td{padding:.1rem .8rem .1rem 0}"
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{sandbox.title}</title>'
-        f"<style>{style}</style></head><body><h1>{sandbox.title}, as it would be</h1>{shown}</body>"
-    ).encode()
-
-
-def _shown(person: Person) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
-        for name, value in person.fields.items()
-    )
-    events = "".join(f"<li>{escape(event)}</li>" for event in person.timeline)
-    return f"<h2>{escape(person.name)}</h2><table>{rows}</table><ol>{events}</ol>"
 
 
 def _server(sandbox: Sandbox, port: int) -> ThreadingHTTPServer:

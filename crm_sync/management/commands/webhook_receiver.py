@@ -7,11 +7,12 @@ own connections, so it works without being told any.
 import json
 import threading
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
@@ -20,6 +21,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from crm_sync.adapters.contract import ConfigRefused
 from crm_sync.models import Connection
+from crm_sync.sandboxes.pages import EVENTS_AT_ONCE, Person, page
 from crm_sync.services.connections import create_connection
 from crm_sync.signing import valid_secrets
 from loyalty.programs.selectors import get_program
@@ -45,7 +47,10 @@ class Receiver(ThreadingHTTPServer):
         self.secrets = secrets
         self.slots = threading.BoundedSemaphore(CALLS_AT_ONCE)
         self.writing = threading.Lock()
-        self.seen = set(_ids(log))
+        self.seen: set[str] = set()
+        self.people: dict[str, Person] = {}
+        for event in _events(log):
+            self._take(event)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Wait for a slot before the next thread: so many at once, and no more."""
@@ -74,8 +79,23 @@ class Receiver(ThreadingHTTPServer):
                 line = json.dumps({"received_at": received_at, **event}, ensure_ascii=False)
                 with self.log.open("a", encoding="utf-8") as file:
                     file.write(line + "\n")
-                self.seen.add(event["id"])
+                self._take(event)
         return is_new
+
+    def page(self, query: dict[str, str]) -> bytes:
+        """Show whom the events were about, with their newest balances."""
+        with self.writing:
+            people = list(self.people.values())
+            return page("Webhook receiver", people, query)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        self.seen.add(event["id"])
+        member = str(event.get("member") or "nobody")
+        known = self.people.get(member, Person(member, {}, []))
+        entry = f"{event.get('occurred_at', '')} {event.get('type', '')}"
+        timeline = [*known.timeline, entry][-EVENTS_AT_ONCE:]
+        fields = event.get("balances") or known.fields
+        self.people[member] = Person(member, fields, timeline)
 
     def _verify(self, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         for secret in self.secrets():
@@ -108,6 +128,14 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(401, str(error))
         return self._answer(204, "")
 
+    def do_GET(self) -> None:
+        """Show what came."""
+        query = {n: v[0] for n, v in parse_qs(urlsplit(self.path).query).items()}
+        self.send_response(200)
+        self.send_header("content-type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(self.server.page(query))
+
     def _answer(self, status: int, text: str) -> None:
         self.send_response(status)
         self.end_headers()
@@ -136,7 +164,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Listen."""
         given = options["secret"]
-        secrets = (lambda: given) if given else _secrets_of_this_installation
+        secrets = (lambda: given) if given else known_secrets
         if options["connect"]:
             connect(program_code=options["connect"], port=options["port"])
         with Receiver(options["port"], options["log"], secrets) as server:
@@ -161,15 +189,16 @@ def connect(*, program_code: str, port: int) -> None:
         raise CommandError(f"{error} Set CRM_ALLOW_PRIVATE_ADDRESSES=on to try it.") from None
 
 
-def _secrets_of_this_installation() -> list[str]:
+def known_secrets() -> list[str]:
+    """List the signing secrets of this installation's webhooks that are valid now."""
     connections = Connection.objects.filter(adapter="webhook")
     now = timezone.now()
     return [secret for connection in connections for secret in valid_secrets(connection, at=now)]
 
 
-def _ids(log: Path) -> list[str]:
-    """List the ids of the events that the file has already."""
+def _events(log: Path) -> Iterator[dict[str, Any]]:
+    """Read the events that the file has already."""
     if not log.exists():
-        return []
+        return
     with log.open(encoding="utf-8") as lines:
-        return [json.loads(line)["id"] for line in lines if line.strip()]
+        yield from (json.loads(line) for line in lines if line.strip())

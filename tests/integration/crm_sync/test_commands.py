@@ -144,10 +144,8 @@ class TestWebhookReceiver:
         with pytest.raises(CommandError, match="CRM_ALLOW_PRIVATE_ADDRESSES"):
             webhook_receiver.connect(program_code=outbox.program.code, port=8901)
 
-    def test_knows_the_secrets_of_this_installation(
-        self, outbox: Outbox, log: Path, settings: Any
-    ) -> None:
-        secrets = webhook_receiver._secrets_of_this_installation
+    def test_knows_theknown_secrets(self, outbox: Outbox, log: Path, settings: Any) -> None:
+        secrets = webhook_receiver.known_secrets
         with DemoReceiver(0, log, secrets) as server:
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             destination = outbox.connect(f"http://127.0.0.1:{server.server_port}/")

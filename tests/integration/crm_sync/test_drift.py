@@ -308,6 +308,7 @@ class TestPages:
         while step_comparison(comparison_id=Comparison.objects.get(connection=destination).pk):
             pass
         shown = page.get(f"{here}/change/").content.decode()
+        assert "/repair/" in shown
         assert "Members who differ: 1<" in shown
         assert "2 compared, 1 differed" in shown
         rows = f"/admin/crm_sync/drift/?connection__id__exact={destination.pk}"
