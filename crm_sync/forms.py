@@ -113,7 +113,7 @@ def _input(setting: Setting) -> forms.CharField:
     return forms.CharField(
         label=setting.label,
         required=False,  # the adapter says what is missing, in a sentence
-        max_length=2000,
+        max_length=4000,  # a private key of 4,096 bits has 3,300
         widget=widget,
         help_text=setting.help,
         initial=setting.default,

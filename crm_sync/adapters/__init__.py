@@ -6,6 +6,7 @@ from crm_sync.adapters.contract import Adapter, Environment
 from crm_sync.adapters.klaviyo import KlaviyoAdapter
 from crm_sync.adapters.omnisend import OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
+from crm_sync.adapters.salesforce import SalesforceAdapter
 from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.adapters.webhook import WebhookAdapter
 
@@ -19,5 +20,6 @@ def build_adapters(environment: Environment) -> dict[str, Adapter]:
         "omnisend": OmnisendAdapter(environment),
         "postscript": PostscriptAdapter(environment),
         "attentive": AttentiveAdapter(environment),
+        "salesforce": SalesforceAdapter(environment),
         "console": ConsoleAdapter(environment),
     }

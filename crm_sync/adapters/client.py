@@ -261,7 +261,8 @@ def parse_url(text: str, environment: Environment) -> httpx.URL:
         raise ConfigRefused("Write the whole URL, beginning with https://.")
     if not 1 <= (url.port or 443) <= 65_535:
         raise ConfigRefused(f"{url.port} is not a port.")
-    if url.userinfo or url.fragment or len(text) > _URL_CHARACTERS:
+    # What is asked for after ? may be long: a list of people, in a query of ours.
+    if url.userinfo or url.fragment or len(text.partition("?")[0]) > _URL_CHARACTERS:
         raise ConfigRefused("Leave out user name, password and #fragment; 2,000 characters.")
     return url
 
@@ -273,6 +274,8 @@ def check_address(text: str, environment: Environment) -> str:
         ConfigRefused: It may not be called.
     """
     url = parse_url(text, environment)
+    if len(text) > _URL_CHARACTERS:
+        raise ConfigRefused("An address has at most 2,000 characters.")
     try:
         resolve(
             url.host,

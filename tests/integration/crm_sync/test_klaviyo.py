@@ -181,6 +181,16 @@ class TestMatching:
         matches = adapter.match(account, [ADA, replace(bob, email="bob@example.com")])
         assert [match.matched_by for match in matches] == ["", "email"]
 
+    def test_many_at_once(self, klaviyo: Klaviyo, adapter: KlaviyoAdapter, account: Target) -> None:
+        people = [
+            Person(member_id=str(UUID(int=n)), email=f"somebody.{n}@example.com")
+            for n in range(120)
+        ]
+        for one in people:
+            klaviyo.add(email=one.email)
+        matches = adapter.match(account, people)
+        assert {match.matched_by for match in matches} == {"email"}
+
     def test_a_conflict_that_only_klaviyo_sees_is_parked(
         self, klaviyo: Klaviyo, adapter: KlaviyoAdapter, account: Target
     ) -> None:

@@ -15,13 +15,16 @@ from crm_sync.adapters.contract import Environment, Person
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
 from crm_sync.adapters.omnisend import VERSION, OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
+from crm_sync.adapters.salesforce import SalesforceAdapter
 from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.sandboxes.omnisend import Omnisend
 from crm_sync.sandboxes.postscript import Postscript
+from crm_sync.sandboxes.salesforce import Salesforce
 from crm_sync.sandboxes.server import Reply, Sandbox
 from crm_sync.sandboxes.shopify import Shopify
+from tests.integration.crm_sync import salesforce_calls
 from tests.integration.crm_sync.calls import environment, target
 
 UNAUTHORISED = Reply(401, {})
@@ -181,5 +184,26 @@ CASES = [
         busy_seconds=1.2,
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
         expire=lambda shop: shop.tokens.clear(),
+    ),
+    Case(
+        name="salesforce",
+        sandbox=Salesforce,
+        adapter=SalesforceAdapter,
+        connect=salesforce_calls.connect,
+        events_of=salesforce_calls.event_ids,
+        told={
+            "Loyalty_Member_Id__c": str(UUID(int=7)),
+            "Loyalty_Tier__c": "gold",
+            "Loyalty_Tier_Since__c": "2026-11-22T19:06:53Z",
+            "Loyalty_Points_Balance__c": 3,
+            "Loyalty_Points_Expire_On__c": None,
+        },
+        events_at="/Loyalty_Event__c/",
+        profiles_at="/composite/sobjects",
+        busy=Reply(403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests"}]),
+        busy_seconds=900.0,
+        unauthorised=Reply(401, [{"errorCode": "INVALID_SESSION_ID", "message": "expired"}]),
+        refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+        expire=Salesforce.expire,
     ),
 ]
