@@ -130,7 +130,10 @@ DATABASES["default"]["OPTIONS"] = {
     # Executions of a statement until the server keeps its plan. Only the engine's own cursors bind
     # on the server; the ORM's do not. 0 = never, for PgBouncer before 1.21 in transaction mode.
     "prepare_threshold": env.integer("DB_PREPARE_THRESHOLD", 2, low=0, high=5) or None,
-    "options": "-c lock_timeout=2s -c idle_in_transaction_session_timeout=30s -c TimeZone=UTC",
+    # A plan is made once and kept. Left to choose, the server plans the statement that locks anew
+    # each time, for three look-ups that it could leave out: three times what running it costs.
+    "options": "-c lock_timeout=2s -c idle_in_transaction_session_timeout=30s -c TimeZone=UTC"
+    " -c plan_cache_mode=force_generic_plan",
     **({"pool": _POOL} if _POOLED else {}),
 }
 

@@ -67,6 +67,7 @@ LOT_JSON = """json_build_object('number', l.number, 'pending', l.pending,
     'expires_at', l.expires_at, 'origin', l.origin, 'order_number', l.order_number)"""
 
 # $4 and $5 are the window of the tier policy: its kind and its months (tiers/rules.window_start).
+# OFFSET 0 keeps a plan from going by the index of what is due, which has all members in it.
 MEMBERS = f"""
 WITH t AS MATERIALIZED (
     SELECT clock_timestamp() AS now, p.id, p.version,
@@ -78,8 +79,9 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
     g.level, g.since, g.grace_until, v.start, a.spend, a.points, a.orders,
     (SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
      WHERE l.member_id = s.member_id AND l.available > 0 AND l.expires_at <= t.now),
-    (SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
-     WHERE l.member_id = s.member_id AND l.pending > 0 AND l.active_at <= t.now),
+    (SELECT json_agg({LOT_JSON}) FROM (
+        SELECT * FROM loyalty_lot AS l WHERE l.member_id = s.member_id AND l.pending > 0 OFFSET 0
+     ) AS l WHERE l.active_at <= t.now),
     (SELECT json_agg(json_build_object('number', h.number, 'amount', h.amount,
         'expires_at', h.expires_at,
         'reward_stock', CASE WHEN d.took_stock THEN d.reward ELSE '' END,
@@ -95,9 +97,11 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
                 GROUP BY p.lot_number
             ) AS u JOIN loyalty_lot AS l ON l.member_id = h.member_id AND l.number = u.lot_number
             WHERE u.amount > 0)) ORDER BY h.expires_at, h.number)
-     FROM loyalty_hold AS h
-     JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
-     WHERE h.member_id = s.member_id AND h.state = 'open' AND h.expires_at <= t.now),
+     FROM (
+        SELECT * FROM loyalty_hold AS h
+        WHERE h.member_id = s.member_id AND h.state = 'open' OFFSET 0
+     ) AS h JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
+     WHERE h.expires_at <= t.now),
     g.valid_until, g.earned_level, g.earned_until,
     (SELECT p.posted_at FROM loyalty_posting AS p
      WHERE p.member_id = s.member_id AND p.currency = 1 AND p.seq = w.seq)

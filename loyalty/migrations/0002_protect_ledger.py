@@ -71,9 +71,11 @@ ALTER TABLE loyalty_adjustmentrequest DROP CONSTRAINT loyalty_adjustmentrequest_
 
 # Buckets: 0 issued, 1 pending, 2 available, 3 held, 4 redeemed, 5 expired, 6 revoked, 7 debt,
 # 8 transit. Points come into a lot from issued (0) or, after a transfer, from transit (8).
+# A connection keeps the plans of its first postings. Those of a thousand at once, made while the
+# tables are small, read all lots and wallets; a single earn would then do so, too, from then on.
 APPLY = """
 CREATE FUNCTION loyalty_apply_postings() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     wallets_posted bigint;
     wallets_updated bigint;

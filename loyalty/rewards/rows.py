@@ -91,16 +91,20 @@ JOIN loyalty_lot AS l ON l.member_id = r.member_id AND l.number = u.lot_number
     {"member_id": "uuid", "number": "bigint"},
 )
 
+# OFFSET 0 and LIMIT 1, as with an order's ref: a plan of the first day would look through all rows.
 REWARD_USE = Read(
     "use of a reward",
     f"""
 SELECT r.ord,
-    (SELECT count(*) FROM loyalty_redemption AS d
-     WHERE d.member_id IN {PERSON} AND d.reward = r.reward AND d.counts
+    (SELECT count(*) FROM {PERSON} AS o (member_id) CROSS JOIN LATERAL (
+        SELECT * FROM loyalty_redemption AS d
+        WHERE d.member_id = o.member_id AND d.reward = r.reward OFFSET 0) AS d
+     WHERE d.counts
         AND NOT (d.state = 'held' AND d.held_until <= clock_timestamp())
         AND (r.per = 'ever' OR d.created_at >=
             date_trunc(r.per, clock_timestamp() AT TIME ZONE p.timezone) AT TIME ZONE p.timezone)),
-    NOT EXISTS (SELECT FROM loyalty_redemption AS d WHERE d.member_id IN {PERSON})
+    NOT EXISTS (SELECT FROM {PERSON} AS o (member_id) CROSS JOIN LATERAL (
+        SELECT FROM loyalty_redemption AS d WHERE d.member_id = o.member_id LIMIT 1) AS d)
 FROM {{questions}}
 JOIN loyalty_program AS p ON p.id = $1
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x

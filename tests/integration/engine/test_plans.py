@@ -1,0 +1,107 @@
+"""What a command reads and writes is found by its key, however large the tables have become.
+
+PostgreSQL keeps the plans of a connection. One that looks through a table is quick while the table
+is small, is therefore chosen on the first day, and is kept while the table grows.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from django.db import connection
+
+from loyalty import urls
+from loyalty.engine.commands import REF, Read, fill_questions
+from loyalty.engine.load import KEY, LOCK, MEMBERS, STORED
+from tests.factories import connect, open_till
+
+SMALL = {
+    "loyalty_program",
+    "loyalty_rewardstock",
+    "loyalty_campaignbudget",
+    "loyalty_poolnotice",
+    "loyalty_poolcode",  # the next of a pool, by an index that has the free ones only
+}
+KEYS = ("member_id", "merged_into", "ref)", "value)", "key)", " id", "(id")
+"""What an index must be entered with: a member, or a name that is unique."""
+
+
+def reads() -> dict[str, str]:
+    """Every statement of the load, as a single command sends it."""
+    assert urls.urlpatterns  # which imports all domains
+    modules = [module for name, module in sys.modules.items() if name.startswith("loyalty.")]
+    found = {id(v): v for module in modules for v in vars(module).values() if isinstance(v, Read)}
+    one = {read.name: read.statement(single=True) for read in found.values()}
+    ref = tuple(REF.items())
+    return one | {
+        "lock": fill_questions(LOCK, ref, single=True),
+        "members": fill_questions(MEMBERS, ref, single=True),
+        "stored answers": fill_questions(STORED, KEY, single=True),
+    }
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+def scans_through(statement: str) -> list[str]:
+    """List the tables that a kept plan looks through, in the best case for it."""
+    with connection.cursor() as cursor:
+        # How large the tests' tables are is chance; whether there is another way is not.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + statement)
+        found = cursor.fetchone()[0]
+    plan = (orjson.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    tables = [node for node in nodes(plan) if node.get("Relation Name", "").startswith("loyalty_")]
+    return [
+        f"{node['Relation Name']} by {node['Node Type']}"
+        for node in tables
+        if node["Relation Name"] not in SMALL and not entered_by_key(node)
+    ]
+
+
+def entered_by_key(node: dict[str, Any]) -> bool:
+    conditions = [found.get("Index Cond", "") for found in nodes(node)]
+    return any(key in condition for condition in conditions for key in KEYS)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", sorted(reads()))
+def test_a_read_finds_its_rows_by_a_key(name: str):
+    assert scans_through(reads()[name]) == []
+
+
+HAS = """
+SELECT w.member_id, w.seq + 1, t.number, l.number, w.available - 1 FROM loyalty_wallet AS w
+JOIN loyalty_lot AS l ON l.member_id = w.member_id
+JOIN loyalty_ledgertransaction AS t ON t.member_id = w.member_id
+WHERE w.member_id = ANY(%s)
+"""
+POST = """
+INSERT INTO loyalty_posting (member_id, currency, seq, transaction_number, lot_number, source,
+    destination, amount, available_after, posted_at)
+SELECT r.member_id, 1, r.seq, r.transaction, r.lot, 2, 4, 1, r.after, now()
+FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::int[], %s::int[])
+    AS r (member_id, seq, transaction, lot, after)
+"""
+
+
+SCANS = "SELECT pg_stat_get_xact_numscans('loyalty_wallet'::regclass)"
+
+
+def test_a_batch_leaves_no_plan_that_a_single_posting_suffers_from():
+    """The trigger's plans are kept, and a batch may be the first for which they are made."""
+    till = open_till()
+    ids = [till.ids[card] for card in (till.member(10) for _ in range(20))]
+    with connect() as session:
+        session.execute("ANALYZE loyalty_wallet")
+        found = session.execute(HAS, [ids]).fetchall()
+        with session.transaction(force_rollback=True):
+            before = session.execute(SCANS).fetchone()
+            for rows in (found[1:], found[:1]):
+                session.execute(POST, [list(column) for column in zip(*rows, strict=True)])
+            assert session.execute(SCANS).fetchone() == before
