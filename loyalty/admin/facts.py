@@ -8,9 +8,11 @@ from django.utils import timezone
 
 from loyalty.members.segments import filled_segments
 from loyalty.programs.advice import Facts
+from loyalty.programs.budgets import used_of
 from loyalty.programs.currencies import SCALES
 from loyalty.programs.expiry import local_day
 from loyalty.programs.models import Program, RewardStock
+from loyalty.rewards.pools import stocked_pools
 
 PATIENCE = "3s"
 """A review waits no longer for sums over all members; it does without them."""
@@ -37,11 +39,14 @@ def facts_of(program: Program) -> Facts:
     points, metric = _most(program)
     scale = SCALES[program.currency] if program.qualify_by == "spend" else 0
     stock = RewardStock.objects.filter(program_id=program.pk)
+    today = local_day(timezone.now(), program.timezone)
     return Facts(
-        today=local_day(timezone.now(), program.timezone).isoformat(),
+        today=today.isoformat(),
         most_points=points,
         most_metric=None if metric is None else Decimal(metric).scaleb(-scale),
         filled=filled_segments(program.pk),
+        stocked=stocked_pools(program.pk, today),
+        given=used_of(program.pk),
         taken={row.reward: row.total - row.remaining for row in stock},
     )
 

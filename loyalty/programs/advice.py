@@ -26,6 +26,8 @@ class Facts:
         most_points: The most that one member can use now.
         most_metric: The most that one member has reached of what counts for tiers.
         filled: Segments that somebody is in.
+        stocked: Pools that have a code to give.
+        given: Points by campaign that were taken of its budget.
         taken: How many of each reward were taken of its stock.
     """
 
@@ -34,6 +36,8 @@ class Facts:
     most_metric: Decimal | None = None
     taken: Mapping[str, int] | None = None
     filled: frozenset[str] | None = None
+    stocked: frozenset[str] | None = None
+    given: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,8 @@ def _campaigns(draft: Document, facts: Facts) -> Iterator[Advice]:
             yield Advice("Campaigns", code, f"It ended on {campaign['to']}.")
         elif not campaign.get("budget_points"):
             yield Advice("Campaigns", code, "It has no budget: nothing limits what it gives.")
+        elif campaign["budget_points"] <= (facts.given or {}).get(code, 0):
+            yield Advice("Campaigns", code, "Its budget is used up: it gives nothing any more.")
         if not _on(campaign.get("rules")):
             yield Advice("Campaigns", code, "It has no rule that is switched on: it gives nothing.")
 
@@ -198,6 +204,9 @@ def _about(reward: Entry, draft: Document, facts: Facts) -> Iterator[str]:
     taken = (facts.taken or {}).get(str(reward["code"]), 0)
     if reward.get("stock") is not None and reward["stock"] <= taken:
         yield "None is left: nobody can have it until the stock is raised."
+    pool = reward.get("gives", {}).get("code_from_pool")
+    if pool is not None and facts.stocked is not None and pool not in facts.stocked:
+        yield f"The pool {pool} has no code to give: nobody can have it until codes are uploaded."
     if isinstance(cost, int) and facts.most_points is not None and cost > facts.most_points:
         most = f"the most that a member has is {facts.most_points:,}"
         yield f"Nobody can afford its {cost:,} points: {most}."

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from loyalty.rewards.models import CodePool, PoolCode, PoolNotice
@@ -135,6 +135,18 @@ def count_codes(program_id: int, pool: str) -> dict[str, int]:
     rows = PoolCode.objects.filter(program_id=program_id, pool=pool).values("state")
     found = {row["state"]: row["number"] for row in rows.annotate(number=Count("id"))}
     return {str(state): found.get(state, 0) for state in PoolCode.State}
+
+
+def stocked_pools(program_id: int, today: date) -> frozenset[str]:
+    """Name the pools that have a code to give."""
+    codes = PoolCode.objects.filter(
+        Q(valid_until=None) | Q(valid_until__gte=today),
+        program_id=program_id,
+        pool=OuterRef("code"),
+        state=PoolCode.State.FREE,
+    )
+    pools = CodePool.objects.filter(Exists(codes), program_id=program_id)
+    return frozenset(pools.values_list("code", flat=True))
 
 
 def find_code(program_id: int, pool: str, code: str) -> PoolCode | None:

@@ -99,6 +99,22 @@ def test_rewards_that_nobody_can_have_or_everybody(change: dict[str, Any], words
     assert warned(facts, rewards=[{**OFF, **change}]) == [f"off: {words}"]
 
 
+def test_a_pool_without_codes_and_a_budget_that_is_used_up() -> None:
+    facts = Facts(today="2026-11-22", stocked=frozenset({"full"}), given={"spent": 100})
+    rewards = [
+        {**OFF, "code": pool, "gives": {"code_from_pool": pool}} for pool in ("full", "empty")
+    ]
+    days = {"from": "2026-11-01", "to": "2026-12-31", "budget_points": 100}
+    campaigns = [
+        {**days, "code": code, "rules": [{"code": f"of-{code}", "bonus": 5}]}
+        for code in ("spent", "fresh")
+    ]
+    assert warned(facts, rewards=rewards, campaigns=campaigns) == [
+        "spent: Its budget is used up: it gives nothing any more.",
+        "empty: The pool empty has no code to give: nobody can have it until codes are uploaded.",
+    ]
+
+
 def test_segments_that_nobody_is_in() -> None:
     facts = Facts(today="2026-11-22", filled=frozenset({"vip"}))
     rules = [

@@ -9,6 +9,7 @@ from loyalty.admin.forms import local_time
 from loyalty.programs import scheduling
 from loyalty.programs.models import Program, Reward, RewardStock
 from loyalty.programs.selectors import live_document
+from loyalty.rewards.pools import load_codes
 from tests.factories import Till
 from tests.integration.admin.forms import Marketer, text_of
 from tests.integration.admin.test_publishing import level_field, program_page, reward_page
@@ -35,6 +36,17 @@ def test_a_review_shows_what_differs_and_what_may_not_be_meant(marketer: Markete
     assert "Tier levels changed silver, from 250.00 → becomes 20.00" in words
     assert "Rewards changed five-off, cost 50 → becomes 5,000" in words
     assert "Nobody can afford its 5,000 points: the most that a member has is 60." in words
+
+
+def test_a_reward_of_an_empty_pool_is_warned_of(marketer: Marketer, till: Till):
+    changes = {"gives": "code_from_pool", "what": "cinema"}
+    marketer.save(reward_page(till, "five-off"), **changes)
+    warning = "The pool cinema has no code to give"
+    assert warning in text_of(marketer.open(f"{REVIEW}/{till.program.pk}/"))
+    list(load_codes(till.program.pk, "cinema", ["OLD,2017-01-01"]))
+    assert warning in text_of(marketer.open(f"{REVIEW}/{till.program.pk}/"))
+    list(load_codes(till.program.pk, "cinema", ["NEW"]))
+    assert warning not in text_of(marketer.open(f"{REVIEW}/{till.program.pk}/"))
 
 
 def test_the_version_keeps_who_and_why(marketer: Marketer, till: Till):
