@@ -22,7 +22,7 @@ from loyalty.members.models import (
     SegmentMember,
 )
 from loyalty.nightly.models import NightlyRun, NightlyStep, Notice
-from loyalty.orders.models import Order, OrderClaim
+from loyalty.orders.models import ActivityClaim, Order, OrderClaim
 from loyalty.programs.models import (
     Campaign,
     CampaignBudget,
@@ -47,6 +47,7 @@ from loyalty.tiers.models import ActivityDay, MemberTier, TierChange
 from loyalty.trials.models import Backtest
 
 __all__ = [
+    "ActivityClaim",
     "ActivityDay",
     "AdjustmentRequest",
     "ApiKey",

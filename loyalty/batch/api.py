@@ -28,8 +28,7 @@ from loyalty.http.views import Endpoint
 from loyalty.members import adjustments
 from loyalty.members import services as members
 from loyalty.members.schemas import AdjustRequest, EnrolRequest
-from loyalty.orders import returns
-from loyalty.orders import services as orders
+from loyalty.orders import activities, returns
 from loyalty.orders.api import earn_payload, return_payload
 from loyalty.orders.schemas import EarnRequest
 from loyalty.rewards import services as rewards
@@ -73,7 +72,9 @@ BATCH_KINDS: Final[dict[str, BatchKind]] = {
     "enrol": BatchKind(
         members.ENROL, EnrolRequest, ("members:write",), _same, lambda body: "/v1/members"
     ),
-    "earn": BatchKind(orders.EARN, EarnRequest, ("earn",), earn_payload, lambda body: "/v1/earn"),
+    "earn": BatchKind(
+        activities.EARN, EarnRequest, ("earn",), earn_payload, lambda body: "/v1/earn"
+    ),
     "redeem": BatchKind(
         rewards.REDEEM, RedeemRequest, ("redeem",), redeem_payload, lambda body: "/v1/redeem"
     ),

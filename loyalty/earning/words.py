@@ -83,7 +83,9 @@ def circumstances(program: PublishedProgram, when: Conditions) -> str:
         words.append(hours(when.hour))
     if when.order_amount_max is not None:
         words.append(f"up to {money(program, when.order_amount_max)}")
-    words += [f"with {name} {either(values)}" for name, values in when.properties]
+    if when.properties:
+        asked = [f"{name} {either(values)}" for name, values in when.properties]
+        words.append(f"with {' and '.join(asked)}")
     words += _of_member(program, when)
     return "".join(f" {part}" for part in words)
 

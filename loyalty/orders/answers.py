@@ -9,13 +9,21 @@ from pydantic import BaseModel, Field
 from loyalty.members.answers import AppliedRule, Balance, RuleNotApplied, Tier
 
 
+class ActivityNamed(BaseModel):
+    """Which activity earned."""
+
+    type: str = Field(examples=["review"])
+    ref: str = Field(examples=["r-2261-1"])
+
+
 class EarnAnswer(BaseModel):
     """An award: how many points, why, and what the member has now."""
 
     id: str
     kind: Literal["earn"]
     member: UUID
-    order: str = Field(examples=["31625220889"])
+    order: str | None = Field(description="null for an activity.", examples=["31625220889"])
+    activity: ActivityNamed | None = Field(default=None, description="Instead of an order.")
     points: int = Field(examples=[3])
     status: Literal["available", "pending", "expired", "none"] = Field(
         description="Where the points are; none where the order earned none."

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from loyalty.engine.api import CommandEndpoint
 from loyalty.errors import (
+    ActivityConflict,
+    ActivityUnknown,
     BalanceTooLarge,
     CurrencyMismatch,
     IdentifierTaken,
@@ -28,7 +30,7 @@ from loyalty.http.auth import Principal, store_for
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.fields import Code
 from loyalty.http.schema import operation
-from loyalty.orders import desired, returns, services
+from loyalty.orders import activities, desired, returns
 from loyalty.orders.answers import EarnAnswer, OrderAnswer, ReturnAnswer
 from loyalty.orders.schemas import (
     EarnRequest,
@@ -84,7 +86,9 @@ class StoreQuery(BaseModel):
 def earn_payload(principal: Principal, body: EarnRequest) -> EarnRequest:
     """Complete the request with the key's store, or refuse its store."""
     if principal.stores is not None:
-        body.order.store = store_for(principal, body.order.store, pointer="/order/store")
+        what, pointer = body.order or body.activity, "/order" if body.order else "/activity"
+        assert what is not None  # the request has one of both
+        what.store = store_for(principal, what.store, pointer=f"{pointer}/store")
     return body
 
 
@@ -123,18 +127,18 @@ class EarnView(CommandEndpoint):
 
     @operation(
         "earn",
-        "Record an order and award its points",
+        "Record an order or an activity and award points",
         tag="Orders",
         request=EarnRequest,
         example=EARN_EXAMPLE,
         answers={201: EarnAnswer, 200: EarnAnswer},
-        errors=[*RECORDING, OrderConflict],
+        errors=[*RECORDING, OrderConflict, ActivityUnknown, ActivityConflict],
         key=True,
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(EarnRequest, read_body(request))
         payload = earn_payload(self.principal, body)
-        return self.run(request, services.EARN, payload, canonical_body=canonical)
+        return self.run(request, activities.EARN, payload, canonical_body=canonical)
 
 
 class PreviewView(CommandEndpoint):
@@ -145,16 +149,16 @@ class PreviewView(CommandEndpoint):
 
     @operation(
         "preview_earn",
-        "Show what an order would earn; nothing is written",
+        "Show what an order or an activity would earn; nothing is written",
         tag="Orders",
         request=EarnRequest,
         example=EARN_EXAMPLE,
         answers={200: EarnAnswer},
-        errors=[*RECORDING, OrderConflict],
+        errors=[*RECORDING, OrderConflict, ActivityUnknown, ActivityConflict],
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, _ = parse(EarnRequest, read_body(request))
-        return self.preview(services.EARN, earn_payload(self.principal, body))
+        return self.preview(activities.EARN, earn_payload(self.principal, body))
 
 
 class OrderView(CommandEndpoint):

@@ -50,6 +50,22 @@ class Order(models.Model):
         return self.ref
 
 
+class ActivityClaim(models.Model):
+    """Makes an activity's ref unique per program and kind of activity, for ever."""
+
+    pk = models.CompositePrimaryKey("program_id", "activity", "ref")
+    program_id = models.IntegerField()
+    activity = models.CharField(max_length=50)
+    ref = models.CharField(max_length=100)
+    member_id = models.UUIDField()
+    number = models.BigIntegerField(help_text="Of the ledger transaction.")
+    lot_number = models.BigIntegerField(null=True, help_text="Of the lot that it earned.")
+    content_hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"{self.activity} {self.ref}"
+
+
 class OrderClaim(models.Model):
     """Makes an order's ref unique per program and store (or channel), for ever."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from loyalty.earning.rules import Award, OrderLine, Purchase, calculate_points
 from loyalty.earning.services import earner_of
@@ -32,10 +32,20 @@ def check_order(session: Session, order: Order | OrderState) -> None:
     program = session.program
     if order.currency != program.currency:
         raise CurrencyMismatch(f"The program's currency is {program.currency}.")
-    if order.store is not None and order.store not in program.stores:
-        raise StoreUnknown(f"This program has no store {order.store}.", store=order.store)
+    check_place(session, order.store, order.occurred_at)
+
+
+def check_place(session: Session, store: str | None, occurred_at: datetime) -> None:
+    """Refuse what happened at an unknown store, or at another time.
+
+    Raises:
+        StoreUnknown, OccurredAtOutOfRange: As their names say.
+    """
+    program = session.program
+    if store is not None and store not in program.stores:
+        raise StoreUnknown(f"This program has no store {store}.", store=store)
     late = timedelta(days=program.points.accept_late_days)
-    if not session.now - late <= order.occurred_at <= session.now + AHEAD:
+    if not session.now - late <= occurred_at <= session.now + AHEAD:
         raise OccurredAtOutOfRange(
             f"occurred_at may lie {program.points.accept_late_days} days back and 5 minutes ahead.",
             accept_late_days=program.points.accept_late_days,

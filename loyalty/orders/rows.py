@@ -84,6 +84,45 @@ JOIN loyalty_order AS o ON o.member_id = c.member_id AND o.number = c.number
 )
 
 
+ACTIVITY_CLAIM = Table(
+    "loyalty_activityclaim",
+    {
+        "program_id": "int",
+        "activity": "text",
+        "ref": "text",
+        "member_id": "uuid",
+        "number": "bigint",
+        "lot_number": "bigint",
+        "content_hash": "text",
+    },
+    order_by="activity, ref",
+)
+
+# What happened stays with a member who was merged; whoever goes on for them asks about it.
+ACTIVITY_BY_REF = Read(
+    "activity by its ref",
+    f"""
+SELECT r.ord, c.member_id, coalesce(s.merged_into, c.member_id), c.number, c.content_hash, t.points,
+    t.explanation::text,
+    (SELECT {LOT_JSON}::text FROM loyalty_lot AS l
+     WHERE l.member_id = c.member_id AND l.number = c.lot_number)
+FROM {{questions}}
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_activityclaim AS c
+    WHERE c.program_id = $1 AND c.activity = r.activity AND c.ref = r.ref OFFSET 0
+) AS c
+JOIN loyalty_ledgertransaction AS t ON t.member_id = c.member_id AND t.number = c.number
+JOIN loyalty_memberstate AS s ON s.member_id = c.member_id
+""",
+    {"activity": "text", "ref": "text"},
+)
+
+
+def activity_by_ref(activity: str, ref: str) -> Ask:
+    """Ask for a recorded activity."""
+    return Ask(ACTIVITY_BY_REF, (activity, ref))
+
+
 def order_by_ref(scope: str, ref: str) -> Ask:
     """Ask for an order; without a scope for all orders with that ref."""
     return Ask(ORDER_BY_REF, (scope, ref))

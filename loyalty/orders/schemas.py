@@ -1,10 +1,10 @@
 """What callers send about orders, and the payloads that services get."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from loyalty.http.fields import (
     MAX_INT64,
@@ -15,12 +15,36 @@ from loyalty.http.fields import (
     Instant,
     Money,
     Name,
+    OptionalName,
     Quantity,
     Ref,
 )
+from loyalty.members.identifiers import MemberRef
 from loyalty.members.schemas import Member
 
 MAX_LINES = 200
+
+
+def _text_of(value: Any) -> Any:
+    """Rules compare texts: 5 is "5", true is "true"."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
+_Whole = Annotated[int, Field(ge=-MAX_INT64, le=MAX_INT64)]
+PropertyValue = Annotated[
+    OptionalName,
+    BeforeValidator(_text_of, json_schema_input_type=OptionalName | bool | _Whole),
+]
+Properties = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)], PropertyValue],
+    Field(
+        max_length=20,
+        description="What rules may ask for; whole numbers and true are compared as text.",
+        examples=[{"stars": 5, "verified": True}],
+    ),
+]
 
 
 class Line(Body):
@@ -84,11 +108,52 @@ class OrderState(_OrderHead):
         return self
 
 
+class Activity(Body):
+    """Something that a member did besides buying, such as a review."""
+
+    type: Code = Field(description="As the program's rules name it.", examples=["review"])
+    ref: Ref = Field(description="Its own number, unique for its type.")
+    occurred_at: Instant
+    store: Code | None = None
+    channel: Channel | None = None
+    properties: Properties = Field(default_factory=dict)
+
+
+def _exactly_one(schema: dict[str, Any]) -> None:
+    """Say in the contract what types cannot: one of both is there, and none is null."""
+    for name in ("order", "activity"):
+        schema["properties"][name] = schema["properties"][name]["anyOf"][0]
+    schema["oneOf"] = [{"required": ["order"]}, {"required": ["activity"]}]
+
+
 class EarnRequest(Body):
-    """A member's order, to be recorded and rewarded."""
+    """A member's order or activity, to be recorded and rewarded."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one)
 
     member: Member
+    order: Order | None = None
+    activity: Activity | None = None
+
+    @model_validator(mode="after")
+    def _order_or_activity(self) -> Self:
+        if (self.order is None) == (self.activity is None):
+            raise ValueError("send either order or activity")
+        return self
+
+
+class EarnOrder(Protocol):
+    """A request that is about an order."""
+
+    member: MemberRef
     order: Order
+
+
+class EarnActivity(Protocol):
+    """A request that is about an activity."""
+
+    member: MemberRef
+    activity: Activity
 
 
 class PutOrderRequest(Body):

@@ -1,6 +1,7 @@
 """Record an order and award its points; the same for a preview."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ from loyalty.members.services import create_member, require
 from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import OrderRecord, order_scope
-from loyalty.orders.schemas import EarnRequest
+from loyalty.orders.schemas import EarnOrder
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.expiry import active_at, expires_at, local_day
 from loyalty.programs.rules import PublishedProgram
@@ -38,7 +39,6 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
     Returns:
         The status of the points: available, pending, expired, or none.
     """
-    program = work.program
     number = work.next_number()
     record.transaction_number = record.transaction_number or number
     explanation = {"applied": award.explanation, "not_applied": award.not_applied}
@@ -46,12 +46,7 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
     status = "none"
     lot = None
     if points:
-        lot = LotState(
-            work.next_number(),
-            active_at(program.points, record.occurred_at, program.timezone),
-            expires_at(program.points, earned_at=record.occurred_at, zone=program.timezone),
-            order_number=record.number,
-        )
+        lot = new_lot(work, record.occurred_at, order_number=record.number)
         ledger.earn(work.books, transaction=number, lot=lot, points=points, now=work.now)
         status = status_of(lot, work)
     work.transaction(
@@ -70,6 +65,14 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
     if status == "expired":
         _tell_expired(work, record, number, points)
     return status
+
+
+def new_lot(work: MemberWork, occurred_at: datetime, order_number: int | None = None) -> LotState:
+    """Make an empty lot of what happened then: when its points can be used, and until when."""
+    points, zone = work.program.points, work.program.timezone
+    ends = expires_at(points, earned_at=occurred_at, zone=zone)
+    active = active_at(points, occurred_at, zone)
+    return LotState(work.next_number(), active, ends, order_number=order_number)
 
 
 def status_of(lot: LotState, work: MemberWork) -> str:
@@ -232,7 +235,7 @@ def earn_body(
 
 
 def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    request: EarnRequest = decision.payload
+    request: EarnOrder = decision.payload
     order = request.order
     check_order(session, order)
     check_owner(session, decision, request.member)
@@ -288,7 +291,7 @@ def _known_order(
     return 200, earn_body(work, known, status=status, changed=False)
 
 
-def _asks_earn(request: EarnRequest, program: PublishedProgram) -> list[Ask]:
+def _asks_earn(request: EarnOrder, program: PublishedProgram) -> list[Ask]:
     order = request.order
     asks = [
         order_by_ref(order_scope(order.store, order.channel), order.ref),

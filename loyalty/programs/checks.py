@@ -77,9 +77,13 @@ def _groups(program: "ProgramDocument") -> Iterator[Problem]:
         if rule.group is None:
             continue
         other = first.setdefault(rule.group, rule)
-        if (other.kind, other.trigger) != (rule.kind, rule.trigger):
+        if _sort_of(other) != _sort_of(rule):
             message = f'"{other.code}" of this group is of another kind or trigger; they must agree'
             yield Problem((*path, "group"), message)
+
+
+def _sort_of(rule: "EarningRuleEntry") -> tuple[str | None, ...]:
+    return rule.kind, rule.trigger, rule.activity
 
 
 def _rules(program: "ProgramDocument") -> Iterator[tuple[Path, "EarningRuleEntry"]]:

@@ -111,6 +111,7 @@ class RuleTrigger(TextChoices):
     """What sets the rule off."""
 
     ORDER = "order", "a purchase"
+    ACTIVITY = "activity", "a named activity, such as a review (bonus only)"
     ENROLLED = "member.enrolled", "joining the program (bonus only)"
     BIRTHDAY = "member.birthday", "a birthday (bonus only)"
     ANNIVERSARY = "member.anniversary", "the day of joining, each year (bonus only)"

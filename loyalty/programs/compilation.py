@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from loyalty.programs.compile_earning import compile_campaigns, compile_rules
+from loyalty.programs.compile_earning import compile_campaigns, compile_rules, named_activities
 from loyalty.programs.compile_rewards import compile_payment, compile_reward
 from loyalty.programs.currencies import SCALES, parse_amount
 from loyalty.programs.rules import (
@@ -59,7 +59,7 @@ def compile_program(document: Mapping[str, Any], *, id: int, version: int) -> Pu
         earning_rules=compile_rules(document, scale),
         tiers=_tiers(tiers, scale) if tiers else None,
         rewards={reward["code"]: compile_reward(reward, scale) for reward in rewards},
-        activities=frozenset(document.get("activities", ())),
+        activities=named_activities(document),
         campaigns=compile_campaigns(document),
     )
 

@@ -28,6 +28,17 @@ def compile_rules(document: Written, scale: int) -> tuple[EarningRule, ...]:
     return (*standing, *dated)
 
 
+def named_activities(document: Written) -> frozenset[str]:
+    """Give the activities that any rule names, also one that is switched off.
+
+    So a system that tells of reviews is not refused while their rule pauses.
+    """
+    campaigns = document.get("campaigns", ())
+    dated = (rule for campaign in campaigns for rule in campaign["rules"])
+    rules = (*document.get("earning_rules", ()), *dated)
+    return frozenset(rule["activity"] for rule in rules if "activity" in rule)
+
+
 def compile_campaigns(document: Written) -> dict[str, Campaign]:
     """Compile the campaigns that are switched on, by code."""
     return {

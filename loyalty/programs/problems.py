@@ -20,16 +20,12 @@ Path = tuple[str | int, ...]
 NOT_YET: dict[str, set[str]] = {
     "": {"referrals"},
     "points.expiry": {"inactivity_months"},
-    "earning_rules[]": {"activity"},
-    "earning_rules[].when": {"property"},
-    "campaigns[].rules[].when": {"property"},
     "tiers.levels[].benefits": {"free_redemptions", "rewards"},
     "rewards[]": {"valid_days"},
     "rewards[].gives": {"points"},
 }
 NOT_YET_VALUES: dict[str, set[str]] = {
     "earning_rules[].trigger": {
-        "activity",
         "member.referred",
         "referral",
         "birthday",

@@ -122,7 +122,7 @@ class PublishedProgram:
         stores: Name by code.
         earning_rules: Standing rules, then those of the campaigns.
         rewards: Reward by code.
-        activities: What members may do besides buying.
+        activities: What members may do besides buying; each is named by some rule.
         campaigns: Campaign by code.
         levels: Tier level by code; empty without tiers. Derived.
         derived: What domains work out of it once per version, by domain. Derived.

@@ -154,6 +154,8 @@ def conditions(entry: Entry, currency: str = "") -> list[str]:
     """Say for what a rule is, a few words for each condition; empty means for all."""
     trigger = entry.get("trigger", "order")
     told = [] if trigger == "order" else [f"for {_TRIGGERS.get(trigger, trigger)}"]
+    if trigger == "activity":
+        told = [f"for the activity {entry.get('activity')}"]
     when = entry.get("when") or {}
     # A column of JSON forgets the order of its keys; people read what, where, when, who.
     for key in [*(key for key in _CONDITIONS if key in when), *(when.keys() - _CONDITIONS.keys())]:
@@ -214,6 +216,10 @@ def ordinal(number: int) -> str:
     return f"{number}{ending or 'th'}"
 
 
+def _properties(value: Entry) -> str:
+    return " and ".join(f"with {name} {_any_of(values)}" for name, values in value.items())
+
+
 def _all_keys(entry: Entry) -> str:
     return value_in_words({key: value for key, value in entry.items() if key != "code"})
 
@@ -226,7 +232,6 @@ _TRIGGERS: Final = {
     "member.enrolled": "joining the program",
     "member.birthday": "a birthday",
     "member.anniversary": "an anniversary of joining",
-    "activity": "an activity",
 }
 _CONDITIONS: Final[dict[str, Callable[[Any, str], str]]] = {
     "category": lambda value, _: f"in category {_any_of(value)}",
@@ -244,6 +249,7 @@ _CONDITIONS: Final[dict[str, Callable[[Any, str], str]]] = {
     "not_in_segment": lambda value, _: f"not for members in {_any_of(value)}",
     "member_age_days": lambda value, _: f"for members of {_range(value)} days",
     "nth_order": lambda value, _: _nth(value),
+    "property": lambda value, _: _properties(value),
 }
 _TELL: Final[dict[str, Callable[[Entry, str], str]]] = {
     "Earning rules": rule,

@@ -72,6 +72,7 @@ LEFT JOIN loyalty_ledgertransaction AS t
 # What orders do is decided anew; what is due by itself happens by itself.
 _MOVES = f"""
 SELECT t.member_id, t.number, t.kind, t.points, t.redemption_number, t.order_number, t.recorded_at,
+    t.source_ref,
     l.active_at, l.expires_at, CASE t.kind WHEN 'earn' THEN (t.explanation->'applied')::text END
 {_OF}
 JOIN loyalty_ledgertransaction AS t ON t.member_id = r.member_id AND t.number >= r.first
@@ -197,6 +198,7 @@ class Move:
     redemption: int | None
     order: int | None
     recorded_at: datetime
+    ref: str
     active_at: datetime | None
     expires_at: datetime | None
     rules: list[dict[str, Any]]

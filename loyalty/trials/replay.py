@@ -211,4 +211,5 @@ class _Replay(Life):
 
 def is_welcome(past: Past, move: Move) -> bool:
     """Tell whether points were given for joining, which is decided anew."""
-    return past.first == 0 and move.kind == "earn" and move.recorded_at == past.enrolled_at
+    joined = past.first == 0 and move.recorded_at == past.enrolled_at
+    return joined and move.kind == "earn" and not move.ref  # an activity has one

@@ -21,15 +21,14 @@ def refusal_with(old: str, new: str) -> str:
 class TestRefusals:
     def test_of_the_brief(self) -> None:
         assert (
-            refusal_with("when: {category: [PRODUCE]}", "when: {property: {a: [b]}}")
-            == "line 19, earning_rules[1].when.property: is not supported yet; take it out"
+            refusal_with('gives: {amount_off: "5.00"}', "gives: {points: 5}")
+            == "line 32, rewards[0].gives.points: is not supported yet; take it out"
         )
 
     @pytest.mark.parametrize(
         ("old", "new", "place"),
         [
             ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
-            ("{category: [PRODUCE]}", "{property: {a: [b]}}", "earning_rules[1].when."),
             ('gives: {amount_off: "5.00"}', "gives: {product: x}, valid_days: 9", "rewards[0]."),
             ("stores: [", "referrals: []\nstores: [", "referrals"),
             (
@@ -75,6 +74,26 @@ class TestRefusals:
         )
 
         assert message.endswith("goes without limit: it comes once a year")
+
+    @pytest.mark.parametrize(
+        ("trigger", "message"),
+        [
+            ("activity", "the trigger activity goes with activity, which names it: review"),
+            (
+                "order, activity: review",
+                "the trigger activity goes with activity, which names it: review",
+            ),
+            (
+                "activity, activity: review, when: {category: [A]}",
+                "the trigger activity goes without when.category",
+            ),
+            ("order, when: {property: {a: [b]}}", "the trigger order goes without when.property"),
+        ],
+    )
+    def test_an_activity_and_its_name(self, trigger: str, message: str) -> None:
+        found = refusal_with("trigger: member.enrolled", f"trigger: {trigger}")
+
+        assert found.endswith(message)
 
     def test_a_trigger_that_is_not_supported_yet(self) -> None:
         message = refusal_with("trigger: member.enrolled", "trigger: referral")

@@ -131,6 +131,30 @@ class WordsField(SimpleArrayField):
         return [item.strip() if isinstance(item, str) else item for item in super().clean(text)]
 
 
+class PropertiesField(forms.CharField):
+    """Values by name in one line: stars: 4, 5; verified: true."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, widget=UnfoldAdminTextInputWidget(), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Write names and values as people type them."""
+        if not isinstance(value, dict):
+            return value
+        return "; ".join(f"{name}: {', '.join(map(str, found))}" for name, found in value.items())
+
+    def clean(self, value: Any) -> Any:
+        """Read it back; the rest is for the checks of a program."""
+        found: dict[str, list[str]] = {}
+        for part in filter(None, map(str.strip, (super().clean(value) or "").split(";"))):
+            name, colon, values = part.partition(":")
+            words = [word.strip() for word in values.split(",") if word.strip()]
+            if not colon or not words:
+                raise forms.ValidationError("Write a name, a colon and its values: stars: 4, 5.")
+            found.setdefault(name.strip(), []).extend(words)
+        return found
+
+
 class PricesField(forms.CharField):
     """Points by level in one line: gold: 400, silver: 450."""
 

@@ -97,6 +97,8 @@ _WORDS = {
     "maturity_days": "“Days until usable”",
     "points and per, or multiply, or bonus": "points for an amount, or a factor, or a bonus",
     "both points and per: 1 point per amount": "both: so many points, for each of this amount",
+    "the trigger activity goes with activity, which names it: review": "Name the activity, and "
+    "only where one sets the rule off",
     "the trigger member.enrolled": "“joining the program”",
     "without when": "without conditions",
     "is missing": "must be filled in",

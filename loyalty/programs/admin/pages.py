@@ -194,6 +194,7 @@ class EarningRuleAdmin(PartAdmin):
     list_filter = ("kind", "is_active")
     search_fields = ("code", "name")
     conditional_fields = {
+        "activity": "trigger == 'activity'",
         "points": "kind == 'base'",
         "per": "kind == 'base'",
         "steps": "kind == 'base'",
@@ -206,7 +207,7 @@ class EarningRuleAdmin(PartAdmin):
             "What it gives",
             {
                 "fields": (
-                    "trigger",
+                    ("trigger", "activity"),
                     "kind",
                     ("points", "per"),
                     "steps",
@@ -219,7 +220,7 @@ class EarningRuleAdmin(PartAdmin):
             },
         ),
         (
-            "For which purchases",
+            "For which purchases, or activities",
             {
                 "fields": CONDITION_FIELDS,
                 "description": "All that is filled in must hold; what is empty does not count.",

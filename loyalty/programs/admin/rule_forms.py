@@ -17,7 +17,7 @@ from unfold.widgets import (
 )
 
 from loyalty.programs import sentences
-from loyalty.programs.admin.forms import LevelsField, PartForm, WordsField
+from loyalty.programs.admin.forms import LevelsField, PartForm, PropertiesField, WordsField
 from loyalty.programs.admin.located import in_words
 from loyalty.programs.models import EarningRule, TierLevel
 
@@ -43,7 +43,11 @@ PLAIN: Final = (
     "segment",
     "not_in_segment",
     "birthday",
+    "property",
 )
+FIELDS: Final = {"property": "properties"}
+"""The field of a condition, where it has another name."""
+
 CONDITION_FIELDS: Final = (
     "category",
     "brand",
@@ -60,6 +64,7 @@ CONDITION_FIELDS: Final = (
     ("age_min", "age_max"),
     ("nth_is", "nth_every"),
     "birthday",
+    "properties",
 )
 
 
@@ -109,6 +114,9 @@ class RuleForm(PartForm):
         choices=BIRTHDAYS,
         widget=UnfoldAdminSelectWidget(attrs={"data-condition": "birthday"}),
     )
+    properties = PropertiesField(
+        label="Properties of the activity", help_text="Such as stars: 4, 5; verified: true."
+    )
 
     class Meta:
         model = EarningRule
@@ -118,6 +126,7 @@ class RuleForm(PartForm):
             "code",
             "is_active",
             "trigger",
+            "activity",
             "kind",
             "points",
             "per",
@@ -136,6 +145,7 @@ class RuleForm(PartForm):
         labels = {
             "is_active": "Switched on",
             "trigger": "Set off by",
+            "activity": "Name of the activity",
             "kind": "It gives",
             "points": "So many points",
             "per": "for each of this amount",
@@ -161,9 +171,10 @@ class RuleForm(PartForm):
         super().__init__(*args, **kwargs)
         when = self.instance.when
         for name in PLAIN:
-            self.initial.setdefault(name, when.get(name))
-            if name in self.fields:
-                self.fields[name].widget.attrs["data-condition"] = name
+            field = FIELDS.get(name, name)
+            self.initial.setdefault(field, when.get(name))
+            if field in self.fields:
+                self.fields[field].widget.attrs["data-condition"] = name
         for name, keys in BLOCKS.items():
             for key, field in keys.items():
                 self.initial.setdefault(field, when.get(name, {}).get(key))
@@ -187,7 +198,8 @@ class RuleForm(PartForm):
     def _post_clean(self) -> None:
         given = self.cleaned_data
         when = {k: v for k, v in self.instance.when.items() if k not in {*PLAIN, *BLOCKS}}
-        when |= {name: given[name] for name in PLAIN if given.get(name)}
+        found = {name: given.get(FIELDS.get(name, name)) for name in PLAIN}
+        when |= {name: value for name, value in found.items() if value}
         for name, keys in BLOCKS.items():
             block = {key: given[f] for key, f in keys.items() if given.get(f) is not None}
             when |= {name: block} if block else {}
@@ -211,4 +223,4 @@ def _field_of(place: str) -> str:
     if name in BLOCKS:
         keys = BLOCKS[name]
         return keys.get(key) or next(iter(keys.values()))
-    return name if name in PLAIN else ""
+    return FIELDS.get(name, name) if name in PLAIN else ""

@@ -9,7 +9,7 @@ from loyalty.programs.models.program import Program
 
 
 class EarningRule(PartOfProgram):
-    """A standing rule that gives points for orders, or for joining."""
+    """A standing rule that gives points for orders, activities, joining or a day of the year."""
 
     part = entries.RULE
 
@@ -37,6 +37,9 @@ class EarningRule(PartOfProgram):
     )
     trigger = models.CharField(
         max_length=30, choices=choices.RuleTrigger.choices, default=choices.RuleTrigger.ORDER
+    )
+    activity = models.CharField(
+        max_length=50, blank=True, help_text="Which one, as the other system calls it: review."
     )
     when = models.JSONField(
         default=dict,

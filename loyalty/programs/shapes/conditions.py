@@ -16,11 +16,14 @@ def _in_order_of_the_week(days: list[str]) -> list[str]:
 
 Names = Annotated[list[Text], Field(min_length=1, max_length=1000)]
 Codes = Annotated[list[Code], Field(min_length=1, max_length=1000)]
+PropertyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
 Weekdays = Annotated[
     list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]],
     Field(min_length=1),
     AfterValidator(_in_order_of_the_week),
 ]
+Values = Annotated[list[Text], Field(min_length=1, max_length=100)]
+Properties = Annotated[dict[PropertyName, Values], Field(min_length=1, max_length=20)]
 Age = Annotated[int, Field(ge=0, le=36_500)]
 Number = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -84,6 +87,7 @@ class WhenEntry(Entry):
     member_age_days: AgeEntry | None = None
     nth_order: NthEntry | None = None
     birthday: Literal["day", "month"] | None = None
+    property: Properties | None = None
 
     @model_validator(mode="after")
     def _amounts(self) -> Self:
@@ -102,7 +106,8 @@ class WhenEntry(Entry):
 
 OF_A_NIGHT: Final = {"weekday", "tier", "segment", "not_in_segment", "member_age_days"}
 FITS: Final[dict[str, set[str]]] = {
-    "order": set(WhenEntry.model_fields),
+    "order": set(WhenEntry.model_fields) - {"property"},
+    "activity": {*OF_A_NIGHT, "store", "channel", "hour", "birthday", "property"},
     "member.enrolled": {"weekday", "hour"},
     "member.birthday": OF_A_NIGHT,
     "member.anniversary": OF_A_NIGHT,

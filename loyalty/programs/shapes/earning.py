@@ -33,7 +33,10 @@ class EarningRuleEntry(Entry):
     code: Code
     name: Text | None = None
     active: bool = True
-    trigger: Literal["order", "member.enrolled", "member.birthday", "member.anniversary"] = "order"
+    trigger: Literal[
+        "order", "activity", "member.enrolled", "member.birthday", "member.anniversary"
+    ] = "order"
+    activity: Code | None = None
     points: Points | None = None
     per: PositiveAmount | None = None
     steps: Literal["whole", "proportional"] | None = None
@@ -72,6 +75,8 @@ class EarningRuleEntry(Entry):
             self.when = None
         if self.trigger != "order" and self.kind != "bonus":
             raise ValueError(f"the trigger {self.trigger} goes with a bonus")
+        if (self.activity is None) == (self.trigger == "activity"):
+            raise ValueError("the trigger activity goes with activity, which names it: review")
         if self.trigger == "member.enrolled" and self.limit:
             raise ValueError("the trigger member.enrolled goes without limit: nobody joins twice")
         if self.trigger in YEARLY and self.limit:

@@ -166,6 +166,7 @@ const SAY = {
   tier: (values) => `for members of ${anyOf(values)}`,
   segment: (values) => `for members in ${anyOf(values)}`,
   not_in_segment: (values) => `not for members in ${anyOf(values)}`,
+  property: (_, __, each) => `with ${each.inputs[0].value}`,
   birthday: (values) => values[0],
   hour: (_, __, each) => `from ${each.inputs[0].value || "…"}:00 to ${each.inputs[1].value || "…"}:00`,
   member_age_days: (_, __, each) =>
@@ -188,6 +189,7 @@ function tell(form, conditions, currency) {
     multiplier: `${value("multiply")} × the points for the amount`,
     bonus: `${value("bonus")} points`,
   }[kind];
-  const when = trigger && trigger.value !== "order" ? `For ${trigger.text}` : "For purchases";
+  const other = trigger?.value === "activity" ? `the activity ${value("activity")}` : trigger?.text;
+  const when = trigger && trigger.value !== "order" ? `For ${other}` : "For purchases";
   return `${[when, ...told].join(" ")}: ${gives}.`;
 }

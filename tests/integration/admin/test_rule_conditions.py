@@ -65,6 +65,28 @@ def test_every_condition_is_written_and_shown_again(marketer: Marketer, till: Ti
     assert "on Saturday or Sunday" in words
 
 
+def test_a_rule_for_an_activity_asks_for_its_properties(marketer: Marketer, till: Till):
+    given = {
+        "trigger": "activity",
+        "activity": "review",
+        "kind": "bonus",
+        "bonus": "20",
+        "multiply": "",
+        "category": "",
+        "properties": "stars: 4, 5; verified: true",
+    }
+    page = marketer.save(rule_page(till, "double-produce"), **given)
+    assert "changed successfully" in text_of(page)
+    assert rule(till).when == {"property": {"stars": ["4", "5"], "verified": ["true"]}}
+    assert marketer.fields(rule_page(till, "double-produce"))["properties"] == given["properties"]
+    words = text_of(marketer.open(f"loyalty/earningrule/?program__id__exact={till.program.pk}"))
+    assert "for the activity review, with stars 4 or 5 and with verified true" in words
+    page = marketer.save(rule_page(till, "double-produce"), properties="stars")
+    assert "Write a name, a colon and its values" in text_of(page)
+    page = marketer.save(rule_page(till, "double-produce"), activity="")
+    assert "Name the activity" in text_of(page)
+
+
 def test_a_condition_without_a_field_is_shown_and_kept(marketer: Marketer, till: Till):
     when = {"category": ["A"], "moon": {"phase": "full"}}
     EarningRule.objects.filter(pk=rule(till).pk).update(when=when)

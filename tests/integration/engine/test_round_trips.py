@@ -100,6 +100,20 @@ def test_a_code_takes_two(counter: Counter):
     assert least(lambda: counter.redeem(reward="it")) == 2
 
 
+def test_an_activity_takes_two(counter: Counter):
+    limit = {"times": 99, "per": "day"}
+    rule = {"code": "r", "bonus": 5, "trigger": "activity", "activity": "review", "limit": limit}
+    counter.till.again(earning_rules=[rule])
+
+    def review() -> int:
+        at = database_time().isoformat()
+        activity = {"type": "review", "ref": unique("r"), "occurred_at": at}
+        member = f"card:{counter.card}"
+        return counter.cost("POST", "/v1/earn", {"member": member, "activity": activity})
+
+    assert least(review) == 2
+
+
 def test_segments_cost_no_round_trip(counter: Counter):
     rule = {"code": "vip", "bonus": 5, "when": {"segment": ["vip"]}}
     mug = {"code": "mug", "name": "Mug", "cost": 1, "gives": {"product": "m"}, "segments": ["vip"]}

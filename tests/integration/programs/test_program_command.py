@@ -127,14 +127,17 @@ def test_reads_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_the_file_the_line_and_the_key(path: Path) -> None:
-    path.write_text(GROCER.replace("category: [PRODUCE]", "property: {a: [b]}"), encoding="utf-8")
+    path.write_text(
+        GROCER.replace("{months: 12, until: end_of_month}", "{inactivity_months: 6}"),
+        encoding="utf-8",
+    )
 
     with pytest.raises(CommandError) as caught:
         program("apply", path)
 
     assert caught.value.returncode == 1
     assert str(caught.value) == (
-        f"{path}: line 19, earning_rules[1].when.property: is not supported yet; take it out"
+        f"{path}: line 13, points.expiry.inactivity_months: is not supported yet; take it out"
     )
     assert not Program.objects.exists()
 

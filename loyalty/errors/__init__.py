@@ -4,43 +4,9 @@ Domains raise these; only `loyalty.http.problems` turns them into an answer. The
 contract: clients branch on it, `docs/errors.md` has a heading for it, and a test proves both.
 """
 
-from typing import Any, ClassVar, Literal
-
-Retry = Literal["never", "same_key", "new_key"]
-
-
-class LoyaltyError(Exception):
-    """Base of all errors that a caller may see.
-
-    Attributes:
-        code: Stable name that clients branch on.
-        status: HTTP status of the answer.
-        title: What is wrong in general, one short sentence.
-        retry: Whether trying again can help, and with which idempotency key.
-        stored: True for decisions that are kept under the idempotency key and replayed.
-        facts: What is wrong here, as JSON values, added to the problem document.
-        errors: Where in the request, as `{"pointer": "/order/lines/0", "message": "..."}`.
-    """
-
-    code: ClassVar[str] = "internal"
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Something went wrong on our side; try again with the same key."
-    retry: ClassVar[Retry] = "same_key"
-    stored: ClassVar[bool] = False
-    headers: dict[str, str] = {}
-
-    def __init__(
-        self, detail: str = "", *, errors: list[dict[str, str]] | None = None, **facts: Any
-    ) -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
-        self.errors = errors or []
-        self.facts = facts
-
-
-class Internal(LoyaltyError):
-    """An unexpected failure; its cause is in the log under the request id."""
-
+from loyalty.errors.base import Internal as Internal
+from loyalty.errors.base import LoyaltyError as LoyaltyError
+from loyalty.errors.base import Retry as Retry
 
 # 400: the request cannot be read at all.
 
@@ -222,6 +188,11 @@ class OrderConflict(Conflict):
     title = "An order with this ref and other content is already recorded."
 
 
+class ActivityConflict(Conflict):
+    code = "activity_conflict"
+    title = "This activity with this ref and other content is already recorded."
+
+
 class RedemptionConflict(Conflict):
     code = "redemption_conflict"
     title = "A redemption with this ref and other content is already recorded."
@@ -341,6 +312,11 @@ class OccurredAtOutOfRange(LoyaltyError):
 class StoreUnknown(LoyaltyError):
     code, status, retry, stored = "store_unknown", 422, "new_key", True
     title = "This program has no store with that code."
+
+
+class ActivityUnknown(LoyaltyError):
+    code, status, retry, stored = "activity_unknown", 422, "new_key", True
+    title = "No earning rule of this program names this activity."
 
 
 class CurrencyMismatch(LoyaltyError):
