@@ -3,6 +3,7 @@
 from crm_sync.adapters.attentive import AttentiveAdapter
 from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Adapter, Environment
+from crm_sync.adapters.hubspot import HubSpotAdapter
 from crm_sync.adapters.klaviyo import KlaviyoAdapter
 from crm_sync.adapters.omnisend import OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
@@ -17,6 +18,7 @@ def build_adapters(environment: Environment) -> dict[str, Adapter]:
         "webhook": WebhookAdapter(environment),
         "klaviyo": KlaviyoAdapter(environment),
         "shopify": ShopifyAdapter(environment),
+        "hubspot": HubSpotAdapter(environment),
         "omnisend": OmnisendAdapter(environment),
         "postscript": PostscriptAdapter(environment),
         "attentive": AttentiveAdapter(environment),

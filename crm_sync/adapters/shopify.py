@@ -21,9 +21,10 @@ from crm_sync.adapters.client import (
     CallFailed,
     Client,
     Request,
-    check_address,
     classify,
+    in_order,
     parse_url,
+    read_settings,
     timed,
 )
 from crm_sync.adapters.contract import (
@@ -148,14 +149,11 @@ class ShopifyAdapter:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings with their defaults."""
-        known = {
-            setting.name: setting.default for setting in self.settings if not setting.is_secret
-        }
-        unknown = set(config) - set(known)
-        if unknown:
-            raise ConfigRefused(f"Shopify has no setting named {sorted(unknown)[0]}.")
-        checked = {name: str(config.get(name) or default) for name, default in known.items()}
-        checked["address"] = self._check_shop(checked["address"].rstrip("/"))
+        environment = self._client.environment
+        checked = read_settings(self.title, self.settings, config, environment)
+        host = parse_url(checked["address"], environment).host
+        if not environment.allow_private_addresses and not host.endswith(".myshopify.com"):
+            raise ConfigRefused("The address is the shop's https://….myshopify.com.")
         for name, (pattern, hint) in _PATTERNS.items():
             if re.fullmatch(pattern, checked[name]) is None:
                 raise ConfigRefused(f"{name} is {hint}.")
@@ -167,12 +165,7 @@ class ShopifyAdapter:
 
     def send(self, target: Target, deliveries: Sequence[Outgoing]) -> list[Outcome]:
         """Write each event over the one before it; book what it gives as store credit."""
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            outcomes.append(timed(partial(self._send_one, target, delivery)))
-            if not isinstance(outcomes[-1], Delivered):
-                break
-        return outcomes
+        return in_order(deliveries, partial(self._send_one, target))
 
     def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         """Write each customer's metafields, all of a customer's or none."""
@@ -350,13 +343,6 @@ class ShopifyAdapter:
         return Token(
             access_token=given["access_token"], seconds=float(given.get("expires_in") or 3600)
         )
-
-    def _check_shop(self, address: str) -> str:
-        environment = self._client.environment
-        host = parse_url(address, environment).host
-        if not environment.allow_private_addresses and not host.endswith(".myshopify.com"):
-            raise ConfigRefused("The address is the shop's https://….myshopify.com.")
-        return check_address(address, environment).rstrip("/")
 
 
 _PATTERNS: Final = {

@@ -42,7 +42,7 @@ def shop() -> Iterator[Shopify]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def adapter() -> ShopifyAdapter:
     return ShopifyAdapter(environment(total=2.0))
 
@@ -319,7 +319,7 @@ class TestRefusals:
     def test_only_shopify_is_given_a_shops_token(self) -> None:
         strict = ShopifyAdapter(environment(private=False))
         with pytest.raises(ConfigRefused, match="myshopify"):
-            strict.check({"address": "https://example.com"})
+            strict.check({"address": "https://93.184.216.34"})
 
     def test_scopes_that_are_missing_are_named(
         self, shop: Shopify, adapter: ShopifyAdapter, target: Target

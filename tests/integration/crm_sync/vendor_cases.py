@@ -12,12 +12,14 @@ from uuid import UUID
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.attentive import AttentiveAdapter
 from crm_sync.adapters.contract import Environment, Person
+from crm_sync.adapters.hubspot import HubSpotAdapter
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
 from crm_sync.adapters.omnisend import VERSION, OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.adapters.salesforce import SalesforceAdapter
 from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.sandboxes.attentive import Attentive
+from crm_sync.sandboxes.hubspot import HubSpot
 from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.sandboxes.omnisend import Omnisend
 from crm_sync.sandboxes.postscript import Postscript
@@ -74,6 +76,18 @@ class Case:
 def _klaviyo_events(sandbox: Klaviyo, member_id: str) -> list[str]:
     known = sandbox.find("external_id", member_id)
     return [one["unique_id"] for one in known.events] if known else []
+
+
+def connect_hubspot(hubspot: HubSpot, **more: str) -> Target:
+    config = {"address": hubspot.url, "hub_id": "77", "client_id": "client", **more}
+    secrets = {"client_secret": "secret", "refresh_token": hubspot.refresh_token}
+    return target(HubSpotAdapter(environment()).check(config), **secrets)
+
+
+def _hubspot_events(hubspot: HubSpot, member_id: str) -> list[str]:
+    contact = hubspot.find("loyalty_member_id", member_id)
+    told = contact.events if contact else []
+    return [one["properties"]["event_id"] for one in told]
 
 
 def connect_shopify(shop: Shopify, **more: str) -> Target:
@@ -164,6 +178,21 @@ CASES = [
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
         takes_old_events=False,
         has=lambda attentive, member_id: attentive.find({"clientUserId": member_id}).attributes,
+    ),
+    Case(
+        name="hubspot",
+        sandbox=HubSpot,
+        adapter=HubSpotAdapter,
+        connect=connect_hubspot,
+        events_of=_hubspot_events,
+        told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": "3"},
+        events_at="/events",
+        profiles_at="/contacts",
+        busy=Reply(429, {"policyName": "TEN_SECONDLY_ROLLING"}),
+        busy_seconds=10.0,
+        refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+        expire=lambda hubspot: hubspot.tokens.clear(),
+        takes_old_events=False,
     ),
     Case(
         name="shopify",
