@@ -5,6 +5,7 @@ from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Adapter, Environment
 from crm_sync.adapters.hubspot import HubSpotAdapter
 from crm_sync.adapters.klaviyo import KlaviyoAdapter
+from crm_sync.adapters.marketing_cloud import MarketingCloudAdapter
 from crm_sync.adapters.omnisend import OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.adapters.salesforce import SalesforceAdapter
@@ -23,5 +24,6 @@ def build_adapters(environment: Environment) -> dict[str, Adapter]:
         "postscript": PostscriptAdapter(environment),
         "attentive": AttentiveAdapter(environment),
         "salesforce": SalesforceAdapter(environment),
+        "marketing_cloud": MarketingCloudAdapter(environment),
         "console": ConsoleAdapter(environment),
     }

@@ -14,6 +14,7 @@ from crm_sync.adapters.attentive import AttentiveAdapter
 from crm_sync.adapters.contract import Environment, Person
 from crm_sync.adapters.hubspot import HubSpotAdapter
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
+from crm_sync.adapters.marketing_cloud import MarketingCloudAdapter
 from crm_sync.adapters.omnisend import VERSION, OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.adapters.salesforce import SalesforceAdapter
@@ -21,12 +22,13 @@ from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.hubspot import HubSpot
 from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.sandboxes.marketing_cloud import MarketingCloud
 from crm_sync.sandboxes.omnisend import Omnisend
 from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.sandboxes.salesforce import Salesforce
 from crm_sync.sandboxes.server import Reply, Sandbox
 from crm_sync.sandboxes.shopify import Shopify
-from tests.integration.crm_sync import salesforce_calls
+from tests.integration.crm_sync import marketing_cloud_calls, salesforce_calls
 from tests.integration.crm_sync.calls import environment, target
 
 UNAUTHORISED = Reply(401, {})
@@ -234,5 +236,23 @@ CASES = [
         unauthorised=Reply(401, [{"errorCode": "INVALID_SESSION_ID", "message": "expired"}]),
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
         expire=Salesforce.expire,
+    ),
+    Case(
+        name="marketing_cloud",
+        sandbox=MarketingCloud,
+        adapter=MarketingCloudAdapter,
+        connect=marketing_cloud_calls.connect,
+        events_of=lambda cloud, member_id: [
+            event["Event_Id"]
+            for event in cloud.events.rows.values()
+            if event["Member_Id"] == member_id
+        ],
+        told={"Loyalty_Tier": "gold", "Loyalty_Points_Expire_On": "2026-12-31"},
+        events_at="/key:Loyalty_Events/",
+        profiles_at="/key:Loyalty_Members/",
+        busy=Reply(429, {"message": "Rate limit exceeded", "errorcode": 50100, "retryAfter": 5}),
+        busy_seconds=5.0,
+        refused=Person(member_id=str(UUID(int=8)), email="not an email"),
+        expire=MarketingCloud.expire,
     ),
 ]
