@@ -16,8 +16,10 @@ class Campaign(PartOfProgram):
     code = models.CharField(max_length=50, help_text="Short name, kept with every award.")
     name = models.CharField(max_length=100)
     is_active = models.BooleanField(default=True, help_text="Off: as if it did not exist.")
-    starts_on = models.DateField(help_text="First day.")
-    ends_on = models.DateField(help_text="Last day.")
+    starts_on = models.DateField(
+        help_text="It begins as this day begins in the program's time zone."
+    )
+    ends_on = models.DateField(help_text="It ends as this day ends there.")
     budget_points = models.BigIntegerField(
         null=True, blank=True, help_text="Points that it may give in all; empty: no end."
     )

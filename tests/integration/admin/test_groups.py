@@ -66,3 +66,19 @@ def test_a_group_that_somebody_changed_stays():
 def test_pages_by_group(group: str, path: str, status: int):
     call_command("create_groups", "--again", stdout=StringIO())
     assert colleague(group).open(path).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("loyalty/reward/add/", 403, "You may not do this"),
+        ("loyalty/no-such-page/", 404, "This page is not there"),
+    ],
+)
+def test_a_refusal_is_a_page_with_a_way_back(path: str, status: int, says: str):
+    call_command("create_groups", "--again", stdout=StringIO())
+    page = colleague("Support").open(path)
+    text = page.content.decode()
+    assert (page.status_code, says in text) == (status, True)
+    assert '<a href="/admin/">' in text
+    assert "width=device-width" in text
