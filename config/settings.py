@@ -246,6 +246,10 @@ CRM_INBOX_BODY_KB = env.integer(
 CRM_INBOX_RETENTION_DAYS = env.integer(
     "CRM_INBOX_RETENTION_DAYS", 30, low=3, high=3650
 )  # days for which a message that comes again is recognised; longer than any vendor repeats
+CRM_POLL_SECONDS = env.integer(
+    "CRM_POLL_SECONDS", 300, low=30, high=86400
+)  # between two questions to a vendor what has changed there
+CELERY_BEAT_SCHEDULE["poll"] = _each("crm_sync.poll", 30)
 CELERY_BEAT_SCHEDULE["inbox"] = _each("crm_sync.inbox", 1)
 CELERY_BEAT_SCHEDULE["delete-old-deliveries"] = {
     "task": "crm_sync.prune",

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
+from crm_sync.inbound.polling import list_polled, poll
 from crm_sync.inbound.working import work_inbox
 from crm_sync.services import lanes, prune
 from crm_sync.services.backfill import list_running_backfills, step_backfill
@@ -29,6 +30,7 @@ from crm_sync.services.deliver import serve_lane
 from crm_sync.services.lanes import Lease
 from crm_sync.services.relay import claim_due_lanes, relay_events
 
+POLL_TURN_SECONDS = 10.0
 TURN_SECONDS = 1.0  # a connection with a backlog then goes to the back of the queue
 log = structlog.get_logger(__name__)
 
@@ -92,6 +94,13 @@ def inbox() -> None:
     """Forget who was erased, and work on what came in. Each second."""
     forget_erased()
     work_inbox(seconds=TURN_SECONDS)
+
+
+@shared_task(name="crm_sync.poll", acks_late=False)
+def poll_changes() -> None:
+    """Ask vendors for consent, segments and fields that changed there. Every 30 s, in turn."""
+    for connection_id in list_polled():
+        poll(connection_id=connection_id, seconds=POLL_TURN_SECONDS)
 
 
 @shared_task(name="crm_sync.prune", acks_late=False)

@@ -196,5 +196,8 @@ def _change(profile: Mapping[str, Any]) -> Change:
         member_id=str((attributes.get("properties") or {}).get(MEMBER_ID) or ""),
         email=attributes.get("email") or "",
         consents=tuple(consents),
-        fields={},
+        fields={
+            **{n: v for n, v in attributes.items() if isinstance(v, str | int | float)},
+            **(attributes.get("properties") or {}),
+        },
     )

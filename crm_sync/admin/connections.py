@@ -17,7 +17,7 @@ from crm_sync.adapters.outcomes import Delivered
 from crm_sync.admin.drift import DriftPages
 from crm_sync.admin.profiles import FieldInline
 from crm_sync.forms import form_for, keeps_profiles, settings_of, shows_what_it_has
-from crm_sync.models import Connection
+from crm_sync.models import Connection, PollCursor
 from crm_sync.selectors import Health, list_health, recent_outcomes
 from crm_sync.services import connections as services
 from crm_sync.services.backfill import count_waiting, open_backfill
@@ -55,6 +55,7 @@ class ConnectionAdmin(DriftPages):
             "notice",
             "backfilled",
             "compared",
+            "taken_in",
             "local_page",
         ),
         "created_at",
@@ -277,6 +278,15 @@ class ConnectionAdmin(DriftPages):
         rate = sum(recent_outcomes(connection, minutes=5).values()) / 5
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counted.items()))
         return f"{kinds} in 24 hours; {rate:.1f} a minute now"
+
+    @display(description="Asked for changes")
+    def taken_in(self, connection: Connection) -> str:
+        """Say when the vendor was last asked for consent and segments, and why it was in vain."""
+        found = PollCursor.objects.filter(pk=connection.pk).first()
+        if found is None:
+            return "–"
+        asked = f"{found.asked_at:%Y-%m-%d %H:%M} UTC" if found.asked_at else "Not yet"
+        return f"{asked}. {found.last_error}" if found.last_error else asked
 
     @display(description="Notice")
     def notice(self, connection: Connection) -> str:

@@ -20,15 +20,11 @@ from crm_sync.inbound.contract import (
 from crm_sync.inbound.matching import Found, find_person
 from crm_sync.inbound.models import InboxMessage, Source
 from crm_sync.inbound.orders import order_of, remember, settle
-from crm_sync.inbound.ownership import profile_changes, taken_in
+from crm_sync.inbound.people import Origin, take_in
 from crm_sync.services.profiles import fields_of
 from loyalty.engine.commands import Command
 from loyalty.engine.run import run
-from loyalty.http.auth import Principal
 from loyalty.http.problems import from_validation
-from loyalty.members.identifiers import MemberRef
-from loyalty.members.schemas import UpdateMember
-from loyalty.members.services import UPDATE
 from loyalty.orders.desired import PUT_ORDER
 from loyalty.orders.schemas import PutOrder, PutOrderRequest
 
@@ -52,10 +48,13 @@ class Result:
 NOBODY = Result(State.IGNORED, "Nobody of this program is meant.")
 
 
-def apply(source: Source, said: Said, *, chosen: UUID | None = None) -> Result:
+def apply(
+    source: Source, said: Said, *, message_id: str = "", chosen: UUID | None = None
+) -> Result:
     """Do what a message says.
 
     Args:
+        message_id: The vendor's, for histories.
         chosen: Whom a person has said it is about.
     """
     if isinstance(said, NotForUs):
@@ -64,14 +63,18 @@ def apply(source: Source, said: Said, *, chosen: UUID | None = None) -> Result:
         known = remember(source, said)
         if known.order is None:
             return Result(State.DONE, f"The refund waits for the order {known.ref}.")
-        result = _apply(source, order_of(known, said.who), chosen or known.member_id)
+        order = order_of(known, said.who)
+        result = _apply(source, order, message_id, chosen or known.member_id)
         settle(known, result.member_id if result.state is State.DONE else None)
         return result
-    return _apply(source, said, chosen)
+    return _apply(source, said, message_id, chosen)
 
 
 def _apply(
-    source: Source, said: OrderSaid | PersonSaid | AsksPerson, chosen: UUID | None
+    source: Source,
+    said: OrderSaid | PersonSaid | AsksPerson,
+    message_id: str,
+    chosen: UUID | None,
 ) -> Result:
     found = find_person(source, said.who, chosen=chosen)
     if isinstance(said, AsksPerson):
@@ -81,17 +84,20 @@ def _apply(
         return Result(State.PARKED, note, candidates=found.candidates)
     if isinstance(said, OrderSaid):
         return _put_order(source, said, found)
-    return NOBODY if found.member_id is None else _take_in(source, said, found.member_id)
+    if found.member_id is None:
+        return NOBODY
+    note = take_in(origin_of(source), said, found.member_id, raw_id=message_id)
+    return Result(State.DONE, note, found.member_id)
 
 
-def principal_of(source: Source) -> Principal:
-    """Give the principal of a source; ledger transactions name it as actor."""
-    return Principal(
-        key_id=0,
-        program_id=source.program_id,
-        name=f"source:{source.name}"[:100],
-        scopes=frozenset(),
-        source="crm",
+def origin_of(source: Source) -> Origin:
+    """Say for histories and the ledger who speaks."""
+    connection = source.connection
+    return Origin(
+        source.program_id,
+        source.name,
+        f"source:{source.name}",
+        fields_of(connection) if connection is not None else (),
     )
 
 
@@ -115,28 +121,13 @@ def _order_note(answer: Mapping[str, Any]) -> str:
     return f"The order {answer['ref']} is {answer['state']} and counts {answer['points']} points."
 
 
-def _take_in(source: Source, said: PersonSaid, member_id: UUID) -> Result:
-    fields = fields_of(source.connection) if source.connection is not None else []
-    change, left_out = profile_changes(taken_in(fields, said.fields))
-    notes = []
-    if change is not None:
-        payload = UpdateMember(MemberRef("id", str(member_id)), change)
-        command = Command(UPDATE, payload, request_id=uuid4().hex)
-        result = _run(source, command, member_id, lambda answer: "The profile is up to date.")
-        if result.state is not State.DONE:
-            return result
-        notes.append(result.note)
-    note = " ".join([*notes, *left_out]) or "It says nothing that the vendor owns."
-    return Result(State.DONE, note, member_id)
-
-
 def _run(
     source: Source,
     command: Command,
     member_id: UUID | None,
     note: Callable[[Mapping[str, Any]], str],
 ) -> Result:
-    answer = run([command], principal=principal_of(source))[0]
+    answer = run([command], principal=origin_of(source).principal())[0]
     body = orjson.loads(answer.body)
     if answer.status < 300:
         return Result(State.DONE, note(body), UUID(body.get("member") or body.get("id")))

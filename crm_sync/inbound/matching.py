@@ -60,7 +60,7 @@ def learn(source: Source, vendor_id: str, member_id: UUID, matched_by: str) -> N
 def _certain(source: Source, who: Who) -> list[Way]:
     ways = _stored(source, who)
     if not ways:
-        ours = _as_uuid(who.member_id)
+        ours = as_uuid(who.member_id)
         ways = [("member_id", ours)] if ours else []
         named = [("external", value) for value in who.external_ids if value]
         ways += [("external_id", member) for member in _owners(source, named)]
@@ -100,7 +100,8 @@ def _one_of(ways: Sequence[Way]) -> Found:
     return Found(members[0], ways[0][0]) if members else Found()
 
 
-def _as_uuid(text: str) -> UUID | None:
+def as_uuid(text: str) -> UUID | None:
+    """Read an id of ours out of what a vendor keeps; None if it is none."""
     try:
         return UUID(text)
     except ValueError:

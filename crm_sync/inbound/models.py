@@ -190,6 +190,29 @@ class KnownOrder(models.Model):
         return self.ref
 
 
+class PollCursor(models.Model):
+    """Up to where a connection's changes were read.
+
+    Attributes:
+        cursor: The adapter's own; empty: nothing was read yet.
+        next_at: When it is asked again; moved ahead while somebody asks.
+    """
+
+    connection = models.OneToOneField(
+        "crm_sync.Connection", primary_key=True, on_delete=models.CASCADE, related_name="polled"
+    )
+    cursor = models.TextField(blank=True)
+    next_at = models.DateTimeField()
+    asked_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        app_label = "crm_sync"
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} at {self.asked_at}"
+
+
 class ForgetCursor(models.Model):
     """Up to which event of the feed erased members were forgotten here. One row."""
 

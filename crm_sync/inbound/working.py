@@ -130,7 +130,7 @@ def read(message: InboxMessage) -> Said | None:
 def _apply(message: InboxMessage, said: Said | None) -> Result:
     if said is None:
         return Result(State.KEPT, "Nobody here reads this topic.")
-    return apply(message.source, said, chosen=message.member_id)
+    return apply(message.source, said, message_id=message.message_id, chosen=message.member_id)
 
 
 def _claim() -> list[InboxMessage]:

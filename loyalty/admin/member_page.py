@@ -16,6 +16,8 @@ from loyalty.engine.session import MemberWork, Session
 from loyalty.events.models import OutboxEvent
 from loyalty.http.auth import Principal
 from loyalty.http.fields import MAX_INT64
+from loyalty.ledger.models import MemberState
+from loyalty.members.consent import list_consents, present_consents
 from loyalty.members.models import Member
 from loyalty.members.rows import expiring_of
 from loyalty.members.statements import ledger_of, lots_of
@@ -40,6 +42,7 @@ SHOWN: Final = {
     "redemptions": "Redemptions",
     "rewards": "Rewards",
     "tiers": "Tier history",
+    "consent": "Consent",
     "events": "Events",
 }
 
@@ -256,8 +259,20 @@ def _events(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
     return _page(list(found.order_by("-sequence")[: ROWS + 1]), "sequence")
 
 
+def _consents(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
+    """Show what was said of the member, and of who was merged into them: it is one person."""
+    merged = MemberState.objects.filter(merged_into=work.member_id).values_list("pk", flat=True)
+    people = [work.member_id, *merged]
+    newest = {row.pk for row in present_consents(people).values()}
+    rows = list_consents(people)
+    for row in rows:
+        row.counts = row.pk in newest  # type: ignore[attr-defined]
+    return rows, None
+
+
 _TABLE_LISTS: Final[dict[str, Callable[[MemberWork, int], tuple[list[Any], int | None]]]] = {
     "orders": _orders,
     "tiers": _tier_changes,
     "events": _events,
+    "consent": _consents,
 }

@@ -158,6 +158,7 @@ class ExportAnswer(BaseModel):
     activity_days: Rows
     rule_uses: Rows
     segments: Rows
+    consents: Rows
     merges: Rows
     orders: Rows
     redemptions: Rows

@@ -37,6 +37,13 @@ LEFT_SEGMENTS = Table(
     update="DELETE FROM loyalty_segmentmember AS s USING {rows} WHERE s.member_id = r.member_id",
 )
 
+# The database lets these go only together with the row of the erasure.
+ERASED_CONSENTS = Table(
+    "loyalty_consentrecord",
+    {"member_id": "uuid"},
+    update="DELETE FROM loyalty_consentrecord AS c USING {rows} WHERE c.member_id = r.member_id",
+)
+
 # The key stays claimed: a till that repeats an enrolment must not enrol the person anew.
 ERASED_ANSWERS = Table(
     "loyalty_idempotencykey",
@@ -89,6 +96,7 @@ def _forget(work: MemberWork) -> None:
     work.rows.put(ERASED_PROFILE, {"id": work.member_id, "updated_at": work.now})
     work.rows.put(ERASED_IDENTIFIERS, {"member_id": work.member_id})
     work.rows.put(LEFT_SEGMENTS, {"member_id": work.member_id})
+    work.rows.put(ERASED_CONSENTS, {"member_id": work.member_id})
     work.rows.put(ERASED_ANSWERS, answers)
     work.rows.put(
         ERASURE,

@@ -12,7 +12,7 @@ from loyalty.engine.look import look
 from loyalty.http.auth import Principal
 from loyalty.ledger.models import Hold, LedgerTransaction, Lot, MemberState, Posting
 from loyalty.members.identifiers import MemberRef
-from loyalty.members.models import Identifier, Member, MemberMerge, SegmentMember
+from loyalty.members.models import ConsentRecord, Identifier, Member, MemberMerge, SegmentMember
 from loyalty.members.rows import profile_of
 from loyalty.members.services import member_body, profile_found
 from loyalty.tiers.models import ActivityDay, TierChange
@@ -30,6 +30,7 @@ TABLES: Final[dict[str, type[Model]]] = {
     "activity_days": ActivityDay,
     "rule_uses": RuleUse,
     "segments": SegmentMember,
+    "consents": ConsentRecord,
     "merges": MemberMerge,
 }
 # Columns that say nothing of the person: how the engine keeps its rows.

@@ -204,3 +204,25 @@ class SegmentMember(models.Model):
 
     def __str__(self) -> str:
         return f"{self.member_id} in {self.segment}"
+
+
+class ConsentRecord(models.Model):
+    """One word about whether a member may be written to. Rows are only added.
+
+    Attributes:
+        at: When it was given or withdrawn, as the source says.
+        raw_id: The source's own id of the message that said so.
+    """
+
+    pk = models.CompositePrimaryKey("member_id", "channel", "source", "at", "is_given")
+    member_id = models.UUIDField()
+    program_id = models.IntegerField()
+    channel = models.CharField(max_length=20)
+    is_given = models.BooleanField()
+    source = models.CharField(max_length=100)
+    at = models.DateTimeField()
+    raw_id = models.CharField(max_length=200, blank=True)
+    recorded_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.channel}: {'given' if self.is_given else 'withdrawn'}"

@@ -189,6 +189,21 @@ CREATE TRIGGER expirytotal_stays BEFORE TRUNCATE ON loyalty_expirytotal
 CREATE TRIGGER expirytotal_follows_postings BEFORE INSERT OR UPDATE OR DELETE
     ON loyalty_expirytotal FOR EACH ROW WHEN (pg_trigger_depth() = 0)
     EXECUTE FUNCTION loyalty_refuse();
+CREATE FUNCTION loyalty_only_of_erased() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM gone WHERE NOT EXISTS (
+        SELECT FROM loyalty_erasure AS e WHERE e.member_id = gone.member_id)) THEN
+        RAISE EXCEPTION '% of % is refused: it goes only with an erased member', TG_OP,
+            TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege', CONSTRAINT = 'consent_protected';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER consent_is_final BEFORE UPDATE OR TRUNCATE ON loyalty_consentrecord
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty_refuse();
+CREATE TRIGGER consent_goes_with_the_erased AFTER DELETE ON loyalty_consentrecord
+    REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty_only_of_erased();
 CREATE TRIGGER wallet_is_born_empty BEFORE INSERT ON loyalty_wallet FOR EACH ROW
     WHEN (NEW.pending <> 0 OR NEW.available <> 0 OR NEW.held <> 0 OR NEW.debt <> 0
         OR NEW.lifetime_earned <> 0 OR NEW.seq <> 0)
@@ -208,6 +223,9 @@ DROP TRIGGER expirytotal_follows_postings ON loyalty_expirytotal;
 DROP TRIGGER expirytotal_stays ON loyalty_expirytotal;
 DROP TRIGGER lot_stays ON loyalty_lot;
 DROP TRIGGER ledgertransaction_is_final ON loyalty_ledgertransaction;
+DROP TRIGGER consent_goes_with_the_erased ON loyalty_consentrecord;
+DROP TRIGGER consent_is_final ON loyalty_consentrecord;
+DROP FUNCTION loyalty_only_of_erased();
 DROP TRIGGER posting_is_final ON loyalty_posting;
 DROP FUNCTION loyalty_refuse();
 DROP TRIGGER apply_postings ON loyalty_posting;

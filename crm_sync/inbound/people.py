@@ -1,0 +1,140 @@
+"""Take in what somebody else owns of a person: consent, segments, fields. Nothing of ours.
+
+The same for what comes in at a source and for what a poll of a connection finds.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+from crm_sync.adapters.contract import Consent
+from crm_sync.adapters.fields import Field
+from crm_sync.inbound.contract import PersonSaid
+from crm_sync.inbound.ownership import profile_changes, taken_in
+from loyalty.engine.commands import Command
+from loyalty.engine.run import run
+from loyalty.http.auth import Principal
+from loyalty.members.consent import ConsentSaid, record_consents
+from loyalty.members.identifiers import MemberRef
+from loyalty.members.models import SegmentMember
+from loyalty.members.schemas import UpdateMember
+from loyalty.members.segments import add_members, remove_members
+from loyalty.members.services import UPDATE
+
+_CHANNEL: Final = re.compile(r"[a-z][a-z_]{1,19}\Z")
+_NO_CODE: Final = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who says something: a source, or a connection that is polled.
+
+    Attributes:
+        said_by: As histories name it, and the ledger its actor.
+        fields: Its mapping.
+    """
+
+    program_id: int
+    name: str
+    said_by: str
+    fields: Sequence[Field] = ()
+
+    def principal(self) -> Principal:
+        """Give the principal whose commands these are."""
+        return Principal(
+            key_id=0,
+            program_id=self.program_id,
+            name=self.said_by[:100],
+            scopes=frozenset(),
+            source="crm",
+        )
+
+    def segment_code(self, name: str) -> str:
+        """Give the code of a segment of theirs: its prefix keeps them apart from all others."""
+        return f"{self.prefix}{_slug(name)}"[:50]
+
+    @property
+    def prefix(self) -> str:
+        """Give what all their segments begin with."""
+        return f"{_slug(self.name)[:20]}."
+
+
+def take_in(origin: Origin, said: PersonSaid, member_id: UUID, *, raw_id: str = "") -> str:
+    """Take in what a vendor owns of a person; return in sentences what was done."""
+    notes = [
+        _consents(origin, said, member_id, raw_id),
+        _segments(origin, said, member_id),
+        _fields(origin, said, member_id),
+    ]
+    return " ".join(note for note in notes if note) or "It says nothing that the vendor owns."
+
+
+def consents_of(
+    origin: Origin, consents: Sequence[Consent], member_id: UUID, raw_id: str
+) -> list[ConsentSaid]:
+    """Write consents as histories have them; channels that cannot be one are left out."""
+    return [
+        ConsentSaid(
+            member_id=member_id,
+            channel=consent.channel,
+            is_given=consent.is_given,
+            source=origin.said_by,
+            at=_instant(consent.changed_at),
+            raw_id=raw_id,
+        )
+        for consent in consents
+        if _CHANNEL.match(consent.channel)
+    ]
+
+
+def _consents(origin: Origin, said: PersonSaid, member_id: UUID, raw_id: str) -> str:
+    if not said.consents:
+        return ""
+    words = consents_of(origin, said.consents, member_id, raw_id)
+    new = record_consents(program_id=origin.program_id, said=words)
+    left_out = len(said.consents) - len(words)
+    more = f" {left_out} of an unknown channel." if left_out else ""
+    return f"{new} new in the history of consent.{more}"
+
+
+def _segments(origin: Origin, said: PersonSaid, member_id: UUID) -> str:
+    joined = {origin.segment_code(name) for name in (*(said.segments or ()), *said.joined)}
+    left = {origin.segment_code(name) for name in said.left} - joined
+    if said.segments is not None:
+        rows = SegmentMember.objects.filter(
+            member_id=member_id, segment__startswith=origin.prefix, program_id=origin.program_id
+        )
+        left |= set(rows.values_list("segment", flat=True)) - joined
+    if not joined and not left:
+        return ""
+    ref = [("id", str(member_id))]
+    came = sum(add_members(origin.program_id, code, ref).changed for code in sorted(joined))
+    went = sum(remove_members(origin.program_id, code, ref).changed for code in sorted(left))
+    return f"Came into {came} segments and left {went}."
+
+
+def _fields(origin: Origin, said: PersonSaid, member_id: UUID) -> str:
+    change, left_out = profile_changes(taken_in(origin.fields, said.fields))
+    if change is not None:
+        payload = UpdateMember(MemberRef("id", str(member_id)), change)
+        command = Command(UPDATE, payload, request_id=uuid4().hex)
+        answer = run([command], principal=origin.principal())[0]
+        done = answer.status < 300
+        word = "The profile is up to date." if done else "The profile cannot be changed any more."
+        left_out.insert(0, word)
+    return " ".join(left_out)
+
+
+def _slug(name: str) -> str:
+    return _NO_CODE.sub("-", name.lower()).strip("-") or "segment"
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

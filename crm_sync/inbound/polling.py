@@ -1,0 +1,153 @@
+"""Ask vendors what has changed there: consent, segments and fields that they own.
+
+The cursor is stored after what it led to was taken in; a worker that dies in between reads the same
+page once more, and a history has each word once.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from crm_sync.adapters.contract import Change, ChangePage, Polls
+from crm_sync.adapters.outcomes import Outcome, Postponed, Retryable, storable
+from crm_sync.inbound.contract import PersonSaid, Who
+from crm_sync.inbound.matching import as_uuid
+from crm_sync.inbound.models import PollCursor
+from crm_sync.inbound.people import Origin, consents_of, take_in
+from crm_sync.models import Connection, Contact
+from crm_sync.services.calls import adapter_of, call
+from crm_sync.services.profiles import fields_of
+from loyalty.members.consent import record_consents
+from loyalty.members.selectors import list_owners, list_present
+
+log = structlog.get_logger(__name__)
+
+
+def list_polled(*, due: bool = True) -> list[int]:
+    """List the connections that can be asked; those whose turn it is."""
+    rows = Connection.objects.filter(is_enabled=True, removed_at=None)
+    found = [row for row in rows.order_by("pk") if isinstance(adapter_of(row), Polls)]
+    known = {row.pk for row in found}
+    missing = known - set(PollCursor.objects.filter(pk__in=known).values_list("pk", flat=True))
+    PollCursor.objects.bulk_create(
+        [PollCursor(connection_id=pk, next_at=Now()) for pk in sorted(missing)],
+        ignore_conflicts=True,
+    )
+    cursors = PollCursor.objects.filter(pk__in=known)
+    if due:
+        paused = Q(connection__relay__resume_at__gt=Now())
+        cursors = cursors.filter(next_at__lte=Now()).exclude(paused)
+    return list(cursors.order_by("next_at").values_list("pk", flat=True))
+
+
+def poll(*, connection_id: int, seconds: float) -> int:
+    """Read what changed, page by page, for a turn; return how many people that was."""
+    # Claimed by moving its time: whoever asks at the same moment finds it gone.
+    row = PollCursor.objects.filter(pk=connection_id, next_at__lte=Now())
+    if not row.update(next_at=Now() + timedelta(seconds=settings.CRM_LEASE_SECONDS)):
+        return 0
+    ends = time.monotonic() + seconds
+    count = 0
+    while True:
+        cursor = PollCursor.objects.select_related("connection__program").get(pk=connection_id)
+        page = _ask(cursor)
+        count += len(page.changes)
+        if page.outcome is not None:
+            _fail(cursor, storable(page.outcome))
+            return count
+        take_page(cursor.connection, page.changes)
+        _keep(cursor, page)
+        if not page.has_more or time.monotonic() >= ends:
+            return count
+
+
+def take_page(connection: Connection, changes: Sequence[Change]) -> int:
+    """Take in what changed about members; return how many were found.
+
+    Those who are nobody of the program, or may be two of them, are left out.
+    """
+    origin = Origin(
+        connection.program_id,
+        connection.name,
+        f"connection:{connection.name}",
+        fields_of(connection),
+    )
+    found = find_members(connection, changes)
+    words = []
+    for place, member_id in found.items():
+        change = changes[place]
+        words += consents_of(origin, change.consents, member_id, change.vendor_id)
+        said = PersonSaid(who=Who(), segments=change.segments, fields=change.fields)
+        if said.segments is not None or said.fields:
+            take_in(origin, said, member_id)
+    record_consents(program_id=connection.program_id, said=words)
+    return len(found)
+
+
+def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int, UUID]:
+    """Say whom the changes are about, by their places; three queries for a page, and the emails.
+
+    By the vendor's id that we stored, or our own id that the vendor keeps, which must agree; else
+    by email, where the connection finds people by it.
+    """
+    vendor_ids = [change.vendor_id for change in changes if change.vendor_id]
+    contacts = Contact.objects.filter(connection=connection, vendor_id__in=vendor_ids)
+    known: dict[str, set[UUID]] = {}
+    for vendor_id, member_id in contacts.values_list("vendor_id", "member_id"):
+        known.setdefault(vendor_id, set()).add(member_id)
+    named = [_named(change, known) for change in changes]
+    everybody = {member for members in named for member in members}
+    present = list_present(program_id=connection.program_id, member_ids=everybody)
+    found = {}
+    for place, change in enumerate(changes):
+        members = {present[member] for member in named[place] if member in present}
+        if not members and change.email and connection.shares_email:
+            email = [("email", change.email)]
+            members = set(list_owners(program_id=connection.program_id, identifiers=email))
+        if len(members) == 1:
+            found[place] = members.pop()
+    return found
+
+
+def _named(change: Change, known: dict[str, set[UUID]]) -> set[UUID]:
+    members = set(known.get(change.vendor_id, ()))
+    ours = as_uuid(change.member_id)
+    return members | {ours} if ours else members
+
+
+def _ask(cursor: PollCursor) -> ChangePage:
+    adapter: Any = adapter_of(cursor.connection)
+    found = call(cursor.connection, lambda target: adapter.list_changes(target, cursor.cursor))
+    if isinstance(found, ChangePage):
+        return found
+    return ChangePage(changes=[], cursor=cursor.cursor, outcome=found)
+
+
+def _keep(cursor: PollCursor, page: ChangePage) -> None:
+    wait = 0 if page.has_more else settings.CRM_POLL_SECONDS
+    PollCursor.objects.filter(pk=cursor.pk).update(
+        cursor=page.cursor,
+        asked_at=Now(),
+        next_at=Now() + timedelta(seconds=wait),
+        last_error="",
+    )
+
+
+def _fail(cursor: PollCursor, outcome: Outcome) -> None:
+    """Ask later: consent that is minutes late does less harm than a vendor that is pestered."""
+    if isinstance(outcome, Postponed):
+        seconds = outcome.seconds
+    else:
+        log.warning("poll failed", connection=cursor.pk, error=outcome.error)
+        asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0
+        seconds = max(asked, float(settings.CRM_POLL_SECONDS))
+    PollCursor.objects.filter(pk=cursor.pk).update(
+        next_at=Now() + timedelta(seconds=seconds), last_error=outcome.error[:500]
+    )

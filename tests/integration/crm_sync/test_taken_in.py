@@ -1,0 +1,229 @@
+"""Consent, segments and fields come in, are kept, and go with an erased member."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError
+from django.test import Client
+from django.utils import timezone
+
+from crm_sync import tasks
+from crm_sync.adapters.contract import Change, ChangePage, Consent
+from crm_sync.adapters.klaviyo import REVISION
+from crm_sync.adapters.outcomes import Retryable
+from crm_sync.inbound.polling import list_polled, poll, take_page
+from crm_sync.inbound.working import work_inbox
+from crm_sync.models import Connection, Contact, FieldMapping, PollCursor
+from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.services.connections import create_connection
+from loyalty.members.consent import ConsentSaid, list_consents, present_consents, record_consents
+from loyalty.members.models import Member, SegmentMember
+from tests.factories import Till, rows
+from tests.integration.crm_sync.senders import standard
+from tests.integration.crm_sync.vendor import Vendor
+from tests.integration.http.caller import Caller, body_of
+from tests.people import erase, merge
+
+MONDAY = datetime(2026, 11, 16, 9, tzinfo=UTC)
+
+
+def said(member: str, given: bool, at: datetime | None, **more: Any) -> ConsentSaid:
+    values = {"channel": "email", "source": "source:Shop", **more}
+    return ConsentSaid(member_id=UUID(member), is_given=given, at=at, **values)
+
+
+def record(till: Till, *words: ConsentSaid) -> int:
+    return record_consents(program_id=till.program.pk, said=words)
+
+
+def test_the_newest_word_counts_whatever_comes_last(till: Till) -> None:
+    member = till.ids[till.member()]
+    tuesday = MONDAY + timedelta(days=1)
+    assert record(till, said(member, False, tuesday), said(member, True, MONDAY)) == 2
+    assert record(till, said(member, True, MONDAY)) == 0
+    assert not present_consents([UUID(member)])["email"].is_given
+    other = said(member, True, tuesday + timedelta(hours=1), source="connection:CRM")
+    assert record(till, other) == 1
+    assert present_consents([UUID(member)])["email"].is_given
+    assert [row.is_given for row in list_consents([UUID(member)])] == [True, False, True]
+
+
+def test_a_word_without_a_time_counts_if_it_is_a_new_one(till: Till) -> None:
+    member = till.ids[till.member()]
+    ahead = timezone.now() + timedelta(days=30)
+    told = [(False, None, 0), (True, None, 1), (True, None, 0), (True, ahead, 0), (False, None, 1)]
+    for given, at, new in told:
+        assert record(till, said(member, given, at)) == new
+
+
+def test_the_database_keeps_every_word(till: Till) -> None:
+    member = till.ids[till.member()]
+    record(till, said(member, True, MONDAY))
+    for statement in (
+        "UPDATE loyalty_consentrecord SET is_given = false WHERE member_id = %s",
+        "DELETE FROM loyalty_consentrecord WHERE member_id = %s",
+    ):
+        with pytest.raises(DatabaseError, match="is refused") as refused:
+            rows(statement, member)
+        assert isinstance(refused.value.__cause__, psycopg.errors.InsufficientPrivilege)
+    with pytest.raises(DatabaseError, match="is refused"):
+        rows("TRUNCATE loyalty_consentrecord")
+    assert len(list_consents([UUID(member)])) == 1
+
+
+def test_it_follows_a_merge_is_exported_and_goes_with_the_erased(till: Till) -> None:
+    """Scenario 52: an erased member leaves no word of consent behind."""
+    old, new = till.member(), till.member()
+    record(till, said(till.ids[old], True, MONDAY, raw_id="msg_1"))
+    merge(till, old, new)
+    later = said(till.ids[old], False, MONDAY + timedelta(days=1))
+    assert record(till, later) == 1
+    api = Caller(till.program.pk)
+    told = body_of(api.get(f"/v1/members/{till.ids[new]}/export"))["consents"]
+    assert [(one["member_id"], one["is_given"]) for one in told] == [
+        (till.ids[new], False),
+        (till.ids[old], True),
+    ]
+    assert erase(till, new).status == 200
+    assert list_consents([UUID(till.ids[old]), UUID(till.ids[new])]) == []
+    assert record(till, later) == 0
+    api.row.delete()
+
+
+def test_what_a_source_says_is_taken_in(till: Till) -> None:
+    sender = standard(till)
+    card = till.member()
+    member = UUID(till.ids[card])
+    person = {"member": till.ids[card]}
+    given = {"channel": "email", "given": True, "at": MONDAY.isoformat()}
+    sender.send(
+        "person",
+        {
+            "person": person,
+            "consents": [given, {"channel": "Carrier Pigeon", "given": True}],
+            "segments": ["VIP", "Über 50!"],
+        },
+        id_="msg_9",
+    )
+    message = sender.only()
+    assert message.note == (
+        "1 new in the history of consent. 1 of an unknown channel. Came into 2 segments and left 0."
+    )
+    (word,) = list_consents([member])
+    assert (word.source, word.raw_id, word.at) == ("source:Ours", "msg_9", MONDAY)
+    rows("INSERT INTO loyalty_segmentmember (member_id, segment, program_id, since)"
+         " VALUES (%s, 'by-hand', %s, now())", member, till.program.pk)  # fmt: skip
+    sender.send("person", {"person": person, "segments": ["VIP"]})
+    sender.send("person", {"person": person, "joined": ["New"], "left": ["vip"]})
+    work_inbox(seconds=30)
+    inside = SegmentMember.objects.filter(member_id=member).values_list("segment", flat=True)
+    assert set(inside) == {"by-hand", "ours.new"}
+
+
+class PolledVendor(Vendor):
+    """A vendor that can be asked what has changed; pages are given one after another."""
+
+    pages: list[ChangePage]
+
+    def list_changes(self, target: Any, cursor: str) -> ChangePage:
+        place = int(cursor or 0)
+        if place >= len(self.pages):
+            return ChangePage(changes=[], cursor=cursor)
+        return self.pages[place]
+
+
+def change(vendor_id: str = "", **more: Any) -> Change:
+    consent = Consent(channel="sms", is_given=True, changed_at=MONDAY.isoformat())
+    return Change(vendor_id=vendor_id, consents=(consent,), **{"fields": {}, **more})
+
+
+@pytest.fixture
+def vendor(connect_vendor: Callable[..., Connection]) -> tuple[PolledVendor, Connection]:
+    polled = PolledVendor()
+    return polled, connect_vendor(polled)
+
+
+def test_polls_go_on_where_they_stopped(
+    till: Till, vendor: tuple[PolledVendor, Connection], settings: Any
+) -> None:
+    polled, connection = vendor
+    one, other = till.ids[till.member()], till.ids[till.member()]
+    failed = ChangePage(changes=[], cursor="1", outcome=Retryable(error="Busy.", retry_after=900))
+    first = ChangePage(changes=[change(member_id=one)], cursor="1", has_more=True)
+    polled.pages = [first, failed]
+    assert list_polled() == [connection.pk]
+    tasks.poll_changes()
+    cursor = PollCursor.objects.get(pk=connection.pk)
+    assert (cursor.cursor, cursor.last_error) == ("1", "Busy.")
+    assert cursor.next_at > timezone.now() + timedelta(seconds=800)
+    assert list_polled() == []
+    polled.pages[1] = ChangePage(changes=[change(member_id=other)], cursor="2")
+    PollCursor.objects.update(next_at=timezone.now() - timedelta(seconds=1))
+    assert poll(connection_id=connection.pk, seconds=30) == 1
+    assert poll(connection_id=connection.pk, seconds=30) == 0
+    cursor.refresh_from_db()
+    assert (cursor.cursor, cursor.last_error) == ("2", "")
+    for member in (one, other):
+        assert present_consents([UUID(member)])["sms"].source == "connection:Vendor"
+    assert list_polled() == []
+
+
+def test_whoever_may_be_two_members_is_left_out(
+    till: Till, vendor: tuple[PolledVendor, Connection]
+) -> None:
+    _, connection = vendor
+    one, other = till.ids[till.member()], till.ids[till.member()]
+    Contact.objects.create(connection=connection, member_id=one, vendor_id="v1", matched_by="new")
+    FieldMapping.objects.create(
+        connection=connection, attribute="language", name="lang", owner="vendor"
+    )
+    changes = [
+        change("v1", fields={"lang": "fr", "loyalty_points": 99}, segments=("Gold",)),
+        change("v1", member_id=other),
+        change("v2", email="nobody@example.com"),
+        change("v3", member_id="not an id"),
+    ]
+    assert take_page(connection, changes) == 1
+    assert Member.objects.get(pk=one).language == "fr"
+    assert SegmentMember.objects.get(member_id=one).segment == "vendor.gold"
+    assert list_consents([UUID(other)]) == []
+
+
+def test_klaviyos_consent_comes_in_by_itself(till: Till, settings: Any) -> None:
+    settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+    with Klaviyo() as klaviyo:
+        connection = create_connection(
+            program_id=till.program.pk,
+            name="Klaviyo",
+            adapter="klaviyo",
+            config={"revision": REVISION, "address": klaviyo.url},
+            secrets={"api_key": klaviyo.api_key},
+        )
+        member = till.ids[till.member()]
+        known = klaviyo.add(email="p@example.com", properties={"loyalty_member_id": member})
+        klaviyo.consent(known, "email", "SUBSCRIBED")
+        tasks.poll_changes()
+        klaviyo.consent(known, "email", "UNSUBSCRIBED")
+        PollCursor.objects.filter(pk=connection.pk).update(next_at=timezone.now())
+        tasks.poll_changes()
+    found = list_consents([UUID(member)])
+    assert [(row.channel, row.is_given) for row in found] == [("email", False), ("email", True)]
+    assert found[0].raw_id == known.id
+
+
+def test_the_members_page_shows_the_history(till: Till) -> None:
+    member = till.ids[till.member()]
+    record(till, said(member, True, MONDAY), said(member, False, MONDAY + timedelta(days=1)))
+    user = User.objects.create_superuser(f"admin-{till.program.code}")
+    client = Client()
+    client.force_login(user)
+    shown = client.get(f"/admin/loyalty/member/{member}/change/?show=consent").content.decode()
+    assert 'Email: withdrawn</strong> <span class="ly-tag">counts' in shown
+    assert "Email: given</strong><span" in shown.replace("</strong> <span", "</strong><span")
+    assert "source:Shop" in shown
+    user.delete()
