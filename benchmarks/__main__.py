@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 
-from benchmarks import bulk, earning, ledgers, machine, members, parsing
+from benchmarks import bulk, earning, ledgers, machine, manyrules, members, parsing
 from benchmarks.rounds import Plan, Row, table
 from benchmarks.stage import Stage
 
@@ -14,6 +14,7 @@ Measure = Callable[[Stage, Plan], list[Row]]
 MEASURES: dict[str, Measure] = {
     "earn": earning.earn,
     "redeem": earning.redeem,
+    "rules": manyrules.rules,
     "batch": bulk.batch,
     "history": members.history,
     "popular": members.popular,
