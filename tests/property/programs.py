@@ -91,6 +91,11 @@ def _of_occasions(trigger: str, **when: st.SearchStrategy[Any]) -> Strategy:
 
 RULE = st.one_of(
     *map(_of_orders, EFFECTS),
+    merged(
+        _of_occasions("activity", **OF_A_NIGHT, property=st.just({"stars": ["4", "5"]})),
+        st.fixed_dictionaries({"activity": either("review", "quiz")}),
+        any_of(limit=LIMIT),
+    ),
     _of_occasions("member.enrolled", weekday=OF_A_NIGHT["weekday"], hour=OF_AN_ORDER["hour"]),
     _of_occasions("member.birthday", **OF_A_NIGHT),
     _of_occasions("member.anniversary", **OF_A_NIGHT),

@@ -63,6 +63,18 @@ def told(till: Till, card: str) -> list[tuple[str, dict[str, Any]]]:
     return [(type_, json.loads(data)) for type_, data in found]
 
 
+def test_activities_of_a_campaign_share_its_budget():
+    today = database_time().date()
+    days = {"from": str(today - timedelta(days=2)), "to": str(today + timedelta(days=2))}
+    rules = [{"code": "rush", "bonus": 20, "trigger": "activity", "activity": "review"}]
+    till = open_till(campaigns=[{"code": "c", **days, "budget_points": 50, "rules": rules}])
+    card = till.member()
+    given = till.send(*(doing(till, card, "review", unique("r")) for _ in range(4)))
+    assert [reply.points for reply in given] == [20, 20, 10, 0]
+    assert given[3].not_applied[0]["because"] == "the budget of campaign c is used up"
+    assert do(till, card, "review", unique("r")).points == 0
+
+
 def test_an_activity_earns_and_explains_itself(till: Till):
     card, ref = till.member(), unique("r")
     reply = do(till, card, "review", ref, properties={"stars": 5, "verified": True})
