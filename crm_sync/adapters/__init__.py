@@ -9,6 +9,7 @@ from crm_sync.adapters.marketing_cloud import MarketingCloudAdapter
 from crm_sync.adapters.omnisend import OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.adapters.salesforce import SalesforceAdapter
+from crm_sync.adapters.segment import SegmentAdapter
 from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.adapters.webhook import WebhookAdapter
 
@@ -20,6 +21,7 @@ def build_adapters(environment: Environment) -> dict[str, Adapter]:
         "klaviyo": KlaviyoAdapter(environment),
         "shopify": ShopifyAdapter(environment),
         "hubspot": HubSpotAdapter(environment),
+        "segment": SegmentAdapter(environment),
         "omnisend": OmnisendAdapter(environment),
         "postscript": PostscriptAdapter(environment),
         "attentive": AttentiveAdapter(environment),

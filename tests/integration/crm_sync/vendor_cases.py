@@ -18,6 +18,7 @@ from crm_sync.adapters.marketing_cloud import MarketingCloudAdapter
 from crm_sync.adapters.omnisend import VERSION, OmnisendAdapter
 from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.adapters.salesforce import SalesforceAdapter
+from crm_sync.adapters.segment import SegmentAdapter
 from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.hubspot import HubSpot
@@ -26,6 +27,7 @@ from crm_sync.sandboxes.marketing_cloud import MarketingCloud
 from crm_sync.sandboxes.omnisend import Omnisend
 from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.sandboxes.salesforce import Salesforce
+from crm_sync.sandboxes.segment import Segment
 from crm_sync.sandboxes.server import Reply, Sandbox
 from crm_sync.sandboxes.shopify import Shopify
 from tests.integration.crm_sync import marketing_cloud_calls, salesforce_calls
@@ -90,6 +92,18 @@ def _hubspot_events(hubspot: HubSpot, member_id: str) -> list[str]:
     contact = hubspot.find("loyalty_member_id", member_id)
     told = contact.events if contact else []
     return [one["properties"]["event_id"] for one in told]
+
+
+def connect_segment(segment: Segment, **more: str) -> Target:
+    given = {"address": segment.url, "profiles_address": segment.url, "space_id": segment.space_id}
+    config = SegmentAdapter(environment()).check({**given, **more})
+    secrets = {"write_key": segment.write_key, "profiles_token": segment.profiles_token}
+    return target(config, **secrets)
+
+
+def _segment_events(segment: Segment, member_id: str) -> list[str]:
+    user = segment.users.get(member_id)
+    return [one["messageId"] for one in user.tracks] if user else []
 
 
 def connect_shopify(shop: Shopify, **more: str) -> Target:
@@ -195,6 +209,18 @@ CASES = [
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
         expire=lambda hubspot: hubspot.tokens.clear(),
         takes_old_events=False,
+    ),
+    Case(
+        name="segment",
+        sandbox=Segment,
+        adapter=SegmentAdapter,
+        connect=connect_segment,
+        events_of=_segment_events,
+        told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": 3},
+        events_at="/batch",
+        profiles_at="/batch",
+        busy=Reply(429, {}, {"x-ratelimit-reset": "9"}),
+        busy_seconds=9.0,
     ),
     Case(
         name="shopify",
