@@ -1,17 +1,11 @@
 """The Shopify adapter against our sandbox, and both against Shopify's own schema."""
 
-import gzip
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import pytest
-from graphql import GraphQLSchema, OperationDefinitionNode, build_client_schema, build_schema
-from graphql import parse as parse_document
-from graphql import validate as validate_document
-from graphql.execution.values import get_variable_values
+from graphql import build_schema
 from graphql.utilities import BreakingChangeType, find_breaking_changes
 
 from crm_sync.adapters.access import Target
@@ -32,8 +26,8 @@ from crm_sync.sandboxes.shopify import Shopify
 from crm_sync.sandboxes.shopify_schema import SCHEMA
 from tests.integration.crm_sync.calls import Limits, environment
 from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event, profile
+from tests.integration.crm_sync.shopify_spec import problems, shopifys_own
 from tests.integration.crm_sync.vendor_cases import connect_shopify
-from tests.integration.crm_sync.vendor_specs import folder
 
 
 @pytest.fixture
@@ -389,23 +383,3 @@ class TestContract:
         assert names >= {"Find", "Join", "Tell", "Book", "Announce", "Credit", "Read", "Changes"}
         for call in calls:
             assert problems(shopifys_own(), call["query"], call["variables"]) == []
-
-
-@lru_cache(maxsize=1)
-def shopifys_own() -> GraphQLSchema:
-    path = folder("shopify") / "admin-2026-10.introspection.json.gz"
-    with gzip.open(path) as file:
-        document = json.load(file)
-    # Valid to Shopify: newer rules about deprecated fields are not kept there.
-    return build_client_schema(document.get("data", document), assume_valid=True)
-
-
-def problems(schema: GraphQLSchema, text: str, variables: dict[str, Any]) -> list[str]:
-    """Say what is wrong with a document and its variables; empty if nothing is."""
-    document = parse_document(text)
-    found = [error.message for error in validate_document(schema, document)]
-    if found:
-        return found
-    operation = next(n for n in document.definitions if isinstance(n, OperationDefinitionNode))
-    values = get_variable_values(schema, operation.variable_definitions or (), variables)
-    return [error.message for error in values] if isinstance(values, list) else []
