@@ -18,6 +18,7 @@ from loyalty.members.api import (
 from loyalty.members.balance_api import BalanceView, LedgerTransactionView, LedgerView, LotsView
 from loyalty.members.merge_api import MergeView, UnmergeView
 from loyalty.members.privacy_api import EraseView
+from loyalty.members.segments_api import SegmentMembersView, SegmentsView, SegmentView
 from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
 from loyalty.orders.export_api import ExportView
 from loyalty.programs.api import (
@@ -75,6 +76,9 @@ urlpatterns = [
     path("v1/members/<str:member>/identifiers", IdentifiersView.as_view()),
     path("v1/members/<str:member>/identifiers/<str:identifier>", IdentifierView.as_view()),
     path("v1/ledger-transactions/<str:transaction>", LedgerTransactionView.as_view()),
+    path("v1/segments", SegmentsView.as_view()),
+    path("v1/segments/<str:code>", SegmentView.as_view()),
+    path("v1/segments/<str:code>/members", SegmentMembersView.as_view()),
     path("v1/adjustments", AdjustmentsView.as_view()),
     path("v1/batch", BatchView.as_view()),
     path("v1/program", ProgramView.as_view()),

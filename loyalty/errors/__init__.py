@@ -88,6 +88,11 @@ class TransactionNotFound(NotFound):
     title = "This program has no ledger transaction with that id."
 
 
+class SegmentNotFound(NotFound):
+    code = "segment_not_found"
+    title = "This program has no segment with that code; make it first."
+
+
 class OrderNotFound(NotFound):
     code = "order_not_found"
     title = "No order with that ref is known yet; send the order first, then its return."

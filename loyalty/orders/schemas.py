@@ -137,7 +137,8 @@ class EarnRequest(Body):
 
     @model_validator(mode="after")
     def _order_or_activity(self) -> Self:
-        if (self.order is None) == (self.activity is None):
+        sent = self.model_fields_set & {"order", "activity"}  # null is none of both
+        if len(sent) != 1 or (self.order is None) == (self.activity is None):
             raise ValueError("send either order or activity")
         return self
 

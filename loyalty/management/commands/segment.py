@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from loyalty.errors import NotFound
 from loyalty.members.identifiers import IDENTIFIER_TYPES
 from loyalty.members.models import Segment
 from loyalty.members.segment_lists import Loaded, load_list
+from loyalty.members.segment_schemas import SEGMENT_CODE
 from loyalty.members.segments import count_members_of, remove_others
 from loyalty.programs.selectors import get_program
-from loyalty.programs.values import Code
-
-_CODE: TypeAdapter[str] = TypeAdapter(Code)
 
 
 class Command(BaseCommand):
@@ -89,7 +87,7 @@ class Command(BaseCommand):
 
 def _code(text: str) -> str:
     try:
-        return _CODE.validate_python(text)
+        return SEGMENT_CODE.validate_python(text)
     except ValidationError:
         raise CommandError("A segment's code has 1 to 50 letters, digits and . _ -") from None
 

@@ -11,6 +11,7 @@ from loyalty.http.auth import create_api_key
 from loyalty.members import services as members
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
+from loyalty.members.segments import add_members
 from tests.contract.checker import check
 from tests.factories import STORE, Till, database_time, line, unique
 from tests.integration.http.configuration_calls import (
@@ -151,6 +152,20 @@ class Shop:
             "export_member": ("GET", f"{member}/{self.member}/export", None),
         }
 
+    def segment_calls(self) -> dict[str, tuple[str, str, Any]]:
+        """List the calls about segments."""
+        for code in ("vip", "gone"):
+            add_members(self.program_id, code, [("card", self.card)])
+        change = {"add": [f"card:{self.card}", "card:nobody"], "remove": []}
+        return {
+            "list_segments": ("GET", "/v1/segments", None),
+            "put_segment": ("PUT", f"/v1/segments/{unique('s')}", {"name": "Guests"}),
+            "get_segment": ("GET", "/v1/segments/vip", None),
+            "remove_segment": ("DELETE", "/v1/segments/gone", None),
+            "list_segment_members": ("GET", "/v1/segments/vip/members", None),
+            "change_segment_members": ("POST", "/v1/segments/vip/members", change),
+        }
+
     def calls(self) -> dict[str, tuple[str, str, Any]]:
         """List every call of the API with a body that works once: method, path, body."""
         member, card = f"/v1/members/{self.member}", f"card:{self.card}"
@@ -173,6 +188,7 @@ class Shop:
             "add_identifier": ("POST", f"{member}/identifiers", named),
             "remove_identifier": ("DELETE", f"{member}/identifiers/{self.other_card}", None),
             **self.person_calls(),
+            **self.segment_calls(),
             "earn": ("POST", "/v1/earn", {"member": card, "order": order_body()}),
             "preview_earn": ("POST", "/v1/earn/preview", basket),
             "preview_draft": ("POST", "/v1/program/preview", basket),
@@ -228,6 +244,12 @@ CALLS = (
     "unmerge_member",
     "erase_member",
     "export_member",
+    "list_segments",
+    "put_segment",
+    "get_segment",
+    "remove_segment",
+    "list_segment_members",
+    "change_segment_members",
     "earn",
     "preview_earn",
     "preview_draft",
@@ -262,6 +284,8 @@ KEYED = (
     "unmerge_member",
     "assign_tier",
     "erase_member",
+    "put_segment",
+    "change_segment_members",
     "earn",
     "put_order",
     "return_order",

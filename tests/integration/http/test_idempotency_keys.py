@@ -20,6 +20,7 @@ def changed(name: str, body: dict[str, Any]) -> dict[str, Any]:
     """Say something else in the same place."""
     simple = {"void": {}, "capture": {"points": 1}, "fulfil": {"state": "delivered"}}
     simple |= {"redeliver_to_webhook": {"events": [f"evt_{'0' * 32}_1"]}}
+    simple |= {"put_segment": {"name": "Others"}, "change_segment_members": {"add": ["card:x"]}}
     if name in simple:
         return simple[name]
     if name == "enrol":

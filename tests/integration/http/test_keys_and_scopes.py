@@ -29,6 +29,12 @@ ACCEPTED = {
     "unmerge_member": {"members:write"},
     "erase_member": {"members:write"},
     "export_member": {"members:read"},
+    "list_segments": {"members:read", "config"},
+    "put_segment": {"members:write", "config"},
+    "get_segment": {"members:read", "config"},
+    "remove_segment": {"members:write", "config"},
+    "list_segment_members": {"members:read", "config"},
+    "change_segment_members": {"members:write", "config"},
     "earn": {"earn"},
     "preview_earn": {"earn"},
     "preview_draft": {"config"},
@@ -170,6 +176,8 @@ ABOUT_ITS_OWN = (
     "put_order",
     "batch",
     "list_events",
+    "list_segments",
+    "put_segment",
     *CONFIGURATION,
 )
 ABOUT_ANOTHER = [name for name in CALLS if name not in ABOUT_ITS_OWN]

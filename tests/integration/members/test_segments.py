@@ -18,6 +18,7 @@ from loyalty.members.segments import (
     remove_members,
 )
 from tests.factories import Till, open_till, rows, unique
+from tests.integration.http.caller import Caller, body_of, code_of
 from tests.people import erase, merge, unmerge
 
 
@@ -143,3 +144,48 @@ def test_the_command_loads_replaces_and_lists(till: Till, tmp_path: Path):
         call_command(*again, "--replace", stdout=said)
     with pytest.raises(CommandError, match="letters, digits"):
         call_command("segment", "load", "a b", str(file), "--program", code)
+
+
+def test_over_http_a_list_may_name_people_as_it_likes(till: Till):
+    api, card, email = Caller(till.program.pk), unique("c"), f"{unique('e')}@example.com"
+    named = [{"type": "card", "value": card}, {"type": "email", "value": email}]
+    ada = body_of(api.post("/v1/members", {"identifiers": named}))["id"]
+    missing = api.post("/v1/segments/guests/members", {"add": [ada]})
+    assert code_of(missing) == (404, "segment_not_found")
+    made = api.call("PUT", "/v1/segments/guests", {})
+    assert (made.status_code, body_of(made)["name"]) == (201, "guests")
+    renamed = api.call("PUT", "/v1/segments/guests", {"name": "Guests"})
+    assert (renamed.status_code, body_of(renamed)["name"]) == (200, "Guests")
+    sent = {"add": [f"email:{email.upper()}", f"card:{card}", "phone:+49 30 1234"]}
+    first = api.post("/v1/segments/guests/members", sent)
+    assert body_of(first) == {
+        "segment": "guests", "added": 1, "removed": 0, "unknown": ["/add/2"]
+    }  # fmt: skip
+    assert body_of(api.get("/v1/segments/guests"))["members"] == 1
+    assert body_of(api.get("/v1/segments/guests/members"))["items"] == [ada]
+    assert code_of(api.post("/v1/segments/guests/members", {"add": []})) == (
+        422, "validation_failed"
+    )  # fmt: skip
+    both = {"add": [ada], "remove": [ada]}
+    assert code_of(api.post("/v1/segments/guests/members", both))[0] == 422
+    assert code_of(api.post("/v1/segments/guests/members", {"add": ["fax:1"]}))[0] == 422
+    assert code_of(api.call("PUT", "/v1/segments/a:b", {})) == (422, "validation_failed")
+    gone = api.post("/v1/segments/guests/members", {"remove": [f"card:{card}"]})
+    assert body_of(gone)["removed"] == 1
+    assert api.call("DELETE", "/v1/segments/guests").status_code == 200
+    assert code_of(api.get("/v1/segments/guests")) == (404, "segment_not_found")
+
+
+def test_pages_of_members_and_of_segments(till: Till):
+    api = Caller(till.program.pk)
+    cards = [till.member() for _ in range(3)]
+    for segment in ("a", "b", "c"):
+        add(till, *cards, to=segment)
+    for path, key in (("/v1/segments", "code"), ("/v1/segments/b/members", "")):
+        seen, cursor = [], ""
+        while cursor is not None:
+            more = f"&cursor={cursor}" if cursor else ""
+            page = body_of(api.get(f"{path}?limit=2{more}"))
+            seen += [item[key] if key else item for item in page["items"]]
+            cursor = page["next_cursor"]
+        assert seen == (["a", "b", "c"] if key else sorted(till.ids.values()))

@@ -187,6 +187,7 @@ def test_over_http_alone_in_a_batch_and_as_a_preview(till: Till):
     for wrong in (
         {"member": f"card:{card}"},
         {**body, "order": {"ref": "x"}},
+        {**body, "order": None},
         {**body, "activity": {**activity, "properties": {"stars": 4.5}}},
         {**body, "activity": {**activity, "properties": {"Stars": "4"}}},
         {**body, "activity": {**activity, "points": 5}},
