@@ -1,5 +1,6 @@
 """The Shopify adapter against our sandbox, and both against Shopify's own schema."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
