@@ -117,6 +117,29 @@ def test_one_receipt_at_two_nodes_is_one_award(shop: Shop, live_stack: Stack):
     shop.proved()
 
 
+def test_fifty_tills_at_once_never_exceed_a_budget(shop: Shop, live_stack: Stack):
+    """Twenty get 50 points of the campaign, one the last 30, and the others none of it."""
+    rules = [{"code": "plus", "bonus": 50}]
+    days = {"from": "2017-03-01", "to": "2199-03-31"}
+    campaign = {"code": "spring", **days, "budget_points": 1_030, "rules": rules}
+    document = {**shop.document, "campaigns": [campaign]}
+    live_stack.manage("program", "apply", "-", stdin=json.dumps(document))
+    cards = [unique("c") for _ in range(50)]
+    commands = [
+        {"idempotency_key": card, "enrol": {"identifiers": [{"type": "card", "value": card}]}}
+        for card in cards
+    ]
+    assert shop.post("/v1/batch", {"commands": commands}).status_code == 200
+    orders = [shop.order(card, unique("o")) for card in cards]
+    answers = all_at_once([lambda body=body: shop.post("/v1/earn", body) for body in orders], 50)
+    assert Counter(answer.status_code for answer in answers) == {201: 50}
+    given = Counter(answer.json()["points"] - 10 for answer in answers)
+    assert given == {50: 20, 30: 1, 0: 29}
+    query = "SELECT used FROM loyalty_campaignbudget WHERE program_id = %s"
+    assert live_stack.sql(query, shop.program_id) == [(1_030,)]
+    shop.proved()
+
+
 def test_a_key_that_is_in_use_waits_and_then_says_so(shop: Shop, live_stack: Stack):
     """Scenario 4: after 2 seconds 409 request_in_progress; and nothing was done."""
     card, key = shop.member(), unique("k")
