@@ -232,9 +232,9 @@ def track(delivery: Outgoing) -> dict[str, Any]:
         "event": title_name(str(body["type"])),
         "properties": flat_properties(body),
     }
-    if "member" in body:
+    if body.get("member"):
         message["userId"] = str(body["member"])
-    if "occurred_at" in body:
+    if body.get("occurred_at"):
         message["timestamp"] = body["occurred_at"]
     return {**message, "integrations": _NOBODY_BEHIND} if delivery.is_backfill else message
 

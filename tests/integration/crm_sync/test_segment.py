@@ -212,9 +212,10 @@ class TestRefusals:
     def test_a_test_event_reaches_nobody_behind(
         self, segment: Segment, adapter: SegmentAdapter, target: Target
     ) -> None:
-        body = {"id": "test_1", "type": "connection.test"}
+        body = {"id": "test_1", "type": "connection.test", "member": None}
         test = replace(event(), event_id="test_1", body=body)
         assert isinstance(adapter.probe(target, test), Delivered)
+        assert list(segment.users) == ["loyalty-connection-test"]
         assert segment.forwarded == segment.dropped == []
 
     @pytest.mark.parametrize(
