@@ -122,7 +122,9 @@ def read(message: InboxMessage) -> Said | None:
     document = load_object(vault.unseal(message.content)["content"].encode())
     try:
         return kind.read(message.topic, document, message.source.config)
-    except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
+    except Unreadable:
+        raise
+    except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
         kind_of_error = type(error).__name__
         raise Unreadable(f"It is not what its topic promises ({kind_of_error}).") from error
 

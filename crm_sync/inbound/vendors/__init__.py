@@ -4,10 +4,16 @@ from typing import Final
 
 from crm_sync.inbound.contract import Kind
 from crm_sync.inbound.vendors.generic import BearerSource, StandardSource
+from crm_sync.inbound.vendors.hubspot import HubSpotSource
+from crm_sync.inbound.vendors.klaviyo import KlaviyoSource
+from crm_sync.inbound.vendors.segment import SegmentSource
 from crm_sync.inbound.vendors.shopify import ShopifySource
 
 KINDS: Final[dict[str, Kind]] = {
     "shopify": ShopifySource(),
+    "hubspot": HubSpotSource(),
+    "klaviyo": KlaviyoSource(),
+    "segment": SegmentSource(),
     "standard": StandardSource(),
     "bearer": BearerSource(),
 }
