@@ -65,6 +65,7 @@ EVENT_TYPES: Final = (
     "tier.renewed",
     "tier.downgrade_warning",
     "reward.issued",
+    "reward.missed",
     "reward.first_redemption",
     "reward.stock_low",
     "reward.ordered",

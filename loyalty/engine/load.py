@@ -4,7 +4,7 @@ Lots are read in a later statement than the lock: read together with it they wer
 (docs/decisions/0001). The statement that locks stands here once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -130,6 +130,7 @@ LEFT JOIN LATERAL (
 """
 
 LOTS_AT_FIRST = 100
+ALL_LOTS = 2_000_000_000
 
 # A member's spendable lots in the order in which they pay; `most` limits how many are read.
 SPENDABLE = Read(
@@ -168,15 +169,21 @@ def collect_asks(
     commands: Sequence[Command], program: PublishedProgram, *, all_lots: bool
 ) -> dict[Read, list[Ask]]:
     """Gather the questions of all commands, each once, by read."""
-    found: dict[Read, dict[Ask, None]] = {}
+    asks: dict[Ask, None] = {}
     for command in commands:
-        for ask in command.kind.asks(command.payload, program):
-            found.setdefault(ask.read, {})[ask] = None
+        asks.update(dict.fromkeys(command.kind.asks(command.payload, program)))
         ref = command.kind.member(command.payload)
         if all_lots and ref is not None:
-            found.setdefault(SPENDABLE, {})[spendable_lots(ref, most=2_000_000_000)] = None
-    ordered = sorted(found, key=lambda read: (read.rank, read.name))
-    return {read: list(found[read]) for read in ordered}
+            asks[spendable_lots(ref, most=ALL_LOTS)] = None
+    return by_read(asks)
+
+
+def by_read(asks: Iterable[Ask]) -> dict[Read, list[Ask]]:
+    """Sort questions by their read, in the order in which reads run."""
+    found: dict[Read, list[Ask]] = {}
+    for ask in asks:
+        found.setdefault(ask.read, []).append(ask)
+    return {read: found[read] for read in sorted(found, key=lambda read: (read.rank, read.name))}
 
 
 def reads_for(
@@ -252,12 +259,17 @@ def build_session(
             session.add_member(build_member(session, row), [ref])
         else:
             session.members[ref] = known
-    for ask, rows in loaded.asks.items():
+    take_found(session, loaded.asks)
+    return session
+
+
+def take_found(session: Session, found: Mapping[Ask, list[tuple[Any, ...]]]) -> None:
+    """Let decisions find what was read: lots in their member's books, all else by its question."""
+    for ask, rows in found.items():
         if ask.read is SPENDABLE:
             _take_spendable(session, ask, rows)
         else:
             session.remember(ask, rows)
-    return session
 
 
 def build_member(session: Session, row: tuple[Any, ...]) -> MemberWork:

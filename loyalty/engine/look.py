@@ -6,9 +6,9 @@ job has come by.
 
 from collections.abc import Sequence
 
-from loyalty.engine.commands import Ask, MemberRef, Read
+from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.exchange import exchange
-from loyalty.engine.load import Loaded, build_session, gather, members_of, reads_for
+from loyalty.engine.load import Loaded, build_session, by_read, gather, members_of, reads_for
 from loyalty.engine.run import connect, errors_named, known_program, learn_version
 from loyalty.engine.session import MemberWork, Session
 from loyalty.engine.upkeep import settle_due
@@ -41,14 +41,12 @@ def look(
 def _look_once(principal: Principal, ref: MemberRef, asks: Sequence[Ask]) -> Session | None:
     program = known_program(principal.program_id)
     connection = connect()
-    by_read: dict[Read, list[Ask]] = {}
-    for ask in asks:
-        by_read.setdefault(ask.read, []).append(ask)
-    members, reads = members_of(program, [ref]), reads_for(program.id, by_read)
+    questions = by_read(asks)
+    members, reads = members_of(program, [ref]), reads_for(program.id, questions)
     exchange(connection, [members, *reads])
     loaded = Loaded()
     loaded.members = members.rows
-    loaded.asks = gather(by_read.values(), reads)
+    loaded.asks = gather(questions.values(), reads)
     now, version = loaded.members[0][:2]
     if version != program.version:
         learn_version(program.id, version)

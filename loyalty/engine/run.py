@@ -16,7 +16,7 @@ from django.db import connection as django_connection
 from django.db import utils as django_errors
 from psycopg import errors as pg
 
-from loyalty.engine.commands import Answer, Command, Decision, ReadAgain, fill_questions
+from loyalty.engine.commands import Answer, Ask, Command, Decision, ReadAgain, fill_questions
 from loyalty.engine.exchange import Statement, exchange
 from loyalty.engine.load import (
     KEY,
@@ -24,6 +24,7 @@ from loyalty.engine.load import (
     STORED,
     Loaded,
     build_session,
+    by_read,
     collect_asks,
     gather,
     lock_of,
@@ -31,6 +32,7 @@ from loyalty.engine.load import (
     members_of,
     parameters_of,
     reads_for,
+    take_found,
 )
 from loyalty.engine.session import Session
 from loyalty.engine.tables import KEY_ANSWER, Rows, write_statement
@@ -269,9 +271,17 @@ class _Run:
             raise _Again
         session = build_session(loaded, program=self.program, principal=self.principal, now=now)
         session.request_id = self.commands[0].request_id
+        session.is_preview, session.reader = self.preview, self.fetch
         for work in session.works.values():
             settle_due(work)
         return session
+
+    def fetch(self, session: Session, asks: Sequence[Ask]) -> None:
+        """Read what a decision turns out to need: one more round trip in the same transaction."""
+        sorted_asks = by_read(asks)
+        reads = reads_for(self.program.id, sorted_asks, locked=self.locked)
+        exchange(self.connection, reads)
+        take_found(session, gather(sorted_asks.values(), reads))
 
     def answer(self, session: Session, loaded: Loaded, command: Command) -> Answer:
         """Give the answer that the key already has, or decide."""

@@ -1,7 +1,8 @@
 """What was loaded for one run, and what its commands have decided so far."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -318,6 +319,9 @@ class Session:
     Attributes:
         members: By the reference with which a command names them.
         budgets: What this run took of campaigns' budgets.
+        is_preview: Whether nothing of it is written.
+        tokens: Numbers for questions that are asked for no command.
+        reader: Reads what a decision turns out to need; None where nothing more can be read.
     """
 
     def __init__(self, *, program: PublishedProgram, principal: Principal, now: datetime) -> None:
@@ -328,6 +332,9 @@ class Session:
         self.works: dict[UUID, MemberWork] = {}
         self.request_id = ""
         self.budgets: dict[str, int] = {}
+        self.is_preview = False
+        self.tokens = count(1)
+        self.reader: Callable[[Session, Sequence[Ask]], None] | None = None
         self._found: dict[tuple[Read, tuple[Any, ...]], Any] = {}
 
     def add_member(self, work: MemberWork, refs: Sequence[MemberRef]) -> None:
@@ -344,6 +351,19 @@ class Session:
     def all_found(self, read: Read) -> Iterator[tuple[tuple[Any, ...], Any]]:
         """Give what a read found for each question: the arguments, and the rows."""
         return ((args, rows) for (asked, args), rows in self._found.items() if asked is read)
+
+    def fetch(self, asks: Sequence[Ask]) -> None:
+        """Read what a decision turns out to need, in the same transaction: another round trip.
+
+        For what few commands need and all would pay for: what was read before is not read again.
+        """
+        new = (ask for ask in asks if (ask.read, ask.args) not in self._found)
+        missing = list(dict.fromkeys(new))
+        if not missing:
+            return
+        if self.reader is None:
+            raise RuntimeError("This session has nothing to read from.")
+        self.reader(self, missing)
 
     def remember(self, ask: Ask, rows: Any) -> None:
         """Set what later commands of this run find for the question."""

@@ -189,7 +189,8 @@ WHERE {redemption_member} AND (d.reinstated > d.captured OR d.captured > d.point
 SELECT w.member_id, w.held, coalesce(h.held, 0) AS open_holds FROM loyalty_wallet AS w
 LEFT JOIN (
     SELECT h.member_id AS member, sum(h.amount - h.captured - h.released) AS held,
-        bool_or((h.state = 'open') <> (h.captured + h.released < h.amount)) AS wrong
+        bool_or(h.amount > 0
+            AND (h.state = 'open') <> (h.captured + h.released < h.amount)) AS wrong
     FROM loyalty_hold AS h WHERE {hold_member} GROUP BY h.member_id
 ) AS h ON h.member = w.member_id
 WHERE {wallet_member} AND (w.held <> coalesce(h.held, 0) OR coalesce(h.wrong, false))

@@ -298,6 +298,7 @@ class Hold(models.Model):
                 condition=models.Q(
                     state="open", captured__lt=models.F("amount") - models.F("released")
                 )
+                | models.Q(state="open", amount=0)  # a reward for nothing
                 | models.Q(~models.Q(state="open"))
                 & models.Q(captured=models.F("amount") - models.F("released")),
                 name="hold_settled_in_full",

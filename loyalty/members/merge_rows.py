@@ -178,7 +178,9 @@ BELONGINGS = Read(
 SELECT r.ord, {COUNTED.format(member="x.id", above="0", upto="x.upto")},
     {DAYS.format(member="x.id")},
     (SELECT count(*) FROM loyalty_identifier AS i WHERE i.member_id = x.id),
-    (SELECT count(*) FROM loyalty_order AS o WHERE o.member_id = x.id)
+    (SELECT count(*) FROM loyalty_order AS o WHERE o.member_id = x.id),
+    EXISTS (SELECT FROM loyalty_hold AS h WHERE h.member_id = x.id AND h.state = 'open'
+        AND h.expires_at > clock_timestamp())
 FROM {{questions}}
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS id, 9223372036854775807 AS upto) AS x
 """,

@@ -122,11 +122,11 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     require(Decision(decision.command, survivor))
     if merged is survivor:
         raise SameMember()
-    if merged.books.wallet.held:
+    counted, days, identifiers, orders, holds = session.found(belongings_of(request.member))[0]
+    if merged.books.wallet.held or holds:  # a reward may be held for nothing
         raise MemberHasHolds(f"{merged.books.wallet.held} points are held.")
     before_them = merged_before(session, request, session.found(merged_with(request.member)))
     merged.add_lots([LotState(*row) for row in session.found(movable_lots(request.member))])
-    counted, days, identifiers, orders = session.found(belongings_of(request.member))[0]
     base, size = survivor.number_seq, merged.number_seq
     survivor.number_seq = base + size
     moved, out, into = hand_over(

@@ -26,7 +26,8 @@ SELECT member.id, member.program_id, program.code, program.timezone, state.statu
      WHERE lot.member_id = member.id AND lot.available > 0
        AND lot.expires_at = ending.expires_at),
     (SELECT max(redemption.created_at) FROM loyalty_redemption AS redemption
-     WHERE redemption.member_id = member.id AND redemption.captured > 0),
+     WHERE redemption.member_id = member.id AND redemption.state IN ('captured', 'reversed')
+        AND redemption.given_for <> 'tier_entry'),
     (SELECT json_agg(json_build_array(identifier.type, identifier.value)
         ORDER BY identifier.number)
      FROM loyalty_identifier AS identifier WHERE identifier.member_id = member.id)

@@ -20,6 +20,7 @@ from loyalty.members.services import require
 from loyalty.nightly.rows import LAST_ACTIVITY, LOTS_EXPIRING, NOTICE
 from loyalty.programs.expiry import start_of_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.issuing import issue_due
 from loyalty.tiers.rules import Review, format_metric, review
 
 Outcome = tuple[int, dict[str, Any]]
@@ -83,6 +84,17 @@ def _decide_settle(session: Session, decision: Decision) -> Outcome:
 
 
 SETTLE = Kind("settle", member=_member, decide=_decide_settle)
+
+
+# Rewards that the program redeems by itself: what matured or was given since the last order
+
+
+def _decide_redeem(session: Session, decision: Decision) -> Outcome:
+    work = require(decision)
+    return _changed(changed=bool(issue_due(work, level_before=work.level)))
+
+
+AUTO_REDEEM = Kind("auto_redeem", member=_member, decide=_decide_redeem)
 
 
 # Tiers

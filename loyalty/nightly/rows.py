@@ -32,6 +32,12 @@ WHERE g.program_id = %(program)s AND g.level <> %(ground)s
         OR g.valid_until <= %(today)s::date + %(warning_days)s::int)
 """
 
+TO_REDEEM: Final = """
+SELECT w.member_id FROM loyalty_memberstate AS s
+JOIN loyalty_wallet AS w ON w.member_id = s.member_id AND w.currency = 1
+WHERE s.program_id = %(program)s AND s.status = 'active' AND w.available >= %(least)s
+"""
+
 EXPIRING_BETWEEN: Final = """
 SELECT DISTINCT l.member_id FROM loyalty_lot AS l
 WHERE l.program_id = %(program)s AND l.available > 0
@@ -45,7 +51,7 @@ LAST_ACTIVE: Final = """greatest(
     (m.enrolled_at AT TIME ZONE {zone})::date,
     (SELECT max(d.day) FROM loyalty_activityday AS d WHERE d.member_id = m.id),
     (SELECT (max(x.created_at) AT TIME ZONE {zone})::date FROM loyalty_redemption AS x
-     WHERE x.member_id = m.id))"""
+     WHERE x.member_id = m.id AND x.given_for IN ('', 'free_redemption')))"""
 
 AWAY_BETWEEN: Final = f"""
 SELECT m.id AS member_id FROM loyalty_member AS m

@@ -9,6 +9,7 @@ from typing import Any
 from loyalty.engine.commands import Kind
 from loyalty.nightly import rows
 from loyalty.nightly.commands import (
+    AUTO_REDEEM,
     EXPIRING_NOTICE,
     INACTIVITY_NOTICE,
     SETTLE,
@@ -21,6 +22,7 @@ from loyalty.nightly.occasions import OCCASION, Celebrated, days_between, month_
 from loyalty.programs.earning import Trigger
 from loyalty.programs.expiry import end_of_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.issuing import automatic
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,18 @@ class Work:
 
 def _settle(night: Night) -> Iterator[Work]:
     yield Work(SETTLE, rows.DUE_LOTS, {"program": night.program.id}, OneMember)
+
+
+def _redeem(night: Night) -> Iterator[Work]:
+    """Redeem what the program redeems by itself, for whom the balance may be enough."""
+    costs = [
+        cost
+        for reward in automatic(night.program)
+        for cost in (reward.cost, *reward.tier_costs.values())
+    ]
+    if costs:
+        parameters = {"program": night.program.id, "least": min(costs)}
+        yield Work(AUTO_REDEEM, rows.TO_REDEEM, parameters, OneMember)
 
 
 def _review_tiers(night: Night) -> Iterator[Work]:
@@ -112,6 +126,7 @@ def _tell_inactive(night: Night) -> Iterator[Work]:
 
 STEPS: dict[str, Callable[[Night], Iterator[Work]]] = {
     "points": _settle,
+    "rewards": _redeem,
     "tiers": _review_tiers,
     "occasions": _celebrate,
     "expiring": _tell_expiring,

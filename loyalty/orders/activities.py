@@ -27,9 +27,10 @@ from loyalty.orders.reading import check_place
 from loyalty.orders.rows import ACTIVITY_CLAIM, activity_by_ref
 from loyalty.orders.rules import content_of
 from loyalty.orders.schemas import Activity, EarnActivity, EarnRequest
-from loyalty.orders.services import check_owner, earn_member, new_lot, status_of
+from loyalty.orders.services import check_owner, earn_member, new_lot, status_of, with_issued
 from loyalty.programs.expiry import local_day, local_time
 from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.issuing import issue_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def _decide(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     ledger.check_room(work.books, award.points)
     record = _give(work, activity, award)
     session.remember(activity_by_ref(activity.type, activity.ref), [record])
-    return 201, _body(work, activity, record)
+    issued = issue_due(work, level_before=work.level)
+    return 201, _body(work, activity, record) | with_issued(issued)
 
 
 def _award_for(work: MemberWork, request: EarnActivity) -> Award:

@@ -1,12 +1,19 @@
 """What calls about orders answer; they describe the contract, and a test holds answers to them."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from loyalty.members.answers import AppliedRule, Balance, RuleNotApplied, Tier
+from loyalty.rewards.answers import Redemption
+
+ISSUED: Final[list[Redemption]] = Field(
+    default=[],
+    description="Rewards that came by themselves: with the level that was reached, or because the"
+    " balance was enough. Missing where none did.",
+)
 
 
 class ActivityNamed(BaseModel):
@@ -34,6 +41,7 @@ class EarnAnswer(BaseModel):
     tier: Tier | None
     explanation: list[AppliedRule]
     not_applied: list[RuleNotApplied]
+    issued: list[Redemption] = ISSUED
 
 
 class LineAnswer(BaseModel):
@@ -63,6 +71,7 @@ class OrderAnswer(BaseModel):
     lines: list[LineAnswer]
     balance: Balance
     tier: Tier | None
+    issued: list[Redemption] = ISSUED
 
 
 class ReturnExplanation(BaseModel):

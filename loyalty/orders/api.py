@@ -39,6 +39,7 @@ from loyalty.orders.schemas import (
     ReturnOrder,
     ReturnRequest,
 )
+from loyalty.rewards.api import with_codes
 
 _REF = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
 
@@ -138,7 +139,7 @@ class EarnView(CommandEndpoint):
     def post(self, request: HttpRequest) -> HttpResponse:
         body, canonical = parse(EarnRequest, read_body(request))
         payload = earn_payload(self.principal, body)
-        return self.run(request, activities.EARN, payload, canonical_body=canonical)
+        return with_codes(self.run(request, activities.EARN, payload, canonical_body=canonical))
 
 
 class PreviewView(CommandEndpoint):
@@ -188,7 +189,7 @@ class OrderView(CommandEndpoint):
         store = self.query(request, StoreQuery).store
         body, canonical = parse(PutOrderRequest, read_body(request))
         payload = put_payload(self.principal, ref, store, body)
-        return self.run(request, desired.PUT_ORDER, payload, canonical_body=canonical)
+        return with_codes(self.run(request, desired.PUT_ORDER, payload, canonical_body=canonical))
 
 
 class ReturnsView(CommandEndpoint):

@@ -45,10 +45,12 @@ from loyalty.orders.services import (
     money,
     remember_order,
     tell_recorded,
+    with_issued,
 )
 from loyalty.programs.currencies import parse_amount
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.issuing import issue_due
 
 
 def _decide_put(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
@@ -86,7 +88,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     record = new_order(work, order, ref=request.ref, lines=lines)
     record.revision = request.body.revision
     record.state = order.state
-    changed = False
+    changed, level = False, work.level
     if order.state == "paid":
         changed = _award_new(work, record, award, order.lines)
     else:
@@ -98,7 +100,9 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     put_claim(work, record)
     remember_order(work, record)
     kept = record.points - record.clawed_back
-    return 201, order_body(work, record, points=kept, changed=changed)
+    issued = issue_due(work, level_before=level, order=record.ref)
+    body = order_body(work, record, points=kept, changed=changed)
+    return 201, body | with_issued(issued)
 
 
 def _check_returned(program: PublishedProgram, line: LineState) -> None:
@@ -165,7 +169,7 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     for line in order.lines:
         _check_returned(work.program, line)
     never_paid = record.transaction_number is None
-    kept = record.points - record.clawed_back
+    kept, level = record.points - record.clawed_back, work.level
     award = _award_again(work, record, request, lines)
     record.day = local_day(order.occurred_at, work.program.timezone)
     record.occurred_at = order.occurred_at
@@ -184,7 +188,8 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     _tell_changed(work, record, change)
     put_order(work, record)
     remember_order(work, record)
-    return order_body(work, record, points=change, changed=changed)
+    issued = issue_due(work, level_before=level, order=record.ref)
+    return order_body(work, record, points=change, changed=changed) | with_issued(issued)
 
 
 def _award_again(

@@ -28,6 +28,7 @@ from loyalty.orders.schemas import EarnOrder
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.expiry import active_at, expires_at, local_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.issuing import issue_due
 
 
 def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: int) -> str:
@@ -247,10 +248,12 @@ def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, A
     award = award_for(work, request.member, order, lines)
     ledger.check_room(work.books, award.points)
     record = new_order(work, order, ref=order.ref, lines=lines)
+    level = work.level
     status, changed = record_paid(work, record, award)
     put_claim(work, record)
     remember_order(work, record)
-    return 201, earn_body(work, record, status=status, changed=changed)
+    issued = issue_due(work, level_before=level, order=record.ref)
+    return 201, earn_body(work, record, status=status, changed=changed) | with_issued(issued)
 
 
 def record_paid(work: MemberWork, record: OrderRecord, award: Award) -> tuple[str, bool]:
@@ -278,6 +281,11 @@ def award_paid(
     changed = rise(work, kind="earn", order=record.ref)
     put_order(work, record)
     return status, changed
+
+
+def with_issued(issued: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give what an answer says of rewards that came by themselves; nothing where none did."""
+    return {"issued": issued} if issued else {}
 
 
 def _known_order(

@@ -22,6 +22,7 @@ def check(program: "ProgramDocument") -> list[Problem]:
         *_groups(program),
         *_tiers(program),
         *_tier_prices(program),
+        *_benefits(program),
     ]
 
 
@@ -108,6 +109,20 @@ def _tier_prices(program: "ProgramDocument") -> Iterator[Problem]:
         for code in costs.keys() - known - {"default"}:
             message = f"is not a tier level of this program{suggest(code, known)}"
             yield Problem(("rewards", index, "cost", code), message)
+
+
+def _benefits(program: "ProgramDocument") -> Iterator[Problem]:
+    """What a level gives must be in the catalogue."""
+    known = {reward.code for reward in program.rewards}
+    for index, level in enumerate(program.tiers.levels if program.tiers else []):
+        path = ("tiers", "levels", index, "benefits")
+        if index == 0 and level.benefits.rewards:
+            message = "are for who comes to a level, and every member begins at this one"
+            yield Problem((*path, "rewards"), message)
+        yield from _unknown((*path, "rewards"), level.benefits.rewards or [], known, "reward")
+        for code in (level.benefits.free_redemptions or {}).keys() - known:
+            message = f"is not a reward of this program{suggest(code, known)}"
+            yield Problem((*path, "free_redemptions", code), message)
 
 
 def _tiers_of(reward: "RewardEntry") -> list[str]:

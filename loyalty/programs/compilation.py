@@ -106,11 +106,14 @@ def _tiers(tiers: Mapping[str, Any], scale: int) -> TierPolicy:
 
 
 def _level(level: Mapping[str, Any], unit: int) -> TierLevel:
+    benefits = level.get("benefits", {})
     return TierLevel(
         code=level["code"],
         name=level["name"],
         threshold=parse_amount(level["from"], unit),
         earn_multiplier=Fraction(level["earn_multiplier"]),
         keep=level.get("keep", False),
-        perks=tuple(level.get("benefits", {}).get("perks", ())),
+        perks=tuple(benefits.get("perks", ())),
+        rewards=tuple(benefits.get("rewards", ())),
+        free_redemptions=dict(benefits.get("free_redemptions", {})),
     )

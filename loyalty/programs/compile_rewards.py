@@ -29,6 +29,7 @@ def compile_reward(reward: Mapping[str, Any], scale: int) -> Reward:
         what=what,
         shown_once=gives.get("shown") == "once",
         reused=gives.get("returned") == "reuse",
+        auto=reward.get("auto_redeem", False),
         stock=reward.get("stock") is not None,
         stock_low=tuple(reward.get("stock_low", ())),
         per_member=PerMember(limit["times"], limit["per"]) if limit else None,

@@ -20,7 +20,6 @@ Path = tuple[str | int, ...]
 NOT_YET: dict[str, set[str]] = {
     "": {"referrals"},
     "points.expiry": {"inactivity_months"},
-    "tiers.levels[].benefits": {"free_redemptions", "rewards"},
     "rewards[]": {"valid_days"},
     "rewards[].gives": {"points"},
 }

@@ -35,6 +35,7 @@ class Reward:
         what: The sku of a product, the pool of a code, or what is to be done for a custom one.
         shown_once: Of a code: only the till's answer has it.
         reused: Of a code: after a reversal the next member gets it.
+        auto: Whether it is redeemed by itself as soon as a member has the points.
         stock: Whether a stock is kept; how much is left is a row of its own, which tills write.
         stock_low: `reward.stock_low` is told when so many are left.
         tiers: Codes of the levels it is for; empty means all.
@@ -53,6 +54,7 @@ class Reward:
     what: str = ""
     shown_once: bool = False
     reused: bool = False
+    auto: bool = False
     stock: bool = False
     stock_low: tuple[int, ...] = ()
     per_member: PerMember | None = None

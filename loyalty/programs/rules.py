@@ -76,6 +76,8 @@ class TierLevel:
     Attributes:
         keep: Whether it is never lost once it is reached.
         perks: What else its members have, as text for them to read.
+        rewards: Codes of the rewards that are issued to whoever comes to it.
+        free_redemptions: How many of a reward its members get for nothing in a calendar year.
     """
 
     code: str
@@ -84,6 +86,8 @@ class TierLevel:
     earn_multiplier: Fraction = Fraction(1)
     keep: bool = False
     perks: tuple[str, ...] = ()
+    rewards: tuple[str, ...] = ()
+    free_redemptions: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

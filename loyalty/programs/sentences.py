@@ -24,6 +24,8 @@ _KEYS: Final = {
     "order_amount_min": "least amount",
     "order_amount_max": "most amount",
     "per_member": "for each member",
+    "auto_redeem": "redeemed by itself",
+    "free_redemptions": "free in a year",
     "budget_points": "points that it may give in all",
     "when_short": "at the end of the budget",
     "member_age_days": "days as a member",
@@ -108,6 +110,8 @@ def reward(entry: Entry, currency: str = "") -> str:
         told.append(f"{entry['stock']:,} in stock")
     if limit := entry.get("per_member"):
         told.append(f"{limit['times']} times a {limit['per']} for each member")
+    if entry.get("auto_redeem"):
+        told.append("redeemed by itself")
     return ", ".join([*told, *_season(entry)])
 
 
@@ -146,8 +150,14 @@ def _price(cost: Any) -> str:
 def level(entry: Entry, currency: str = "") -> str:
     """Say where a tier level begins and what it gives."""
     factor = entry.get("earn_multiplier", "1")
-    more = f", points count {factor} times" if factor != "1" else ""
-    return f"from {entry.get('from')}{more}"
+    told = [f"from {entry.get('from')}"]
+    told += [f"points count {factor} times"] if factor != "1" else []
+    benefits = entry.get("benefits") or {}
+    if benefits.get("rewards"):
+        told.append(f"gives {', '.join(benefits['rewards'])} on reaching it")
+    free = benefits.get("free_redemptions") or {}
+    told += [f"{times:,} × {code} free in a year" for code, times in free.items()]
+    return ", ".join(told)
 
 
 def conditions(entry: Entry, currency: str = "") -> list[str]:

@@ -53,6 +53,10 @@ class Redemption(BaseModel):
     fulfilment: Literal["ordered", "shipped", "delivered", "cancelled"] | None = Field(
         description="How far others have delivered it; null where they have nothing to do."
     )
+    given_for: Literal["tier_entry", "free_redemption", "auto_redeem"] | None = Field(
+        description="The member came to a level, had it free by their level, or had the points;"
+        " null where somebody asked for it and paid."
+    )
     store: str | None
     order_ref: str | None
     ref: str | None
@@ -98,7 +102,8 @@ class RewardForMember(BaseModel):
 
     code: str = Field(examples=["five-off"])
     name: str
-    cost: int
+    cost: int = Field(description="0 while the member's level gives it for nothing.")
+    free: int = Field(description="So many the level still gives for nothing this year.")
     gives: Gives
     available: bool
     reasons: list[RewardReason]

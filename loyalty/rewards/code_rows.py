@@ -86,11 +86,18 @@ FROM {questions} JOIN loyalty_program AS g ON g.id = $1
 
 
 def code_for(pool: str, command: object) -> Ask:
-    """Ask for a code, and lock it; each command of a run asks for one of its own.
-
-    Asked for no command, it only names where a run remembers the codes that it took.
-    """
+    """Ask for a code, and lock it; each command of a run asks for one of its own."""
     return Ask(CODE_FOR, (pool, id(command)))
+
+
+def spare_code(pool: str, token: int) -> Ask:
+    """Ask for a code for no command in particular; those asked for together get different ones."""
+    return Ask(CODE_FOR, (pool, -token))
+
+
+def taken_codes(pool: str) -> Ask:
+    """Name where a run remembers the codes that it took; it is never asked."""
+    return Ask(CODE_FOR, (pool, 0))
 
 
 def pool_left(pool: str, most: int) -> Ask:

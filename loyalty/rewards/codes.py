@@ -6,7 +6,14 @@ from typing import Any
 from loyalty.engine.commands import Ask
 from loyalty.engine.session import MemberWork, Session
 from loyalty.programs.rewards import Reward
-from loyalty.rewards.code_rows import POOL_CODE, POOL_NOTICE, code_for, pool_left
+from loyalty.rewards.code_rows import (
+    POOL_CODE,
+    POOL_NOTICE,
+    code_for,
+    pool_left,
+    spare_code,
+    taken_codes,
+)
 from loyalty.rewards.rules import RedemptionState
 from loyalty.rewards.sealing import MARK, hint_of, unseal
 
@@ -19,6 +26,19 @@ def asks_code(reward: Reward, command: object) -> list[Ask]:
     return [code_for(reward.pool, command), _left(reward)]
 
 
+def asks_codes(session: Session, reward: Reward, most: int) -> list[Ask]:
+    """List what it takes to have up to so many codes that nobody of the run has taken.
+
+    A run finds again what it has locked itself, so it asks for as many more.
+    """
+    locked = {row[0] for row in _locked(session, reward.pool)}
+    missing = most - len(locked - set(_taken(session, reward.pool)))
+    if missing <= 0:
+        return []
+    codes = [spare_code(reward.pool, next(session.tokens)) for _ in range(len(locked) + missing)]
+    return [*codes, _left(reward)]
+
+
 def _left(reward: Reward) -> Ask:
     """Ask whether few are left: counted to one more than matters, or it would cost too much."""
     return pool_left(reward.pool, max(reward.stock_low, default=0) + 2)
@@ -27,31 +47,26 @@ def _left(reward: Reward) -> Ask:
 def code_at_hand(session: Session, reward: Reward, command: object) -> Code | None:
     """Give the code that was locked for this command, or None: sold out.
 
-    Where there was none for it, one that a command before it did not take after all.
+    Where there was none for it, one that a command before it did not take after all; that is also
+    what comes by itself gets (None).
     """
     taken = set(_taken(session, reward.pool))
-    own = [row for row in session.found(code_for(reward.pool, command)) if row[0] not in taken]
-    if own:
-        return _code(own[0])
-    spare = (row for row in _locked(session, reward.pool) if row[0] not in taken)
-    return next((_code(row) for row in spare), None)
+    own = session.found(code_for(reward.pool, command)) if command is not None else []
+    at_hand = (row for row in (*own, *_locked(session, reward.pool)) if row[0] not in taken)
+    return next(((row[0], row[1], row[2]) for row in at_hand), None)
 
 
 def _locked(session: Session, pool: str) -> Iterator[Sequence[Any]]:
     """Give all codes that were locked for the run's commands."""
-    remembered = code_for(pool, None)
+    remembered = taken_codes(pool)
     for args, rows in session.all_found(remembered.read):
         if args[0] == pool and args != remembered.args:
             yield from rows
 
 
-def _code(row: Sequence[Any]) -> Code:
-    return row[0], row[1], row[2]
-
-
 def _taken(session: Session, pool: str) -> list[int]:
     """List the codes that earlier commands of the run took."""
-    taken: list[int] = session.found(code_for(pool, None))
+    taken: list[int] = session.found(taken_codes(pool))
     return taken
 
 
@@ -59,10 +74,10 @@ def take_code(
     session: Session, work: MemberWork, reward: Reward, redemption: RedemptionState, code: Code
 ) -> None:
     """Take a code for a redemption: held with its points, or handed out with them."""
-    session.remember(code_for(reward.pool, None), [*_taken(session, reward.pool), code[0]])
+    session.remember(taken_codes(reward.pool), [*_taken(session, reward.pool), code[0]])
     if redemption.state == "held":
         _put(work, code[0], "held", redemption.number)
-    else:
+    elif not session.is_preview:  # a preview shows that there is one, and not which
         hand_out(work, reward, redemption, code)
     _tell_low(session, work, reward)
 

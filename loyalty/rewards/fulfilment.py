@@ -7,7 +7,6 @@ from loyalty.engine.session import Session
 from loyalty.rewards.rows import put_redemption
 from loyalty.rewards.rules import check_fulfilment
 from loyalty.rewards.schemas import MoveFulfilment
-from loyalty.rewards.services import tell
 from loyalty.rewards.settling import (
     account_of,
     answer_passed_on,
@@ -16,6 +15,7 @@ from loyalty.rewards.settling import (
     loaded,
     member_of,
 )
+from loyalty.rewards.taking import tell
 
 
 def _decide_fulfilment(session: Session, decision: Decision) -> tuple[int, Any]:

@@ -26,6 +26,13 @@ class Redemption(models.Model):
         DELIVERED = "delivered"
         CANCELLED = "cancelled"
 
+    class GivenFor(models.TextChoices):
+        """Why a reward came without being asked for, or for nothing; empty for all others."""
+
+        TIER_ENTRY = "tier_entry"
+        FREE_REDEMPTION = "free_redemption"
+        AUTO_REDEEM = "auto_redeem"
+
     id = models.BigAutoField(primary_key=True)
     member_id = models.UUIDField()
     number = models.BigIntegerField()
@@ -36,6 +43,7 @@ class Redemption(models.Model):
     reinstated = models.BigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State.choices)
     fulfilment = models.CharField(max_length=10, choices=Fulfilment.choices, blank=True)
+    given_for = models.CharField(max_length=20, choices=GivenFor.choices, blank=True)
     gives = models.JSONField()
     store = models.CharField(max_length=50, blank=True)
     order_ref = models.CharField(max_length=100, blank=True)

@@ -28,6 +28,7 @@ REDEMPTION = Table(
         "counts": "boolean",
         "fulfilment": "text",
         "took_stock": "boolean",
+        "given_for": "text",
     },
     key=("member_id", "number"),
     tail=(
@@ -53,7 +54,7 @@ REDEMPTION_CLAIM = Table(
 
 COLUMNS = """d.number, d.reward, d.points, d.captured, d.reinstated, d.state, d.gives::text,
     d.store, d.order_ref, d.ref, d.held_until, d.created_at, d.updated_at, d.counts,
-    d.fulfilment, d.took_stock"""
+    d.fulfilment, d.took_stock, d.given_for"""
 
 REDEMPTION_OF = Read(
     "redemption",
@@ -91,23 +92,36 @@ JOIN loyalty_lot AS l ON l.member_id = r.member_id AND l.number = u.lot_number
     {"member_id": "uuid", "number": "bigint"},
 )
 
+# How often in the present period, whether never any, how often for nothing this year, and whether
+# a level gave it within a year. What a level gives is no redemption of the member's.
 # OFFSET 0 and LIMIT 1, as with an order's ref: a plan of the first day would look through all rows.
 REWARD_USE = Read(
     "use of a reward",
     f"""
-SELECT r.ord,
-    (SELECT count(*) FROM {PERSON} AS o (member_id) CROSS JOIN LATERAL (
-        SELECT * FROM loyalty_redemption AS d
-        WHERE d.member_id = o.member_id AND d.reward = r.reward OFFSET 0) AS d
-     WHERE d.counts
-        AND NOT (d.state = 'held' AND d.held_until <= clock_timestamp())
-        AND (r.per = 'ever' OR d.created_at >=
-            date_trunc(r.per, clock_timestamp() AT TIME ZONE p.timezone) AT TIME ZONE p.timezone)),
+SELECT r.ord, n.times,
     NOT EXISTS (SELECT FROM {PERSON} AS o (member_id) CROSS JOIN LATERAL (
-        SELECT FROM loyalty_redemption AS d WHERE d.member_id = o.member_id LIMIT 1) AS d)
+        SELECT FROM loyalty_redemption AS d
+        WHERE d.member_id = o.member_id AND d.given_for <> 'tier_entry' LIMIT 1) AS d),
+    n.free, n.by_level
 FROM {{questions}}
 JOIN loyalty_program AS p ON p.id = $1
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
+CROSS JOIN LATERAL (
+    SELECT clock_timestamp() AS now, clock_timestamp() AT TIME ZONE p.timezone AS local
+) AS t
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE d.takes_turn AND (r.per = 'ever'
+            OR d.created_at >= date_trunc(r.per, t.local) AT TIME ZONE p.timezone)) AS times,
+        count(*) FILTER (WHERE d.takes_turn AND d.given_for = 'free_redemption'
+            AND d.created_at >= date_trunc('year', t.local) AT TIME ZONE p.timezone) AS free,
+        count(*) FILTER (WHERE d.given_for = 'tier_entry'
+            AND d.created_at > t.now - interval '1 year') > 0 AS by_level
+    FROM {PERSON} AS o (member_id) CROSS JOIN LATERAL (
+        SELECT d.created_at, d.given_for,
+            d.counts AND NOT (d.state = 'held' AND d.held_until <= t.now) AS takes_turn
+        FROM loyalty_redemption AS d
+        WHERE d.member_id = o.member_id AND d.reward = r.reward OFFSET 0) AS d
+) AS n
 """,
     {**REF, "reward": "text", "per": "text"},
 )
@@ -188,5 +202,6 @@ def put_redemption(work: Any, redemption: Any) -> None:
             "counts": redemption.counts,
             "fulfilment": redemption.fulfilment,
             "took_stock": redemption.took_stock,
+            "given_for": redemption.given_for,
         },
     )

@@ -35,6 +35,7 @@ class RedemptionState:
         took_stock: Whether it has one of the stock, as the reward was when it was redeemed.
         fulfilment: What others have done of it, such as `shipped`; empty where they have nothing
             to do, or not yet.
+        given_for: Why it came without being asked for, or for nothing; empty for all others.
         once: A sealed code that is only in this answer.
     """
 
@@ -54,6 +55,7 @@ class RedemptionState:
     counts: bool
     fulfilment: str = ""
     took_stock: bool = False
+    given_for: str = ""
     once: str = ""
 
 
@@ -70,6 +72,9 @@ class Reason:
         return {"code": self.code, "because": self.because, **self.facts}
 
 
+NOT_ACTIVE: Final = Reason("member_not_active", "The member is frozen or closed.", {})
+
+
 def reasons_against(
     program: PublishedProgram,
     reward: Reward,
@@ -80,6 +85,7 @@ def reasons_against(
     used: int,
     remaining: int | None,
     today: date,
+    free: bool = False,
 ) -> list[Reason]:
     """List everything that stands between a member and a reward; empty: they may have it.
 
@@ -89,25 +95,46 @@ def reasons_against(
         used: How often they had it in the present period of its limit.
         remaining: How many are left; None where no stock is kept.
         today: The local day in the program's zone.
+        free: Whether the member's level gives it for nothing.
     """
     found = [
         *_against_dates(reward, today),
         *_against_tier(program, reward, level),
         *_against_segments(reward, segments),
+        *_against_stock(remaining),
     ]
-    if remaining is not None and remaining <= 0:
-        found.append(Reason("sold_out", "None are left.", {}))
     limit = reward.per_member
     if limit is not None and used >= limit.times:
         period = "in all" if limit.per == "ever" else f"per {limit.per}"
         facts = {"times": limit.times, "per": limit.per}
         found.append(Reason("limit_reached", f"It may be had {limit.times} × {period}.", facts))
-    cost = reward.cost_for(level)
+    cost = 0 if free else reward.cost_for(level)
     if available < cost:
         missing = cost - available
         facts = {"needed": cost, "available": available, "missing": missing}
         found.append(Reason("insufficient_points", f"{missing} points are missing.", facts))
     return found
+
+
+def reasons_not_to_issue(reward: Reward, *, remaining: int | None, today: date) -> list[Reason]:
+    """List what keeps a level from giving a reward: not its price, nor to whom it is offered."""
+    return [*_against_dates(reward, today), *_against_stock(remaining)]
+
+
+def free_left(program: PublishedProgram, level: str, reward: str, *, used: int) -> int:
+    """Tell how many of a reward a member of a level still gets for nothing this year.
+
+    Args:
+        used: How many the member had for nothing this year.
+    """
+    held = program.levels.get(level)
+    return max(0, held.free_redemptions.get(reward, 0) - used) if held else 0
+
+
+def _against_stock(remaining: int | None) -> list[Reason]:
+    if remaining is None or remaining > 0:
+        return []
+    return [Reason("sold_out", "None are left.", {})]
 
 
 def _against_dates(reward: Reward, today: date) -> list[Reason]:
@@ -210,6 +237,7 @@ def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, A
         "reinstated": redemption.reinstated,
         "gives": {**redemption.gives, **({"code": redemption.once} if redemption.once else {})},
         "fulfilment": redemption.fulfilment or None,
+        "given_for": redemption.given_for or None,
         "store": redemption.store or None,
         "order_ref": redemption.order_ref or None,
         "ref": redemption.ref or None,
@@ -220,6 +248,6 @@ def redemption_body(member_id: UUID, redemption: RedemptionState) -> dict[str, A
 
 def state_of(row: Sequence[Any]) -> RedemptionState:
     """Make a redemption of its columns as read."""
-    values = list(row[:16])
+    values = list(row[:17])
     values[6] = orjson.loads(values[6])
     return RedemptionState(*values)

@@ -16,12 +16,10 @@ from loyalty.programs.rules import PublishedProgram, Reward
 from loyalty.rewards.code_rows import pool_left
 from loyalty.rewards.payment import what_it_gives
 from loyalty.rewards.rows import COLUMNS, redemption_of, use_of
-from loyalty.rewards.rules import Reason, reasons_against, redemption_body, state_of
+from loyalty.rewards.rules import NOT_ACTIVE, free_left, reasons_against, redemption_body, state_of
 
 COUNTED: Final = 1000
 """Codes left are counted to here; more are "enough"."""
-
-NOT_ACTIVE: Final = Reason("member_not_active", "The member is frozen or closed.", {})
 
 # Without the lock that a redemption takes: whoever only looks makes no till wait.
 STOCK_SEEN: Final = Read(
@@ -117,22 +115,26 @@ def _shown_reward(
         left = session.found(pool_left(reward.pool, COUNTED))[0][0]
     elif reward.stock:
         left = (stock[0][0] if stock else 0) + work.stock_back.get(reward.code, 0)
+    used, _, had, _ = use[0] if use else (0, False, 0, False)
+    free = free_left(program, work.level, reward.code, used=had)
     reasons = reasons_against(
         program,
         reward,
         available=work.books.wallet.available,
         level=work.level,
         segments=segments_found(session, ref),
-        used=use[0][0] if use else 0,
+        used=used,
         remaining=left,
         today=local_day(work.now, program.timezone),
+        free=free > 0,
     )
     if work.status != "active":
         reasons.insert(0, NOT_ACTIVE)
     return {
         "code": reward.code,
         "name": reward.name,
-        "cost": reward.cost_for(work.level),
+        "cost": 0 if free else reward.cost_for(work.level),
+        "free": free,
         "gives": what_it_gives(program, reward),
         "available": not reasons,
         "reasons": [reason.as_json() for reason in reasons],

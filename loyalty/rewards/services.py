@@ -2,15 +2,14 @@
 
 import hashlib
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from loyalty.earning.rows import segments_found, segments_of
-from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
+from loyalty.engine.commands import Ask, Decision, Kind
 from loyalty.engine.load import spendable_lots
-from loyalty.engine.session import MemberWork, OpenHold, Session
-from loyalty.engine.tables import STOCK
+from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
     MemberFrozen,
     RedemptionConflict,
@@ -18,16 +17,13 @@ from loyalty.errors import (
     StoreUnknown,
 )
 from loyalty.ledger import rules as ledger
-from loyalty.ledger.buckets import Bucket
-from loyalty.ledger.rules import Use
 from loyalty.members.services import require
 from loyalty.programs.expiry import local_day
-from loyalty.programs.rules import PublishedProgram, Reward
-from loyalty.rewards.codes import asks_code, code_at_hand, take_code
+from loyalty.programs.rules import PublishedProgram
+from loyalty.rewards.codes import asks_code
 from loyalty.rewards.payment import check_payment, money_off, read_order_amount, what_it_gives
 from loyalty.rewards.rows import (
     REDEMPTION_CLAIM,
-    put_redemption,
     redemption_by_ref,
     stock_of,
     use_of,
@@ -35,12 +31,14 @@ from loyalty.rewards.rows import (
 from loyalty.rewards.rules import (
     RedemptionState,
     first_fulfilment,
+    free_left,
     reasons_against,
     redemption_body,
     refusal,
     state_of,
 )
 from loyalty.rewards.schemas import RedeemRequest
+from loyalty.rewards.taking import had_of, left_of, period_of, remember_use, spend, take_piece
 
 
 def answer(work: MemberWork, redemption: RedemptionState, status: int) -> tuple[int, Any]:
@@ -77,14 +75,16 @@ def _decide_redeem(session: Session, decision: Decision) -> tuple[int, Any]:
         return answer(work, earlier, 200)
     if work.status == "frozen":
         raise MemberFrozen()
-    points, gives = _price(session, work, request)
-    uses = ledger.choose_lots(work.books, points=points, now=work.now)
-    redemption = _new_redemption(work, request, points, gives)
-    _take_code(session, work, request, redemption)
-    _spend(work, redemption, uses)
+    redemption = _new_redemption(work, request, _price(session, work, request))
+    uses = ledger.choose_lots(work.books, points=redemption.points, now=work.now)
+    reward = session.program.rewards.get(redemption.reward)
+    take_piece(session, work, reward, redemption, request)
+    spend(work, redemption, uses)
     if request.points is not None and redemption.order_ref:
         work.paid.append((redemption, uses))
-    _remember_use(session, work, request, redemption)
+    remember_use(session, work, reward, redemption, request.member)
+    if request.ref:
+        _claim(session, work, request, redemption)
     return answer(work, redemption, 201)
 
 
@@ -111,70 +111,46 @@ def _same_ref(session: Session, work: MemberWork, request: RedeemRequest) -> Red
     return state_of(found[0][2:])
 
 
-def _price(session: Session, work: MemberWork, request: RedeemRequest) -> tuple[int, Any]:
+class _Price(NamedTuple):
+    """What a redemption costs and gives, and whether it costs nothing by the member's level."""
+
+    points: int
+    gives: Any
+    free: bool = False
+
+
+def _price(session: Session, work: MemberWork, request: RedeemRequest) -> _Price:
     """Say what it costs and gives, if the member may have it now."""
     program = session.program
     order_amount = read_order_amount(program, request.order_amount)
     if request.points is not None:
-        return request.points, money_off(
-            program, check_payment(program, request.points, order_amount)
-        )
+        paid = check_payment(program, request.points, order_amount)
+        return _Price(request.points, money_off(program, paid))
     reward = program.rewards.get(request.reward or "")
     if reward is None:
         raise RewardNotFound(f"This program has no reward {request.reward}.")
+    had = had_of(session, work, reward.code, reward, request.member)
+    free = free_left(program, work.level, reward.code, used=had.free) > 0
     reasons = reasons_against(
         program,
         reward,
         available=work.books.wallet.available,
         level=work.level,
         segments=segments_found(session, request.member),
-        used=_use(session, work, request.member, reward.code, reward)[0],
-        remaining=_left(session, work, reward, request),
+        used=had.times,
+        remaining=left_of(session, work, reward, request),
         today=local_day(work.now, program.timezone),
+        free=free,
     )
     if reasons:
         raise refusal(reasons)
-    return reward.cost_for(work.level), what_it_gives(program, reward, order_amount)
+    cost = 0 if free else reward.cost_for(work.level)
+    return _Price(cost, what_it_gives(program, reward, order_amount), free)
 
 
-def _left(session: Session, work: MemberWork, reward: Reward, request: RedeemRequest) -> int | None:
-    """Tell how many are left, with those that the member's own lapsed holds put back."""
-    if reward.pool:
-        return int(code_at_hand(session, reward, request) is not None)
-    if not reward.stock:
-        return None
-    found = session.found(stock_of(reward.code))
-    return (found[0][0] if found else 0) + work.stock_back.get(reward.code, 0)
-
-
-def _use(
-    session: Session, work: MemberWork, ref: MemberRef, code: str, reward: Reward | None
-) -> tuple[int, bool]:
-    """Tell how often the member had it in the present period, and whether they never had any.
-
-    What an earlier command of the run has remembered stands under the member's id, however that
-    command named them.
-    """
-    per = period_of(reward)
-    found = session.found(use_of(_id_of(work), code, per)) or session.found(use_of(ref, code, per))
-    used, first_ever = found[0]
-    return used, first_ever and not session.found(use_of(_id_of(work), "", "any"))
-
-
-def _id_of(work: MemberWork) -> MemberRef:
-    return ("id", str(work.member_id))
-
-
-def period_of(reward: Reward | None) -> str:
-    """Give the period of a reward's limit."""
-    return reward.per_member.per if reward and reward.per_member else "ever"
-
-
-def _new_redemption(
-    work: MemberWork, request: RedeemRequest, points: int, gives: Any
-) -> RedemptionState:
+def _new_redemption(work: MemberWork, request: RedeemRequest, price: _Price) -> RedemptionState:
+    points, gives, free = price
     hold = timedelta(minutes=work.program.points.hold_minutes)
-    reward = work.program.rewards.get(request.reward or "")
     return RedemptionState(
         number=work.next_number(),
         reward=request.reward or "",
@@ -191,119 +167,8 @@ def _new_redemption(
         updated_at=work.now,
         counts=True,
         fulfilment=first_fulfilment(gives) if request.capture else "",
-        took_stock=reward is not None and reward.stock,
+        given_for="free_redemption" if free else "",
     )
-
-
-def _spend(work: MemberWork, redemption: RedemptionState, uses: list[Use]) -> None:
-    number = work.next_number()
-    kind = "hold" if redemption.state == "held" else "redeem"
-    ledger.spend(
-        work.books,
-        transaction=number,
-        uses=uses,
-        to=Bucket.HELD if kind == "hold" else Bucket.REDEEMED,
-        redemption=redemption.number,
-    )
-    put_transaction(work, kind, number, redemption, points=-redemption.points)
-    put_redemption(work, redemption)
-    if redemption.held_until is not None:
-        work.put_hold(
-            OpenHold(
-                number=redemption.number,
-                amount=redemption.points,
-                expires_at=redemption.held_until,
-                uses=uses,
-            ),
-            "open",
-        )
-    tell(work, "points.held" if kind == "hold" else "points.redeemed", kind, redemption)
-    if kind == "redeem":
-        tell_issued(work, redemption)
-
-
-def put_transaction(
-    work: MemberWork,
-    kind: str,
-    number: int,
-    redemption: RedemptionState,
-    *,
-    points: int,
-    reason: str = "",
-) -> None:
-    what = redemption.reward or "points"
-    work.transaction(
-        kind,
-        number=number,
-        points=points,
-        source_ref=redemption.ref or redemption.order_ref,
-        reason=reason,
-        store=redemption.store,
-        redemption_number=redemption.number,
-        explanation={"reward": what, "gives": redemption.gives},
-    )
-
-
-def tell(
-    work: MemberWork, type_: str, kind: str, redemption: RedemptionState, **facts: Any
-) -> None:
-    work.event(
-        type_,
-        {
-            "redemption": work.public_id("rdm", redemption.number),
-            "reward": redemption.reward or None,
-            "points": redemption.points,
-            "state": redemption.state,
-            "gives": redemption.gives,
-            "fulfilment": redemption.fulfilment or None,
-            **facts,
-        },
-        kind=kind,
-        order=redemption.order_ref or None,
-    )
-
-
-def tell_issued(work: MemberWork, redemption: RedemptionState) -> None:
-    """Tell that the member has it now, and whoever has to deliver it that it is ordered."""
-    if redemption.reward:
-        tell(work, "reward.issued", "redeem", redemption)
-    if redemption.fulfilment:
-        tell(work, "reward.ordered", "redeem", redemption)
-
-
-def _take_code(
-    session: Session, work: MemberWork, request: RedeemRequest, redemption: RedemptionState
-) -> None:
-    reward = session.program.rewards.get(redemption.reward)
-    code = code_at_hand(session, reward, request) if reward and reward.pool else None
-    if reward is not None and code is not None:
-        take_code(session, work, reward, redemption, code)
-
-
-def _remember_use(
-    session: Session, work: MemberWork, request: RedeemRequest, redemption: RedemptionState
-) -> None:
-    """Take it from the stock, claim its ref, and let later commands of the run see both."""
-    reward = session.program.rewards.get(redemption.reward)
-    used, first_ever = _use(session, work, request.member, redemption.reward, reward)
-    mine = _id_of(work)
-    session.remember(use_of(mine, redemption.reward, period_of(reward)), [(used + 1, False)])
-    session.remember(use_of(mine, "", "any"), [(1, False)])
-    if first_ever:
-        tell(work, "reward.first_redemption", "redeem", redemption)
-    if reward is not None and reward.stock:
-        _take_stock(session, work, reward, request)
-    if request.ref:
-        _claim(session, work, request, redemption)
-
-
-def _take_stock(session: Session, work: MemberWork, reward: Reward, request: RedeemRequest) -> None:
-    left = (_left(session, work, reward, request) or 0) - 1
-    session.remember(stock_of(reward.code), [(left,)])
-    work.stock_back.pop(reward.code, None)
-    work.rows.put(STOCK, {"program_id": work.program.id, "reward": reward.code, "taken": 1})
-    if left in reward.stock_low:
-        work.event("reward.stock_low", {"reward": reward.code, "left": left}, kind="redeem")
 
 
 def _claim(

@@ -33,7 +33,8 @@ from loyalty.rewards.schemas import (
     ReverseRedemption,
     VoidRedemption,
 )
-from loyalty.rewards.services import answer, put_transaction, tell, tell_issued
+from loyalty.rewards.services import answer
+from loyalty.rewards.taking import put_transaction, tell, tell_issued
 
 
 def member_of(request: Any) -> MemberRef:
@@ -208,7 +209,7 @@ def _decide_reverse(session: Session, decision: Decision) -> tuple[int, Any]:
             f"This redemption is {redemption.state}; only captured points can be reversed.",
             state=redemption.state,
         )
-    if left == 0:
+    if redemption.state == "reversed":
         raise AlreadyReversed()
     points = request.body.points or left
     if points > left:

@@ -8,6 +8,7 @@ from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import TierIsEarned, TierNotAssigned, ValidationFailed
 from loyalty.members.services import require
 from loyalty.programs.rules import TierLevel, TierPolicy
+from loyalty.rewards.issuing import issue_due
 from loyalty.standing.schemas import AssignLevel, AssignRequest
 from loyalty.tiers.rules import back_from_assigned, level_for, rank_of
 
@@ -23,6 +24,7 @@ def _decide_assign(session: Session, decision: Decision) -> tuple[int, dict[str,
         _take_back(work, tiers, request)
     else:
         _assign(work, tiers, request, _level_named(work, request.level))
+    issue_due(work, level_before=before)
     return 200, tier_body(work, changed=work.level != before) or {}
 
 

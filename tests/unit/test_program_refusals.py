@@ -31,11 +31,6 @@ class TestRefusals:
             ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
             ('gives: {amount_off: "5.00"}', "gives: {product: x}, valid_days: 9", "rewards[0]."),
             ("stores: [", "referrals: []\nstores: [", "referrals"),
-            (
-                '{code: bronze, from: "0"}',
-                '{code: bronze, from: "0", benefits: {rewards: [mug]}}',
-                "tiers.levels[0].benefits.",
-            ),
         ],
     )
     def test_what_is_not_supported_yet_is_named(self, old: str, new: str, place: str) -> None:

@@ -162,10 +162,14 @@ class PricesField(forms.CharField):
         super().__init__(required=False, widget=UnfoldAdminTextInputWidget(), **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        """Write levels and points as people type them."""
+        """Write codes and numbers as people type them."""
         if not isinstance(value, dict):
             return value
         return ", ".join(f"{level}: {points}" for level, points in value.items())
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare as people see it: nothing is the same as an empty line."""
+        return bool(self.prepare_value(initial or {}) != (data or "").strip())
 
     def clean(self, value: Any) -> Any:
         """Read it back; the rest is for the checks of a program."""
@@ -173,7 +177,7 @@ class PricesField(forms.CharField):
         for part in filter(None, (part.strip() for part in super().clean(value).split(","))):
             level, _, points = part.partition(":")
             if not points.strip().isdecimal():
-                raise ValidationError("Write levels and points like this: gold: 400, silver: 450")
+                raise ValidationError("Write a code and a number like this: gold: 400, silver: 450")
             found[level.strip()] = int(points)
         return found
 
@@ -293,10 +297,25 @@ class LevelForm(InlineForm):
     """A tier level."""
 
     perks = WordsField(help_text="By commas: Free delivery, Early access.")
+    entry_rewards = WordsField(
+        label="Gives on reaching it", help_text="Codes of rewards, by commas: mug, cinema."
+    )
+    free_redemptions = PricesField(
+        label="Free in a year", help_text="So many of a reward, by its code: coffee: 12, wash: 4."
+    )
 
     class Meta:
         model = TierLevel
-        fields = ("name", "code", "threshold", "earn_multiplier", "keep", "perks")
+        fields = (
+            "name",
+            "code",
+            "threshold",
+            "earn_multiplier",
+            "keep",
+            "perks",
+            "entry_rewards",
+            "free_redemptions",
+        )
         labels = {"threshold": "From", "earn_multiplier": "Points factor", "keep": "Never lost"}
 
 

@@ -49,6 +49,7 @@ class RewardForm(PartForm):
             "stock_low",
             "per_member_times",
             "per_member_per",
+            "auto_redeem",
             "tiers",
             "segments",
             "not_in_segments",
@@ -56,7 +57,10 @@ class RewardForm(PartForm):
             "ends_on",
             "position",
         )
-        widgets = {"is_active": UnfoldBooleanSwitchWidget()}
+        widgets = {
+            "is_active": UnfoldBooleanSwitchWidget(),
+            "auto_redeem": UnfoldBooleanSwitchWidget(),
+        }
         labels = {
             "is_active": "Switched on",
             "cost": "Points that it costs",
@@ -68,6 +72,7 @@ class RewardForm(PartForm):
             "stock": "How many there are",
             "per_member_times": "Each member may have it",
             "per_member_per": "times in each",
+            "auto_redeem": "Redeemed by itself",
             "starts_on": "First day",
             "ends_on": "Last day",
             "position": "Place in the list",
@@ -82,6 +87,7 @@ class RewardForm(PartForm):
             "Empty: no limit.",
             "per_member_times": "So often; empty: no limit.",
             "per_member_per": "By the program's calendar.",
+            "auto_redeem": "As soon as a member has the points: at the till, or in the night.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

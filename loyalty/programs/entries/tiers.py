@@ -44,7 +44,11 @@ def _write_level(row: Row) -> dict[str, Any]:
         "from": text_of(row.threshold),
         "earn_multiplier": text_of(row.earn_multiplier),
         "keep": row.keep,
-        "benefits": {"perks": row.perks},
+        "benefits": {
+            "perks": row.perks,
+            "rewards": row.entry_rewards or None,
+            "free_redemptions": dict(sorted(row.free_redemptions.items())) or None,
+        },
     }
 
 
@@ -56,9 +60,19 @@ def _read_level(entry: Written) -> Columns:
         "earn_multiplier": Decimal(entry["earn_multiplier"]),
         "keep": entry["keep"],
         "perks": entry["benefits"]["perks"],
+        "entry_rewards": entry["benefits"].get("rewards", []),
+        "free_redemptions": entry["benefits"].get("free_redemptions", {}),
     }
 
 
 LEVEL = Part(
-    TierLevelEntry, _write_level, _read_level, {"from": "threshold", "benefits.perks": "perks"}
+    TierLevelEntry,
+    _write_level,
+    _read_level,
+    {
+        "from": "threshold",
+        "benefits.perks": "perks",
+        "benefits.rewards": "entry_rewards",
+        "benefits.free_redemptions": "free_redemptions",
+    },
 )

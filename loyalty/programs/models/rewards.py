@@ -65,6 +65,9 @@ class Reward(PartOfProgram):
     per_member_per = models.CharField(
         max_length=10, choices=choices.Period.choices, default=choices.Period.EVER
     )
+    auto_redeem = models.BooleanField(
+        default=False, help_text="Redeemed by itself as soon as a member has the points."
+    )
     tiers = codes("Only for members of the levels with these codes; empty means all.")
     segments = codes("Only for members in one of these segments; empty means all.")
     not_in_segments = codes("Not for members in one of these segments.")

@@ -5,7 +5,7 @@ from django.db import models
 
 from loyalty.programs import entries
 from loyalty.programs.fields import ExactDecimalField
-from loyalty.programs.models.base import PartOfProgram
+from loyalty.programs.models.base import PartOfProgram, codes
 from loyalty.programs.models.program import Program
 
 
@@ -32,6 +32,10 @@ class TierLevel(PartOfProgram):
         default=list,
         blank=True,
         help_text="What else its members have, for them to read: Free delivery.",
+    )
+    entry_rewards = codes("Codes of the rewards that members get when they come to this level.")
+    free_redemptions = models.JSONField(
+        default=dict, blank=True, help_text="How many of a reward are free in a year, by its code."
     )
 
     class Meta:

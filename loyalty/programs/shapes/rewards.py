@@ -70,6 +70,7 @@ class RewardEntry(Entry):
     stock: Annotated[int, Field(ge=0, le=10**9)] | None = None
     stock_low: StockLow | None = None
     per_member: PerMemberEntry | None = None
+    auto_redeem: bool = False
     tiers: Annotated[list[Code], Field(min_length=1, max_length=50)] | None = None
     segments: Segments | None = None
     not_in_segments: Segments | None = None

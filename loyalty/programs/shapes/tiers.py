@@ -11,9 +11,17 @@ WARNING_DAYS = 30
 
 
 class BenefitsEntry(Entry):
-    """What members of a level have besides more points."""
+    """What members of a level have besides more points.
+
+    `rewards` are issued when a member comes to the level; of those in `free_redemptions` so many
+    cost nothing in each calendar year.
+    """
 
     perks: Annotated[list[Text], Field(max_length=20)] = []
+    rewards: Annotated[list[Code], Field(min_length=1, max_length=20)] | None = None
+    free_redemptions: (
+        Annotated[dict[Code, Annotated[int, Field(ge=1, le=366)]], Field(min_length=1)] | None
+    ) = None
 
 
 class TierLevelEntry(Entry):

@@ -19,7 +19,7 @@ def problems(response: Any) -> list[tuple[str, str]]:
 def test_what_is_added_is_live_once_it_is_published(shop: Shop, api: Caller) -> None:
     added = api.post("/v1/rewards", MUG)
     assert added.status_code == 201
-    assert body_of(added) == {**MUG, "active": True}
+    assert body_of(added) == {**MUG, "active": True, "auto_redeem": False}
     draft = body_of(api.get("/v1/program"))["draft"]
     assert [change["text"] for change in draft["changes"]] == [
         "Reward cup: added: product cup for 30 points"
@@ -45,6 +45,7 @@ def test_a_change_names_some_keys_and_null_takes_one_out(shop: Shop, api: Caller
         "active": True,
         "cost": 12,
         "gives": {"product": "mug"},
+        "auto_redeem": False,
     }
     assert body_of(api.get("/v1/rewards/mug")) == body_of(changed)
     assert api.call("DELETE", "/v1/rewards/mug").status_code == 200

@@ -45,6 +45,7 @@ def test_the_record_says_what_each_step_did(clock: Clock):
     record = night(till, clock)
     assert steps_of(record) == {
         "points": (2, 2, 0),
+        "rewards": (0, 0, 0),
         "tiers": (0, 0, 0),
         "occasions": (0, 0, 0),
         "expiring": (1, 1, 0),
