@@ -19,28 +19,30 @@ from crm_sync.adapters.access import Target
 from crm_sync.adapters.client import CallFailed, Client, in_order, read_settings, timed
 from crm_sync.adapters.contract import (
     ChangePage,
-    ConfigRefused,
     Environment,
     JobReport,
     Match,
     Outgoing,
     Person,
     Profile,
-    Setting,
     Submitted,
 )
-from crm_sync.adapters.fields import Field, FieldLimits
 from crm_sync.adapters.outcomes import Delivered, Outcome, Permanent, Retryable, Skipped
 from crm_sync.adapters.salesforce_api import Api, good
+from crm_sync.adapters.salesforce_changes import (
+    CAMPAIGNS,
+    campaign_changes_query,
+    campaign_page,
+    campaigns_query,
+    change_page,
+    changes_query,
+    value_at,
+)
 from crm_sync.adapters.salesforce_documents import (
     EVENT,
     EVENT_ID,
-    KINDS,
     MEMBER_ID,
-    RESERVED,
     Kind,
-    change_page,
-    changes_query,
     choose,
     event_fields,
     event_record,
@@ -56,10 +58,13 @@ from crm_sync.adapters.salesforce_documents import (
     read_csv,
     written_csv,
 )
+from crm_sync.adapters.salesforce_settings import (
+    DEFAULT_FIELDS,
+    FIELD_LIMITS,
+    SETTINGS,
+    refuse_settings,
+)
 
-VERSION: Final = "v64.0"
-AUDIENCE: Final = "https://login.salesforce.com"
-CALLS_A_DAY: Final = 50_000
 RECORDS_AT_ONCE: Final = 200
 _PEOPLE_AT_ONCE: Final = 50  # a query is part of the address, of which Salesforce reads 16 kB
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -72,83 +77,12 @@ class SalesforceAdapter:
     """People are found by our member id, an external id, email, phone; new ones carry our id."""
 
     title = "Salesforce"
-    settings = (
-        Setting(
-            name="address",
-            label="My Domain",
-            help="https://acme.my.salesforce.com",
-            is_required=True,
-        ),
-        Setting(name="client_id", label="Consumer key of the app", is_required=True),
-        Setting(
-            name="secret",
-            label="Consumer secret, or private key",
-            help="With a user name below: the RSA private key in PEM, for the JWT bearer flow.",
-            is_required=True,
-            is_secret=True,
-        ),
-        Setting(
-            name="username",
-            label="User name, for the JWT bearer flow",
-            help="Empty: the client credentials flow, as the user that the app names.",
-        ),
-        Setting(name="audience", label="Audience of the assertion", default=AUDIENCE),
-        Setting(
-            name="object",
-            label="Members are",
-            default="contact",
-            help="contact, lead or person_account.",
-        ),
-        Setting(
-            name="record_type",
-            label="Record type of new ones",
-            help="Its id, where the user's default is another one, as with Person Accounts.",
-        ),
-        Setting(
-            name="external_id_field",
-            label="Field with another system's id",
-            help="Such as Shop_Customer_Id__c, to find members by their external ids. Optional.",
-        ),
-        Setting(
-            name="events",
-            label="Events become",
-            default="records",
-            help="records of Loyalty_Event__c, or fields: only the last one, on the person.",
-        ),
-        Setting(
-            name="calls_per_day",
-            label="Calls a day, at most",
-            default=str(CALLS_A_DAY),
-            help="Your organisation's quota is shared with everything else that calls it.",
-        ),
-        Setting(name="api_version", label="API version", default=VERSION),
-    )
+    settings = SETTINGS
     batch_size = 50
     bulk_size = 2000
     is_signed = False
-    default_fields = (
-        Field("member_id", MEMBER_ID, "text"),
-        Field("program", "Loyalty_Program__c", "text"),
-        Field("status", "Loyalty_Status__c", "text"),
-        Field("enrolled_at", "Loyalty_Enrolled_At__c", "datetime"),
-        Field("tier", "Loyalty_Tier__c", "text"),
-        Field("tier_since", "Loyalty_Tier_Since__c", "datetime"),
-        Field("points_available", "Loyalty_Points_Balance__c", "integer"),
-        Field("points_pending", "Loyalty_Points_Pending__c", "integer"),
-        Field("points_lifetime", "Loyalty_Lifetime_Points__c", "integer"),
-        Field("points_expiring", "Loyalty_Points_Expiring__c", "integer"),
-        Field("points_expire_on", "Loyalty_Points_Expire_On__c", "date"),
-        Field("last_redeemed_at", "Loyalty_Last_Redemption__c", "datetime"),
-        Field("state_version", "Loyalty_State_Version__c", "integer"),
-    )
-    field_limits = FieldLimits(
-        name_pattern=r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*(__p?c)?",
-        name_hint="a field's API name, such as Loyalty_Tier__c",
-        name_characters=80,
-        text_characters=255,
-        fields=100,
-        reserved=RESERVED,
-    )
+    default_fields = DEFAULT_FIELDS
+    field_limits = FIELD_LIMITS
 
     def __init__(self, environment: Environment) -> None:
         self._client = Client(environment)
@@ -156,7 +90,7 @@ class SalesforceAdapter:
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with their defaults."""
         found = read_settings(self.title, self.settings, config, self._client.environment)
-        _refuse(found)
+        refuse_settings(found)
         return found
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
@@ -255,14 +189,28 @@ class SalesforceAdapter:
         return [one and {name: plain(one.get(name)) for name in fields} for one in found]
 
     def list_changes(self, target: Target, cursor: str) -> ChangePage:
-        """List who was changed since the cursor, with consent to email."""
-        kind = kind_of(target.config)
+        """List who was changed since the cursor, with consent to email; then their campaigns."""
         place = orjson.loads(cursor) if cursor else {}
+        kind, api = kind_of(target.config), self._api(target)
         try:
-            records = list(self._api(target).query(changes_query(kind, place)))
+            if place.get("stream") == CAMPAIGNS:
+                return self._list_campaigns(api, kind, place)
+            records = list(api.query(changes_query(kind, place, target.config)))
         except CallFailed as failed:
             return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
-        return change_page(records, kind, cursor)
+        return change_page(records, kind, place, target.config)
+
+    def _list_campaigns(self, api: Api, kind: Kind, place: Mapping[str, Any]) -> ChangePage:
+        """List the campaigns of all whose membership of one began or ended."""
+        asked = campaign_changes_query(kind, place.get(CAMPAIGNS) or {})
+        changed = list(api.query(asked, with_deleted=True))
+        ids = sorted({str(one) for record in changed if (one := value_at(record, kind.joins))})
+        names: dict[str, list[str]] = {one: [] for one in ids}
+        for first in range(0, len(ids), RECORDS_AT_ONCE):
+            for record in api.query(campaigns_query(kind, ids[first : first + RECORDS_AT_ONCE])):
+                name = str(value_at(record, "Campaign.Name"))
+                names[str(value_at(record, kind.joins))].append(name)
+        return campaign_page(names, changed, place)
 
     def _api(self, target: Target) -> Api:
         return Api(self._client, target)
@@ -369,23 +317,3 @@ def _is_forgotten(person: Person, deliveries: Sequence[Outgoing]) -> bool:
 
 def _nobody() -> Outcome:
     return Skipped(error="Salesforce does not have this member, who is erased.")
-
-
-def _refuse(config: Mapping[str, str]) -> None:
-    """Refuse settings that cannot be right.
-
-    Raises:
-        ConfigRefused: saying which, and what it may be.
-    """
-    if not config["client_id"]:
-        raise ConfigRefused("Consumer key is required.")
-    if config["object"] not in KINDS:
-        raise ConfigRefused(f"Members are one of {', '.join(KINDS)}.")
-    if config["events"] not in ("records", "fields"):
-        raise ConfigRefused("Events become records or fields.")
-    if not re.fullmatch(r"v[1-9]\d{1,2}\.0", config["api_version"]):
-        raise ConfigRefused(f"An API version looks like {VERSION}.")
-    if not re.fullmatch(r"[1-9]\d{1,8}", config["calls_per_day"]):
-        raise ConfigRefused("Calls a day is a whole number, at least 10.")
-    if config["external_id_field"] and not _FIELD.fullmatch(config["external_id_field"]):
-        raise ConfigRefused("The field with another system's id is one API name.")

@@ -5,16 +5,13 @@ import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from crm_sync.adapters.client import Answer, CallFailed, classify
 from crm_sync.adapters.contract import (
-    Change,
-    ChangePage,
-    Consent,
     Match,
     Outgoing,
     Person,
@@ -36,13 +33,10 @@ EVENT: Final = "Loyalty_Event__c"
 EVENT_ID: Final = "Event_Id__c"
 LAST_EVENT: Final = "Loyalty_Last_Event__c"
 LAST_EVENT_AT: Final = "Loyalty_Last_Event_At__c"
-CHANGES_AT_ONCE: Final = 500
 QUOTA_SECONDS: Final = 900.0  # the daily quota rolls: a quarter of an hour frees some of it
 
 _NOBODY = "Loyalty member"  # nobody is made without a last name
 _DETAILS_CHARACTERS = 32_000
-# A record counts as changed when it was saved, and is seen when that transaction ends.
-_OVERLAP = timedelta(seconds=60)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:?00)")
 _ID_IN = re.compile(r"with id: (\w{15,18})")
 
@@ -88,6 +82,7 @@ class Kind:
 
     Attributes:
         lookup: The field of an event that points to the person.
+        joins: The same of a campaign's member; `joins_as`: the person themselves.
         among: Which records of the object are people at all.
         needed: What a new one cannot be without.
     """
@@ -97,6 +92,8 @@ class Kind:
     phone: str = "MobilePhone"
     opted_out: str = "HasOptedOutOfEmail"
     lookup: str
+    joins: str = "ContactId"
+    joins_as: str = "Contact"
     among: str = ""
     needed: Mapping[str, str] = field(default_factory=dict)
 
@@ -106,6 +103,8 @@ KINDS: Final = {
     "lead": Kind(
         sobject="Lead",
         lookup="Lead__c",
+        joins="LeadId",
+        joins_as="Lead",
         among="IsConverted = false",
         needed={"Company": "[not provided]"},
     ),
@@ -115,9 +114,16 @@ KINDS: Final = {
         phone="PersonMobilePhone",
         opted_out="PersonHasOptedOutOfEmail",
         lookup="Account__c",
+        joins="Contact.AccountId",
+        joins_as="Contact.Account",
         among="IsPersonAccount = true",
     ),
 }
+
+
+def names_in(text: str) -> list[str]:
+    """Read names that stand there by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def kind_of(config: Mapping[str, Any]) -> Kind:
@@ -228,47 +234,6 @@ def choose(
 
 def _same(there: Any, here: str) -> bool:
     return str(there or "").lower() == here.lower()
-
-
-def changes_query(kind: Kind, place: Mapping[str, str]) -> str:
-    """Ask who was changed since a place, among those whom we have told our id."""
-    since, after = place.get("since"), place.get("id")
-    condition = f"{MEMBER_ID} != null"
-    if since and after:
-        later = f"SystemModstamp > {since} OR (SystemModstamp = {since} AND Id > {quoted(after)})"
-        condition += f" AND ({later})"
-    elif since:
-        condition += f" AND SystemModstamp >= {since}"
-    columns = f"Id, {MEMBER_ID}, {kind.email}, {kind.opted_out}, SystemModstamp"
-    order = f"ORDER BY SystemModstamp, Id LIMIT {CHANGES_AT_ONCE}"
-    return f"SELECT {columns} FROM {kind.sobject} WHERE {condition} {order}"
-
-
-def change_page(records: Sequence[Mapping[str, Any]], kind: Kind, cursor: str) -> ChangePage:
-    """Read changes, and from where to read on."""
-    if not records:
-        return ChangePage(changes=[], cursor=cursor)
-    has_more = len(records) == CHANGES_AT_ONCE
-    newest = plain(records[-1]["SystemModstamp"])
-    if has_more:
-        place = {"since": newest, "id": records[-1]["Id"]}
-    else:
-        place = {"since": told_at((datetime.fromisoformat(newest) - _OVERLAP).isoformat())}
-    return ChangePage(
-        changes=[_change(record, kind) for record in records],
-        cursor=orjson.dumps(place).decode(),
-        has_more=has_more,
-    )
-
-
-def _change(record: Mapping[str, Any], kind: Kind) -> Change:
-    return Change(
-        vendor_id=record["Id"],
-        member_id=record[MEMBER_ID],
-        email=record.get(kind.email) or "",
-        consents=(Consent(channel="email", is_given=not record.get(kind.opted_out)),),
-        fields={},
-    )
 
 
 def plain(value: Any) -> Any:

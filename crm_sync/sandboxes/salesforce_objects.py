@@ -29,7 +29,15 @@ _LOYALTY = {
 }
 _NAME = {"FirstName": "text 40", "LastName": "text 80", "MobilePhone": "text 40"}
 OBJECTS: Final[dict[str, dict[str, str]]] = {
-    "Contact": {**_SYSTEM, **_LOYALTY, **_NAME, "Email": "email", "HasOptedOutOfEmail": "checkbox"},
+    "Contact": {
+        **_SYSTEM,
+        **_LOYALTY,
+        **_NAME,
+        "Email": "email",
+        "HasOptedOutOfEmail": "checkbox",
+        "Shoe_Size__c": "number",
+        "AccountId": "lookup",
+    },
     "Lead": {
         **_SYSTEM,
         **_LOYALTY,
@@ -66,7 +74,19 @@ OBJECTS: Final[dict[str, dict[str, str]]] = {
         "Account__c": "lookup",
     },
 }
-_PREFIX = {"Contact": "003", "Lead": "00Q", "Account": "001", "Loyalty_Event__c": "a00"}
+OBJECTS["Campaign"] = {**_SYSTEM, "Name": "text 80"}
+OBJECTS["CampaignMember"] = {
+    **_SYSTEM,
+    **dict.fromkeys(("CampaignId", "ContactId", "LeadId"), "lookup"),
+}
+_PREFIX = {
+    "Contact": "003",
+    "Lead": "00Q",
+    "Account": "001",
+    "Campaign": "701",
+    "CampaignMember": "00v",
+    "Loyalty_Event__c": "a00",
+}
 _NEEDED = {"Contact": ["LastName"], "Lead": ["LastName", "Company"], "Account": ["LastName"]}
 _READ_ONLY = {*_SYSTEM, "IsConverted", "IsPersonAccount"}
 
@@ -171,18 +191,28 @@ class Store:
     def select(self, text: str, *, with_deleted: bool = False) -> list[dict[str, Any]]:
         """Answer a query."""
         query = parse(text)
-        for name in query.names - {"Id", *self._fields(query.sobject)}:
+        known = {"Id", *self._fields(query.sobject)}
+        for name in {name for name in query.names if "." not in name} - known:
             message = f"No such column '{name}' on entity '{query.sobject}'."
             raise Refused("INVALID_FIELD", message)
         there = self._of(query.sobject) if with_deleted else self.alive(query.sobject)
-        found = [one for one in there if query.condition(one)]
+        wide = [{name: self._value(one, name) for name in query.names} for one in there]
+        found = [one for one in wide if query.condition(one)]
         if query.order:
             found.sort(key=lambda one: [comparable(one[name]) for name in query.order])
-        attributes = {"attributes": {"type": query.sobject}}
-        return [
-            {**attributes, **{name: _shown(one[name]) for name in query.columns}}
-            for one in found[: query.limit]
-        ]
+        return [_row(query.sobject, query.columns, one) for one in found[: query.limit]]
+
+    def remove(self, record_id: str) -> None:
+        """Delete a record, as people do there."""
+        self.change(record_id, IsDeleted=True)
+
+    def _value(self, record: Mapping[str, Any], name: str) -> Any:
+        """Read a value, also of a record that this one points to: Campaign.Name."""
+        relation, _, rest = name.partition(".")
+        if not rest:
+            return record[name]
+        other = self._records.get(record.get(f"{relation}Id") or "")
+        return self._value(other, rest) if other else None
 
     def check_names(self, record: Mapping[str, Any]) -> None:
         """Refuse names that an object does not have."""
@@ -256,6 +286,18 @@ def _check(name: str, kind: str, value: Any) -> None:
         raise Refused("JSON_PARSER_ERROR", f"Cannot deserialize instance of {shape}: {name}")
     if length and len(value) > int(length):
         raise Refused("STRING_TOO_LONG", f"{name}: data value too large: (max length={length})")
+
+
+def _row(sobject: str, columns: list[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Show a record, with what is of others inside of it."""
+    row: dict[str, Any] = {"attributes": {"type": sobject}}
+    for name in columns:
+        *relations, last = name.split(".")
+        inner = row
+        for relation in relations:
+            inner = inner.setdefault(relation, {"attributes": {"type": relation}})
+        inner[last] = _shown(values[name])
+    return row
 
 
 def _shown(value: Any) -> Any:

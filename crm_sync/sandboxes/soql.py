@@ -9,7 +9,7 @@ Record = Mapping[str, Any]
 Condition = Callable[[Record], bool]
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z)"
-    r"|(?P<number>-?\d+(?:\.\d+)?)|(?P<word>\w+)|(?P<sign><=|>=|!=|[<>=(),]))"
+    r"|(?P<number>-?\d+(?:\.\d+)?)|(?P<word>[\w.]+)|(?P<sign><=|>=|!=|[<>=(),]))"
 )
 
 

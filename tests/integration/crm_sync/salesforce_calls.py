@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import Person, Profile
-from crm_sync.adapters.salesforce import AUDIENCE, VERSION
+from crm_sync.adapters.salesforce_settings import AUDIENCE, VERSION
 from crm_sync.sandboxes.salesforce import Salesforce
 from tests.integration.crm_sync.calls import target
 from tests.integration.crm_sync.klaviyo_calls import ADA
@@ -24,6 +24,8 @@ def connect(sandbox: Salesforce, **config: str) -> Target:
         "record_type": "",
         "external_id_field": "Shop_Customer_Id__c",
         "events": "records",
+        "fields_read": "",
+        "campaigns": "no",
         "calls_per_day": "50000",
         "api_version": VERSION,
     }

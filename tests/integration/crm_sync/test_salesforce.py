@@ -22,6 +22,7 @@ from crm_sync.sandboxes.server import Fault, Reply
 from tests.integration.crm_sync.calls import Limits, environment
 from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event
 from tests.integration.crm_sync.salesforce_calls import (
+    KINDS,
     connect,
     profile,
     the_only,
@@ -132,6 +133,8 @@ class TestSettings:
             ({"api_version": "64"}, "looks like v64.0"),
             ({"calls_per_day": "lots"}, "whole number"),
             ({"external_id_field": "a, b"}, "one API name"),
+            ({"fields_read": "FirstName; Id"}, "API names, by commas"),
+            ({"campaigns": "all"}, "yes or no"),
         ],
     )
     def test_what_cannot_be_right_is_refused(
@@ -200,3 +203,46 @@ def test_changes_are_read_to_the_end_and_from_there_on(
     ]
     assert len(changed) < 70
     assert adapter.list_changes(connect(salesforce, object="lead"), "").changes == []
+
+
+def test_fields_that_salesforce_owns_come_along(
+    salesforce: Salesforce, adapter: SalesforceAdapter
+) -> None:
+    salesforce.store.add(
+        "Contact", Loyalty_Member_Id__c=MEMBER, FirstName="Ada", Shoe_Size__c=38, LastName="King"
+    )
+    account = connect(salesforce, fields_read="FirstName, Shoe_Size__c")
+    (change,) = adapter.list_changes(account, "").changes
+    assert change.fields == {"FirstName": "Ada", "Shoe_Size__c": 38}
+    assert change.segments is None
+
+
+@pytest.mark.parametrize(("kind", "sobject"), KINDS)
+def test_campaigns_are_told_after_the_people(
+    salesforce: Salesforce, adapter: SalesforceAdapter, kind: str, sobject: str
+) -> None:
+    store, account = salesforce.store, connect(salesforce, object=kind, campaigns="yes")
+    vip, spring = (store.add("Campaign", Name=name)["Id"] for name in ("VIP", "Spring"))
+    ada = store.add(sobject, Loyalty_Member_Id__c=MEMBER)
+    contact = store.add("Contact", AccountId=ada["Id"]) if sobject == "Account" else ada
+    link = {"LeadId" if sobject == "Lead" else "ContactId": contact["Id"]}
+    joined = [store.add("CampaignMember", CampaignId=one, **link) for one in (vip, spring)]
+    store.add("CampaignMember", CampaignId=vip, ContactId=store.add("Contact")["Id"])
+
+    people = adapter.list_changes(account, "")
+    first = adapter.list_changes(account, people.cursor)
+    assert [(one.vendor_id, one.segments) for one in people.changes] == [(ada["Id"], None)]
+    assert people.has_more
+    assert [(one.vendor_id, one.segments) for one in first.changes] == [
+        (ada["Id"], ("Spring", "VIP"))
+    ]
+    assert not first.has_more
+    for _ in range(70):
+        store.add("Campaign", Name="time passes")
+    store.remove(joined[0]["Id"])
+    again = adapter.list_changes(account, first.cursor)
+    assert again.has_more
+    later = adapter.list_changes(account, again.cursor)
+    assert [(one.vendor_id, one.segments) for one in later.changes] == [(ada["Id"], ("Spring",))]
+    quiet = adapter.list_changes(account, adapter.list_changes(account, later.cursor).cursor)
+    assert [one.segments for one in quiet.changes] == [("Spring",)]  # within the overlap
