@@ -230,10 +230,10 @@ class ShopifyAdapter:
         if isinstance(customer, Outcome):
             return customer
         notice = ""
-        credit = shopify_credit.credit_in(delivery)
-        if credit is not None and target.config["store_credit"] == "yes":
+        booking = shopify_credit.booking_in(delivery)
+        if booking is not None and target.config["store_credit"] == "yes":
             booked = shopify_credit.book(
-                partial(self._ask, target), target.config["namespace"], customer, delivery, credit
+                partial(self._ask, target), target.config["namespace"], customer, delivery, booking
             )
             if not isinstance(booked, Delivered):
                 return booked

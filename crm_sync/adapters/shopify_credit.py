@@ -1,8 +1,8 @@
-"""Rewards as store credit, which Shopify books twice if it is asked twice.
+"""Rewards as store credit, given and taken back; Shopify books twice if it is asked twice.
 
 So each booking is announced first, in a metafield of the customer that only changes if nobody else
-has changed it meanwhile, together with the newest credit that was there. Whoever comes again reads
-before they book: a credit of this amount that is newer is ours; several cannot be told apart.
+has changed it meanwhile, together with the newest booking that was there. Whoever comes again reads
+before they book: one of this amount that is newer is ours; several cannot be told apart.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +32,7 @@ query Book($id: ID!, $namespace: String!, $key: String!) {
           nodes {
             __typename
             ... on StoreCreditAccountCreditTransaction { id amount { amount currencyCode } }
+            ... on StoreCreditAccountDebitTransaction { id amount { amount currencyCode } }
           }
           pageInfo { hasNextPage }
         }
@@ -47,20 +48,37 @@ mutation Announce($entry: MetafieldsSetInput!) {
   }
 }"""
 CREDIT: Final = """
-mutation Credit($id: ID!, $credit: StoreCreditAccountCreditInput!) {
-  storeCreditAccountCredit(id: $id, creditInput: $credit) {
+mutation Credit($id: ID!, $money: StoreCreditAccountCreditInput!) {
+  booked: storeCreditAccountCredit(id: $id, creditInput: $money) {
     storeCreditAccountTransaction { id }
     userErrors { code message }
   }
 }"""
+DEBIT: Final = """
+mutation Debit($id: ID!, $money: StoreCreditAccountDebitInput!) {
+  booked: storeCreditAccountDebit(id: $id, debitInput: $money) {
+    storeCreditAccountTransaction { id }
+    userErrors { code message }
+  }
+}"""
+_KINDS: Final = {
+    "StoreCreditAccountCreditTransaction": "credit",
+    "StoreCreditAccountDebitTransaction": "debit",
+}
+_TELLS: Final = {"reward.ordered": "credit", "reward.cancelled": "debit"}
 
 Ask = Callable[[str, Mapping[str, Any], int], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
-    """What a reward gives: 5.0 is as much as 5.00."""
+class Booking:
+    """A movement on a customer's account: 5.0 is as much as 5.00.
 
+    Attributes:
+        kind: credit or debit.
+    """
+
+    kind: str
     amount: Decimal
     currency: str
 
@@ -70,21 +88,21 @@ class Account:
     """What is on the customer's accounts, the newest first in each.
 
     Attributes:
-        credits: Pairs of id and amount, of each account.
+        booked: Pairs of id and booking, of each account.
         is_whole: Of each account: there are no older ones.
     """
 
-    credits: Sequence[Sequence[tuple[str, Money]]]
+    booked: Sequence[Sequence[tuple[str, Booking]]]
     is_whole: Sequence[bool]
 
     def newest(self) -> list[str]:
-        """Give the newest credit of each account."""
-        return [listed[0][0] for listed in self.credits if listed]
+        """Give the newest booking of each account."""
+        return [listed[0][0] for listed in self.booked if listed]
 
-    def later_than(self, seen: Sequence[str]) -> list[tuple[str, Money]] | None:
-        """Give what was credited since those were the newest; None if it cannot be told."""
-        later: list[tuple[str, Money]] = []
-        for listed, is_whole in zip(self.credits, self.is_whole, strict=True):
+    def later_than(self, seen: Sequence[str]) -> list[tuple[str, Booking]] | None:
+        """Give what was booked since those were the newest; None if it cannot be told."""
+        later: list[tuple[str, Booking]] = []
+        for listed, is_whole in zip(self.booked, self.is_whole, strict=True):
             ids = [id_ for id_, _ in listed]
             place = next((ids.index(one) for one in seen if one in ids), None)
             if place is None and not is_whole:
@@ -93,16 +111,17 @@ class Account:
         return later
 
 
-def credit_in(delivery: Outgoing) -> Money | None:
+def booking_in(delivery: Outgoing) -> Booking | None:
     """Read what an event tells us to book, if it does."""
     gives = (delivery.body.get("data") or {}).get("gives") or {}
-    if delivery.body.get("type") != "reward.ordered" or "store_credit" not in gives:
+    kind = _TELLS.get(str(delivery.body.get("type")))
+    if kind is None or "store_credit" not in gives:
         return None
-    return Money(Decimal(str(gives["store_credit"])), str(gives["currency"]))
+    return Booking(kind, Decimal(str(gives["store_credit"])), str(gives["currency"]))
 
 
-def book(ask: Ask, namespace: str, customer: str, delivery: Outgoing, credit: Money) -> Outcome:
-    """Book a credit once, however often this is called for the same event."""
+def book(ask: Ask, namespace: str, customer: str, delivery: Outgoing, wanted: Booking) -> Outcome:
+    """Book once, however often this is called for the same event."""
     if delivery.is_backfill:
         notice = "Rewards of store credit in what is replayed or backfilled are not booked."
         return Delivered(notice=notice)
@@ -110,25 +129,29 @@ def book(ask: Ask, namespace: str, customer: str, delivery: Outgoing, credit: Mo
     if found is None:
         return refusal([{"message": "the customer is gone", "code": "NOT_FOUND"}])
     book_, account = _book_in(found), _account_in(found)
-    entry = book_.get(delivery.event_id)
-    if entry is not None:
-        settled = _settled(entry, book_, account, credit)
-        if settled is not None:
-            return settled
+    redemption = str(delivery.body["data"].get("redemption") or "")
+    settled = _settled(book_.get(delivery.event_id), book_, account, wanted)
+    if settled is None and wanted.kind == "debit":
+        settled = _not_given(redemption, book_, account, wanted)
+    if settled is not None:
+        return settled
     write = _Writer(ask, namespace, customer, (found["metafield"] or {}).get("compareDigest"))
-    refused = write.put(book_, delivery.event_id, {"after": account.newest()})
-    return refused or _credit(ask, write, book_, delivery.event_id, customer, credit)
+    entry = {"kind": wanted.kind, "redemption": redemption, "after": account.newest()}
+    refused = write.put(book_, delivery.event_id, entry)
+    return refused or _book(ask, write, book_, delivery.event_id, customer, wanted, entry)
 
 
 def _settled(
-    entry: Mapping[str, Any], book_: Mapping[str, Any], account: Account, credit: Money
+    entry: Mapping[str, Any] | None, book_: Mapping[str, Any], account: Account, wanted: Booking
 ) -> Outcome | None:
     """Say what came of an earlier attempt; None if nothing was booked."""
+    if entry is None:
+        return None
     if entry.get("booked"):
         return Delivered(answer=f"It was booked as {entry['booked']}.")
     mine = {other.get("booked") for other in book_.values()}
     later = account.later_than(entry["after"])
-    fits = [id_ for id_, money in later or [] if money == credit and id_ not in mine]
+    fits = [id_ for id_, booking in later or [] if booking == wanted and id_ not in mine]
     if later is not None and not fits:
         return None
     if len(fits) == 1:
@@ -138,6 +161,21 @@ def _settled(
         reason=Doubt.MUST_NOT_REPEAT,
         candidates=tuple(fits),
     )
+
+
+def _not_given(
+    redemption: str, book_: Mapping[str, Any], account: Account, wanted: Booking
+) -> Outcome | None:
+    """Say why nothing is taken back; None if it was given, and is to be taken."""
+    given = [
+        entry
+        for entry in book_.values()
+        if entry.get("redemption") == redemption and entry.get("kind") == "credit"
+    ]
+    settled = _settled(given[0], book_, account, replace(wanted, kind="credit")) if given else None
+    if settled is None:
+        return Delivered(answer="Nothing was booked for this reward, so nothing is taken back.")
+    return settled if isinstance(settled, Ambiguous) else None
 
 
 class _Writer:
@@ -160,25 +198,27 @@ class _Writer:
         return None
 
 
-def _credit(
+def _book(
     ask: Ask,
     write: _Writer,
     book_: Mapping[str, Any],
     event_id: str,
     customer: str,
-    credit: Money,
+    wanted: Booking,
+    entry: Mapping[str, Any],
 ) -> Outcome:
-    amount = {"amount": str(credit.amount), "currencyCode": credit.currency}
+    money = {"amount": str(wanted.amount), "currencyCode": wanted.currency}
+    document = CREDIT if wanted.kind == "credit" else DEBIT
+    given = {"id": customer, "money": {f"{wanted.kind}Amount": money}}
     try:
-        found = ask(CREDIT, {"id": customer, "credit": {"creditAmount": amount}}, WRITE_COST)
+        done = ask(document, given, WRITE_COST)["booked"]
     except CallFailed as failed:
         return _later(failed.outcome)
-    done = found["storeCreditAccountCredit"]
     if done["userErrors"]:
         return refusal(done["userErrors"])
     booked = str(done["storeCreditAccountTransaction"]["id"])
     try:
-        write.put(book_, event_id, {"booked": booked})
+        write.put(book_, event_id, {**entry, "after": [], "booked": booked})
     except CallFailed:
         # It is booked all the same; whoever comes again finds it by its amount.
         return Delivered(answer=f"Booked as {booked}, which could not be noted.")
@@ -202,12 +242,11 @@ def _account_in(customer: Mapping[str, Any]) -> Account:
     listed, is_whole = [], []
     for account in customer["storeCreditAccounts"]["nodes"]:
         nodes = account["transactions"]["nodes"]
-        listed.append(
-            [(node["id"], _money(node["amount"])) for node in nodes if node.get("id") is not None]
-        )
+        listed.append([(node["id"], _booking(node)) for node in nodes if node.get("id")])
         is_whole.append(not account["transactions"]["pageInfo"]["hasNextPage"])
     return Account(listed, is_whole)
 
 
-def _money(amount: Mapping[str, Any]) -> Money:
-    return Money(Decimal(str(amount["amount"])), str(amount["currencyCode"]))
+def _booking(node: Mapping[str, Any]) -> Booking:
+    amount = abs(Decimal(str(node["amount"]["amount"])))  # of a debit it may be below 0
+    return Booking(_KINDS[node["__typename"]], amount, str(node["amount"]["currencyCode"]))

@@ -60,6 +60,10 @@ class Known:
         """Give the metafields' values by key."""
         return {key: value for (_, key), (_, value) in self.metafields.items()}
 
+    def store_credit(self) -> float:
+        """Give what is left of the store credit."""
+        return sum(float(one["amount"]["amount"]) for one in self.credits)
+
 
 class Shopify(Sandbox):
     """One shop with one app.
@@ -119,11 +123,14 @@ class Shopify(Sandbox):
         self.customers[known.id] = known
         return known
 
-    def credit(self, known: Known, amount: str, currency: str = "USD") -> dict[str, Any]:
+    def credit(
+        self, known: Known, amount: str, currency: str = "USD", kind: str = "Credit"
+    ) -> dict[str, Any]:
         """Give store credit, as staff do too."""
+        type_ = f"StoreCreditAccount{kind}Transaction"
         done = {
-            "__typename": "StoreCreditAccountCreditTransaction",
-            "id": f"gid://shopify/StoreCreditAccountCreditTransaction/{uuid4().int % 10**9}",
+            "__typename": type_,
+            "id": f"gid://shopify/{type_}/{uuid4().int % 10**9}",
             "amount": {"amount": amount, "currencyCode": currency},
             "createdAt": self.now().isoformat(),
         }
@@ -194,6 +201,7 @@ class Work:
             "metafieldsDelete": self._delete,
             "customerSet": self._upsert,
             "storeCreditAccountCredit": self._credit,
+            "storeCreditAccountDebit": self._debit,
         }
 
     def _by_identifier(self, _: Any, identifier: dict[str, str]) -> Any:
@@ -286,6 +294,18 @@ class Work:
             none = {"storeCreditAccountTransaction": None}
             return _refused("NEGATIVE_OR_ZERO_AMOUNT", "Must be greater than 0.", **none)
         done = self._shop.credit(known, f"{float(amount['amount'])}", amount["currencyCode"])
+        return {"storeCreditAccountTransaction": done, "userErrors": []}
+
+    def _debit(self, _: Any, id: str, debitInput: dict[str, Any]) -> Any:
+        known = self._shop.customers.get(id)
+        none = {"storeCreditAccountTransaction": None}
+        if known is None or not known.credits:
+            return _refused("ACCOUNT_NOT_FOUND", "The account does not exist.", **none)
+        amount = float(debitInput["debitAmount"]["amount"])
+        if amount > known.store_credit():
+            return _refused("INSUFFICIENT_FUNDS", "The account has insufficient funds.", **none)
+        currency = debitInput["debitAmount"]["currencyCode"]
+        done = self._shop.credit(known, f"{-amount}", currency, kind="Debit")
         return {"storeCreditAccountTransaction": done, "userErrors": []}
 
     def _shown(self, known: Known | None) -> Any:

@@ -72,12 +72,14 @@ input MoneyInput { amount: Decimal! currencyCode: CurrencyCode! }
 input StoreCreditAccountCreditInput {
   creditAmount: MoneyInput! expiresAt: DateTime notify: Boolean = false
 }
+input StoreCreditAccountDebitInput { debitAmount: MoneyInput! }
 
 enum MetafieldsSetUserErrorCode { INVALID_TYPE INVALID_VALUE INVALID STALE_OBJECT BLANK }
 enum CustomerSetUserErrorCode { INVALID TAKEN NOT_FOUND INPUT_MISMATCH }
 enum StoreCreditAccountCreditUserErrorCode {
   OWNER_NOT_FOUND NEGATIVE_OR_ZERO_AMOUNT UNSUPPORTED_CURRENCY
 }
+enum StoreCreditAccountDebitUserErrorCode { ACCOUNT_NOT_FOUND INSUFFICIENT_FUNDS }
 type UserError { field: [String!] message: String! }
 type MetafieldsSetUserError {
   code: MetafieldsSetUserErrorCode elementIndex: Int field: [String!] message: String!
@@ -95,6 +97,13 @@ type CustomerSetPayload { customer: Customer userErrors: [CustomerSetUserError!]
 type StoreCreditAccountCreditPayload {
   storeCreditAccountTransaction: StoreCreditAccountCreditTransaction
   userErrors: [StoreCreditAccountCreditUserError!]!
+}
+type StoreCreditAccountDebitUserError {
+  code: StoreCreditAccountDebitUserErrorCode field: [String!] message: String!
+}
+type StoreCreditAccountDebitPayload {
+  storeCreditAccountTransaction: StoreCreditAccountDebitTransaction
+  userErrors: [StoreCreditAccountDebitUserError!]!
 }
 
 type QueryRoot {
@@ -114,5 +123,8 @@ type Mutation {
   storeCreditAccountCredit(
     id: ID!, creditInput: StoreCreditAccountCreditInput!
   ): StoreCreditAccountCreditPayload
+  storeCreditAccountDebit(
+    id: ID!, debitInput: StoreCreditAccountDebitInput!
+  ): StoreCreditAccountDebitPayload
 }
 """

@@ -10,23 +10,22 @@ from graphql import build_schema
 from graphql.utilities import BreakingChangeType, find_breaking_changes
 
 from crm_sync.adapters.access import Target
-from crm_sync.adapters.contract import ConfigRefused, Outgoing, Person
+from crm_sync.adapters.contract import ConfigRefused, Person
 from crm_sync.adapters.outcomes import (
-    Ambiguous,
     Configuration,
     Delivered,
-    Doubt,
     Outcome,
     Permanent,
     Retryable,
     Skipped,
 )
 from crm_sync.adapters.shopify import ShopifyAdapter
-from crm_sync.sandboxes.server import Call, Fault, Reply
+from crm_sync.sandboxes.server import Fault, Reply
 from crm_sync.sandboxes.shopify import Shopify
 from crm_sync.sandboxes.shopify_schema import SCHEMA
 from tests.integration.crm_sync.calls import Limits, environment
 from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event, profile
+from tests.integration.crm_sync.shopify_calls import reward
 from tests.integration.crm_sync.shopify_spec import problems, shopifys_own
 from tests.integration.crm_sync.vendor_cases import connect_shopify
 
@@ -45,15 +44,6 @@ def adapter() -> ShopifyAdapter:
 @pytest.fixture
 def target(shop: Shopify) -> Target:
     return connect_shopify(shop, store_credit="yes")
-
-
-def reward(sequence: int = 1, person: Person = ADA, **more: Any) -> Outgoing:
-    """Order a reward of store credit."""
-    ordered = event(sequence, person=person, **more)
-    gives = {"store_credit": "5.00", "currency": "USD"}
-    return replace(
-        ordered, body={**ordered.body, "type": "reward.ordered", "data": {"gives": gives}}
-    )
 
 
 class TestCustomers:
@@ -138,110 +128,6 @@ class TestMatching:
         there.metafields["$app:loyalty", "member_id"] = ("single_line_text_field", MEMBER)
         (match,) = adapter.match(target, [ADA])
         assert (match.vendor_id, match.matched_by) == (there.id, "member_id")
-
-
-class TestStoreCredit:
-    """Not idempotent at Shopify: money is booked once, or a person is asked."""
-
-    def test_once_and_not_again(
-        self, shop: Shopify, adapter: ShopifyAdapter, target: Target
-    ) -> None:
-        there = shop.add(email="ada@example.com")
-        for delivery in (reward(1), reward(1), reward(2), reward(1)):
-            (outcome,) = adapter.send(target, [delivery])
-            assert isinstance(outcome, Delivered), outcome
-        assert [one["amount"]["amount"] for one in there.credits] == ["5.0", "5.0"]
-
-    @pytest.mark.parametrize("document", ["query Book", "mutation Announce", "mutation Credit"])
-    @pytest.mark.parametrize("done", [True, False])
-    def test_no_answer_at_any_step(
-        self, shop: Shopify, adapter: ShopifyAdapter, target: Target, document: str, done: bool
-    ) -> None:
-        """Whether the work was done or not, it is booked once."""
-        there = shop.add(email="ada@example.com")
-        reply = None if done else Reply(502, b"")
-        shop.faults = [Fault(reply, hangs_up=done, says=document)]
-        (lost,) = adapter.send(target, [reward()])
-        assert isinstance(lost, Retryable), lost
-        if document == "mutation Credit":
-            assert lost.retry_after == 60.0
-        assert isinstance(adapter.send(target, [reward()])[0], Delivered)
-        assert len(there.credits) == 1
-
-    def test_a_credit_that_could_not_be_noted_is_found_again(
-        self, shop: Shopify, adapter: ShopifyAdapter, target: Target
-    ) -> None:
-        there = shop.add(email="ada@example.com")
-        shop.faults = [Fault(Reply(502), says="booked")]
-        for _ in range(2):
-            assert isinstance(adapter.send(target, [reward()])[0], Delivered)
-        assert len(there.credits) == 1
-
-    def test_what_cannot_be_told_apart_is_for_a_person(
-        self, shop: Shopify, adapter: ShopifyAdapter, target: Target
-    ) -> None:
-        there = shop.add(email="ada@example.com")
-        shop.credit(there, "5.0")
-        shop.faults = [Fault(hangs_up=True, says="mutation Credit")]
-        adapter.send(target, [reward()])
-        shop.credit(there, "7.0")
-        shop.credit(there, "5.0")
-        (outcome,) = adapter.send(target, [reward()])
-        assert isinstance(outcome, Ambiguous)
-        assert outcome.reason is Doubt.MUST_NOT_REPEAT
-        assert len(outcome.candidates) == 2
-        assert len(there.credits) == 4
-
-    def test_what_is_too_long_ago_to_see_is_for_a_person(
-        self, shop: Shopify, adapter: ShopifyAdapter, target: Target
-    ) -> None:
-        there = shop.add(email="ada@example.com")
-        shop.faults = [Fault(hangs_up=True, says="mutation Credit")]
-        adapter.send(target, [reward()])
-        for _ in range(30):
-            shop.credit(there, "1.0")
-        assert isinstance(adapter.send(target, [reward()])[0], Ambiguous)
-
-    def test_who_comes_second_does_not_book(
-        self,
-        shop: Shopify,
-        adapter: ShopifyAdapter,
-        target: Target,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        there, handle = shop.add(email="ada@example.com"), shop.handle
-
-        def meanwhile(call: Call) -> Reply:
-            if b"mutation Announce" in call.raw:
-                other = ("json", '{"other":{"after":[]}}')
-                there.metafields["$app:loyalty", "store_credit"] = other
-            return handle(call)
-
-        monkeypatch.setattr(shop, "handle", meanwhile)
-        (outcome,) = adapter.send(target, [reward()])
-        assert isinstance(outcome, Retryable)
-        assert there.credits == []
-
-    def test_only_where_it_is_wanted_and_never_in_a_backfill(
-        self, shop: Shopify, adapter: ShopifyAdapter, target: Target
-    ) -> None:
-        there = shop.add(email="ada@example.com")
-        adapter.send(connect_shopify(shop), [reward(1)])
-        (old,) = adapter.send(target, [reward(2, is_backfill=True)])
-        assert isinstance(old, Delivered)
-        assert "not booked" in old.notice
-        assert there.credits == []
-
-    def test_a_refusal_is_told(
-        self, shop: Shopify, adapter: ShopifyAdapter, target: Target
-    ) -> None:
-        shop.add(email="ada@example.com")
-        free = reward()
-        gives = {"store_credit": "0.00", "currency": "USD"}
-        free = replace(free, body={**free.body, "data": {"gives": gives}})
-        (outcome,) = adapter.send(target, [free])
-        assert isinstance(outcome, Permanent)
-        assert "greater than 0" in outcome.error
 
 
 class TestRefusals:
@@ -375,12 +261,13 @@ class TestContract:
         assert isinstance(pushed, Delivered)
         known = replace(ADA, vendor_id=pushed.vendor_id)
         adapter.push_bulk(target, [profile(known), profile(Person(member_id="b", phone="+1555"))])
-        adapter.send(target, [event(person=known), reward(2)])
+        cancelled = reward(2, type_="reward.cancelled")
+        adapter.send(target, [reward(1), cancelled, event(3, person=known)])
         adapter.read(target, [known], ["tier"])
         adapter.list_changes(target, adapter.list_changes(target, "").cursor)
         adapter.probe(target, event())
         calls = [call.body for call in shop.calls if "graphql" in call.path]
         names = {call["query"].split()[1].partition("(")[0] for call in calls}
-        assert names >= {"Find", "Join", "Tell", "Book", "Announce", "Credit", "Read", "Changes"}
+        assert names >= {"Find", "Join", "Tell", "Book", "Announce", "Credit", "Debit", "Read"}
         for call in calls:
             assert problems(shopifys_own(), call["query"], call["variables"]) == []
