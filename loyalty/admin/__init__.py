@@ -13,6 +13,7 @@ from loyalty.admin import history as history
 from loyalty.admin import members as members
 from loyalty.admin import nights as nights
 from loyalty.admin import review as review
+from loyalty.admin import segments as segments
 from loyalty.admin import staff as staff
 from loyalty.admin import versions as versions
 from loyalty.programs import admin as programs

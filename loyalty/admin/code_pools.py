@@ -1,6 +1,5 @@
 """Pools of codes: what is in them, and an upload that shows how far it is."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,23 +7,32 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.validators import RegexValidator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from unfold.decorators import action, display
 from unfold.widgets import (
-    UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from loyalty.admin.access import ReadOnlyAdmin
+from loyalty.admin.uploads import (
+    NoPiece,
+    file_field,
+    piece_answer,
+    read_piece,
+    refused_piece,
+)
 from loyalty.programs.models import Program
 from loyalty.rewards.models import CodePool
 from loyalty.rewards.pools import CHUNK, Loaded, count_codes, load_codes
 
-LONGEST_LINE = 200
+WORDS = (
+    "A text file with a code in each line, or a code, a comma and its last day (2027-12-31). Codes "
+    "that are in the pool already stay as they are: an upload that broke off is simply done again."
+)
 
 
 class UploadForm(forms.Form):
@@ -80,30 +88,26 @@ class CodePoolAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": "Upload codes",
+            "words": WORDS,
             "opts": self.opts,
             "form": UploadForm(initial={"pool": request.GET.get("pool", "")}),
-            "file": UnfoldAdminFileFieldWidget().render("file", None, {"id": "id_file"}),
+            "file": file_field(),
             "piece": reverse("admin:loyalty_codepool_piece"),
             "size": CHUNK,
             "back": reverse("admin:loyalty_codepool_changelist"),
+            "back_words": "Back to the pools",
         }
-        return TemplateResponse(request, "admin/loyalty/codepool/upload.html", context)
+        return TemplateResponse(request, "admin/loyalty/upload.html", context)
 
     def take_piece(self, request: HttpRequest) -> HttpResponse:
         """Load one piece; sent twice, the second time finds all of it known."""
         if request.method != "POST" or not self.has_upload_permission(request):
             raise PermissionDenied
         try:
-            sent = json.loads(request.body)
-            form, lines = Piece(sent), _lines_of(sent)
-        except (ValueError, AttributeError):
-            return JsonResponse({"error": "This is no piece of a file."}, status=400)
-        if not form.is_valid():
-            words = "; ".join(
-                f"{name}: {' '.join(map(str, found))}" for name, found in form.errors.items()
-            )
-            return JsonResponse({"error": words}, status=400)
-        return JsonResponse(_load(form.cleaned_data, lines))
+            into, lines = read_piece(request, Piece, most=CHUNK)
+        except NoPiece as wrong:
+            return refused_piece(wrong)
+        return _load(into, lines)
 
     @display(description="Program")
     def of_program(self, pool: CodePool) -> str:
@@ -131,14 +135,7 @@ class CodePoolAdmin(ReadOnlyAdmin):
         return _count(pool, "burnt")
 
 
-def _lines_of(sent: Any) -> list[str]:
-    lines = sent.get("lines")
-    if not isinstance(lines, list) or len(lines) > CHUNK:
-        raise ValueError
-    return [str(line)[:LONGEST_LINE] for line in lines]
-
-
-def _load(into: dict[str, Any], lines: Sequence[str]) -> dict[str, Any]:
+def _load(into: dict[str, Any], lines: Sequence[str]) -> HttpResponse:
     """Load a piece and tell what became of its lines."""
     pieces = load_codes(
         into["program"].pk,
@@ -148,12 +145,8 @@ def _load(into: dict[str, Any], lines: Sequence[str]) -> dict[str, Any]:
         first_line=into["first_line"],
     )
     told = next(pieces, Loaded())  # a piece is no longer than what is committed at once
-    return {
-        "added": told.added,
-        "known": told.known,
-        "wrong": told.wrong,
-        "problems": told.problems,
-    }
+    counts = {"added": told.added, "known already": told.known, "no codes": told.wrong}
+    return piece_answer(counts, told.problems)
 
 
 def _count(pool: CodePool, state: str) -> str:

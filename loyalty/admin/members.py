@@ -19,6 +19,7 @@ from loyalty.admin.search import find_view
 from loyalty.errors import LoyaltyError
 from loyalty.ledger.models import Wallet
 from loyalty.members.models import AdjustmentRequest, Member
+from loyalty.members.segments import segments_of_member
 from loyalty.programs.models import TierLevel
 from loyalty.tiers.models import MemberTier
 
@@ -121,6 +122,7 @@ class MemberAdmin(ReadOnlyAdmin):
             "waiting": AdjustmentRequest.objects.filter(
                 member_id=member.pk, state="open", program_id=member.program_id
             ).order_by("-number")[:5],
+            "segments": segments_of_member(member.pk),
             "may_adjust": request.user.has_perm(member_actions.MAY_ADJUST),
         }
         try:

@@ -22,6 +22,7 @@ _GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "loyalty.campaign": ("Campaigns", "campaign"),
         "loyalty.reward": ("Rewards", "card_giftcard"),
         "loyalty.codepool": ("Code pools", "confirmation_number"),
+        "loyalty.segment": ("Segments", "group_work"),
         "loyalty.store": ("Stores", "storefront"),
         "loyalty.publishedversion": ("Published versions", "history"),
         "loyalty.backtest": ("Preview and backtest", "science"),

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from loyalty.engine.commands import MemberRef
 from loyalty.engine.load import MEMBER_OF
-from loyalty.members.models import Segment
+from loyalty.members.models import Segment, SegmentMember
 
 CHUNK: Final = 2_000
 """Members who are locked at once: their tills wait so long."""
@@ -171,6 +171,12 @@ def count_members_of(program_id: int, codes: Sequence[str]) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(sql, [program_id, list(codes)])
         return dict(cursor.fetchall())
+
+
+def segments_of_member(member_id: UUID) -> list[str]:
+    """List a member's segments, by code."""
+    rows = SegmentMember.objects.filter(member_id=member_id).order_by("segment")
+    return list(rows.values_list("segment", flat=True))
 
 
 def filled_segments(program_id: int) -> frozenset[str]:

@@ -18,16 +18,15 @@ def send(who: Marketer, till: Till, lines: Any, **more: Any) -> HttpResponse:
 
 
 def test_pieces_are_loaded_and_counted(marketer: Marketer, till: Till):
-    assert b"codes.js" in marketer.client.get("/admin/loyalty/codepool/upload/").content
+    assert b"upload.js" in marketer.client.get("/admin/loyalty/codepool/upload/").content
     first = send(marketer, till, ["code", "A-1", "B 2", "C-3,2099-12-31"])
     assert first.json() == {
-        "added": 2,
-        "known": 0,
-        "wrong": 1,
+        "counts": {"added": 2, "known already": 0, "no codes": 1},
         "problems": ["line 3: a code has 1 to 100 characters and no spaces"],
+        "carry": {},
     }
     second = send(marketer, till, ["A-1", "D-4"], first_line=5)
-    assert (second.json()["added"], second.json()["known"]) == (1, 1)
+    assert second.json()["counts"] == {"added": 1, "known already": 1, "no codes": 0}
     page = marketer.client.get("/admin/loyalty/codepool/").content.decode()
     assert "cinema" in page
     assert "Upload codes" in page
@@ -38,7 +37,7 @@ def test_what_is_no_piece_is_refused_and_changes_nothing(marketer: Marketer, til
     assert send(marketer, till, ["A-1"], pool="a pool").status_code == 400
     assert send(marketer, till, ["x"] * 5001).status_code == 400
     assert marketer.client.post(PIECE, "[]", content_type="application/json").status_code == 400
-    assert send(marketer, till, ["A-1"]).json()["added"] == 1
+    assert send(marketer, till, ["A-1"]).json()["counts"]["added"] == 1
 
 
 def test_who_may_not_upload_cannot(colleague: Marketer, till: Till):

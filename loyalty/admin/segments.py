@@ -1,0 +1,148 @@
+"""Segments: how many members are in each, and an upload that shows how far it is."""
+
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.core.validators import RegexValidator
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from loyalty.admin.access import ReadOnlyAdmin
+from loyalty.admin.uploads import (
+    NoPiece,
+    file_field,
+    piece_answer,
+    read_piece,
+    refused_piece,
+)
+from loyalty.members.models import Segment
+from loyalty.members.segment_lists import Loaded, load_list
+from loyalty.members.segments import CHUNK, count_members_of
+from loyalty.programs.models import Program
+
+TYPES: Final = [
+    ("", "what the first line says, or ids"),
+    ("card", "cards"),
+    ("external", "ids of another system"),
+    ("email", "emails"),
+    ("phone", "phone numbers"),
+]
+WORDS: Final = (
+    "A text file with a member in each line. Its first line may say what the others are: card, "
+    "external, email or phone. What follows a comma is left out. Who is in the segment already "
+    "stays in it: an upload that broke off is simply done again."
+)
+
+
+class UploadForm(forms.Form):
+    """Into which segment the members of a file go; the file is read by the page's script."""
+
+    program = forms.ModelChoiceField(
+        Program.objects.order_by("name"), widget=UnfoldAdminSelectWidget(), empty_label=None
+    )
+    segment = forms.CharField(
+        max_length=50,
+        validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, . _ and -.")],
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Its code, as rules and rewards name it. It is made if there is none.",
+    )
+    type = forms.ChoiceField(
+        choices=TYPES, required=False, widget=UnfoldAdminSelectWidget(), label="The lines are"
+    )
+    does = forms.ChoiceField(
+        choices=[("add", "put into the segment"), ("remove", "taken out of it")],
+        widget=UnfoldAdminSelectWidget(),
+        label="These members are",
+    )
+
+
+class Piece(UploadForm):
+    """A piece of a file, as the page sends one after the other."""
+
+    first_line = forms.IntegerField(min_value=1)
+
+
+@admin.register(Segment)
+class SegmentAdmin(ReadOnlyAdmin):
+    """The segments, and the way to fill one."""
+
+    list_display = ("code", "name", "of_program", "members", "changed_at")
+    list_display_links = None
+    actions_list = ("upload",)
+
+    def get_urls(self) -> list[Any]:
+        """Add where the pieces of an upload go."""
+        piece = path(
+            "upload/piece/",
+            self.admin_site.admin_view(self.take_piece),
+            name="loyalty_segment_piece",
+        )
+        return [piece, *super().get_urls()]
+
+    def has_upload_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whoever may add segments."""
+        return request.user.has_perm("loyalty.add_segment")
+
+    @action(description="Upload members", url_path="upload", icon="upload", permissions=["upload"])
+    def upload(self, request: HttpRequest) -> HttpResponse:
+        """Show the form; its script sends the file in pieces and shows how far it is."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Upload members of a segment",
+            "words": WORDS,
+            "opts": self.opts,
+            "form": UploadForm(initial={"segment": request.GET.get("segment", ""), "does": "add"}),
+            "file": file_field(),
+            "piece": reverse("admin:loyalty_segment_piece"),
+            "size": CHUNK,
+            "back": reverse("admin:loyalty_segment_changelist"),
+            "back_words": "Back to the segments",
+        }
+        return TemplateResponse(request, "admin/loyalty/upload.html", context)
+
+    def take_piece(self, request: HttpRequest) -> HttpResponse:
+        """Load one piece; sent twice, the second time finds all as it is."""
+        if request.method != "POST" or not self.has_upload_permission(request):
+            raise PermissionDenied
+        try:
+            into, lines = read_piece(request, Piece, most=CHUNK)
+        except NoPiece as wrong:
+            return refused_piece(wrong)
+        return _load(into, lines)
+
+    @display(description="Program")
+    def of_program(self, segment: Segment) -> str:
+        """Name the program."""
+        return Program.objects.values_list("name", flat=True).get(pk=segment.program_id)
+
+    @display(description="Members")
+    def members(self, segment: Segment) -> str:
+        """Count who is in it."""
+        counts = count_members_of(segment.program_id, [segment.code])
+        return f"{counts.get(segment.code, 0):,}"
+
+
+def _load(into: dict[str, Any], lines: list[str]) -> HttpResponse:
+    """Load a piece and tell what became of its lines."""
+    remove = into["does"] == "remove"
+    pieces = load_list(
+        into["program"].pk,
+        into["segment"],
+        lines,
+        first_line=into["first_line"],
+        type_=into["type"] or None,
+        remove=remove,
+    )
+    told = next(pieces, Loaded())  # a piece is no longer than what is committed at once
+    counts = {
+        "taken out" if remove else "added": told.changed,
+        "as they were": told.same,
+        "unknown": told.unknown,
+        "no members": told.wrong,
+    }
+    return piece_answer(counts, told.problems, type=told.type or into["type"])
