@@ -30,6 +30,7 @@ from crm_sync.services.deliver import serve_lane
 from crm_sync.services.lanes import Lease
 from crm_sync.services.relay import claim_due_lanes, relay_events
 
+INBOX_TURN_SECONDS = 3.0  # so three workers or threads share a backlog, and no more
 POLL_TURN_SECONDS = 10.0
 TURN_SECONDS = 1.0  # a connection with a backlog then goes to the back of the queue
 log = structlog.get_logger(__name__)
@@ -93,7 +94,7 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
 def inbox() -> None:
     """Forget who was erased, and work on what came in. Each second."""
     forget_erased()
-    work_inbox(seconds=TURN_SECONDS)
+    work_inbox(seconds=INBOX_TURN_SECONDS)
 
 
 @shared_task(name="crm_sync.poll", acks_late=False)

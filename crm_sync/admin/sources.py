@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -16,9 +15,8 @@ from unfold.decorators import action, display
 from crm_sync.inbound import sources as services
 from crm_sync.inbound.forms import form_for, settings_of
 from crm_sync.inbound.models import Source
+from crm_sync.inbound.selectors import Inbox, count_open
 from crm_sync.inbound.vendors import KINDS
-
-_FOR_PEOPLE = ("dead", "parked")
 
 
 @admin.register(Source)
@@ -31,12 +29,17 @@ class SourceAdmin(ModelAdmin):
     actions_detail = ("new_secret", "remove")
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Leave out those that were removed; count what waits at each."""
-        rows = super().get_queryset(request).filter(removed_at=None)
-        return rows.annotate(
-            pending=Count("messages", filter=Q(messages__state="pending")),
-            given_up=Count("messages", filter=Q(messages__state__in=_FOR_PEOPLE)),
-        )
+        """Leave out those that were removed."""
+        return super().get_queryset(request).filter(removed_at=None)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Count what waits at all shown sources at once."""
+        page = super().get_changelist_instance(request)
+        page.result_list = list(page.result_list)
+        found = count_open([source.pk for source in page.result_list])
+        for source in page.result_list:
+            source.found_inbox = found[source.pk]
+        return page
 
     def get_form(self, request: HttpRequest, obj: Any = None, *args: Any, **more: Any) -> Any:
         """Ask for what this kind of source needs."""
@@ -56,12 +59,12 @@ class SourceAdmin(ModelAdmin):
         first = (None, {"fields": ["program", "name", "kind", "connection", *own, "is_enabled"]})
         if obj is None:
             return (first,)
-        return (first, ("Inbox", {"fields": ["address", "waiting", "for_people", "created_at"]}))
+        return (first, ("Inbox", {"fields": ["listens_at", "waiting", "for_people", "created_at"]}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show the address as whoever asks would reach it."""
         self._base = request.build_absolute_uri("/")
-        return () if obj is None else ("address", "waiting", "for_people", "created_at")
+        return () if obj is None else ("listens_at", "waiting", "for_people", "created_at")
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """Ask for the kind first."""
@@ -130,25 +133,25 @@ class SourceAdmin(ModelAdmin):
         return HttpResponseRedirect(reverse("admin:crm_sync_source_changelist"))
 
     @display(description="Address")
-    def address(self, source: Source) -> str:
+    def listens_at(self, source: Source) -> str:
         """Show where it is sent to."""
         return f"{self._base}inbound/{source.key_id}"
 
     @display(description="Waiting")
-    def waiting(self, source: Any) -> str:
+    def waiting(self, source: Source) -> str:
         """Say how many messages wait to be worked on."""
-        return f"{source.pending:,}" if source.pending else "–"
+        count = _inbox(source).waiting
+        return f"{count:,}" if count else "–"
 
     @display(description="For a person")
-    def for_people(self, source: Any) -> str | SafeString:
+    def for_people(self, source: Source) -> str | SafeString:
         """Lead to the messages that were given up or parked."""
-        if not source.given_up:
+        count = _inbox(source).for_people
+        if not count:
             return "–"
         page = reverse("admin:crm_sync_inboxmessage_changelist")
         query = f"source__id__exact={source.pk}&state__in=dead&state__in=parked"
-        return format_html(
-            '<a class="ly-link" href="{}?{}">{}</a>', page, query, f"{source.given_up:,}"
-        )
+        return format_html('<a class="ly-link" href="{}?{}">{}</a>', page, query, f"{count:,}")
 
     def _ask(
         self, request: HttpRequest, source: Source, title: str, text: str, button: str
@@ -187,3 +190,8 @@ def _kind(request: HttpRequest, source: Source | None) -> str:
     if source is not None:
         return source.kind
     return request.POST.get("kind") or request.GET.get("kind") or ""
+
+
+def _inbox(source: Source) -> Inbox:
+    found: Inbox | None = getattr(source, "found_inbox", None)
+    return found or count_open([source.pk])[source.pk]

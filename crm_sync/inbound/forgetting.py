@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from crm_sync.inbound.models import ForgetCursor, InboxMessage, KnownOrder, SourcePerson
 from loyalty.events import selectors as events
 
 POSITIONS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 1000
 State = InboxMessage.State
 
 
@@ -49,22 +51,24 @@ def forget(member_ids: Sequence[UUID]) -> None:
 
 
 def delete_old_messages(*, now: datetime) -> int:
-    """Delete messages that were settled long ago.
+    """Delete messages that were settled long ago, and orders that nobody spoke of since.
 
     Those that wait for a person stay as long as events do; 0 days keeps for ever.
     """
-    for_people = (State.DEAD, State.PARKED)
+    settled = timedelta(days=settings.CRM_INBOX_RETENTION_DAYS)
+    messages = InboxMessage.objects.exclude(state__in=(State.DEAD, State.PARKED))
+    count = _delete(messages.filter(settled_at__lt=now - settled))
+    # Refunds of orders that never came.
+    _delete(KnownOrder.objects.filter(member_id=None, heard_at__lt=now - settled))
+    if settings.LOYALTY_EVENT_RETENTION_DAYS:
+        long = timedelta(days=settings.LOYALTY_EVENT_RETENTION_DAYS)
+        count += _delete(InboxMessage.objects.filter(settled_at__lt=now - long))
+        _delete(KnownOrder.objects.filter(heard_at__lt=now - long))
+    return count
+
+
+def _delete(rows: QuerySet[Any]) -> int:
     count = 0
-    for days, rows in (
-        (settings.CRM_INBOX_RETENTION_DAYS, InboxMessage.objects.exclude(state__in=for_people)),
-        (
-            settings.LOYALTY_EVENT_RETENTION_DAYS,
-            InboxMessage.objects.filter(state__in=for_people),
-        ),
-    ):
-        if days:
-            count += rows.filter(settled_at__lt=now - timedelta(days=days)).delete()[0]
-    # Refunds of orders that never came, or of strangers.
-    before = now - timedelta(days=settings.CRM_INBOX_RETENTION_DAYS)
-    KnownOrder.objects.filter(member_id=None, heard_at__lt=before).delete()
+    while ids := list(rows.values_list("pk", flat=True)[:ROWS_AT_ONCE]):
+        count += rows.model._default_manager.filter(pk__in=ids).delete()[0]
     return count

@@ -113,8 +113,8 @@ class InboxMessage(models.Model):
             models.Index(fields=["next_at"], name="inbox_due", condition=models.Q(state="pending")),
             models.Index(
                 fields=["source", "state"],
-                name="inbox_given_up",
-                condition=models.Q(state__in=["dead", "parked"]),
+                name="inbox_open",
+                condition=models.Q(state__in=["pending", "dead", "parked"]),
             ),
             models.Index(
                 fields=["member_id"],

@@ -9,7 +9,9 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
+from crm_sync.inbound.sources import valid_secrets
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Source
 from tests.factories import Till, balance_of, unique
@@ -68,6 +70,25 @@ def test_bad_settings_are_refused_at_their_field(page: Client, till: Till) -> No
     refused = page.post(f"{SOURCES}add/?kind=bearer", form)
     assert "letters, digits and hyphens" in refused.content.decode()
     assert not Source.objects.filter(program=till.program).exists()
+
+
+def test_a_vendors_secret_is_entered_and_never_shown(page: Client, till: Till) -> None:
+    form = {"program": str(till.program.pk), "name": "CRM", "kind": "hubspot", "is_enabled": "on"}
+    given = {**form, "portal": "62515", "address": "https://x.example.com/in"}
+    refused = page.post(f"{SOURCES}add/?kind=hubspot", given)
+    assert "Enter the secret" in refused.content.decode()
+    made = page.post(f"{SOURCES}add/?kind=hubspot", {**given, "secret": "of-hubspot"})
+    source = Source.objects.get(program=till.program)
+    assert source.config == {"portal": "62515", "address": "https://x.example.com/in"}
+    change = f"{SOURCES}{source.pk}/change/"
+    for shown in (made.content.decode(), page.get(change).content.decode()):
+        assert f"/inbound/{source.key_id}" in shown
+        assert "of-hubspot" not in shown
+    page.post(change, {**given, "address": "", "secret": "a-newer-one"})
+    source.refresh_from_db()
+    assert source.config["address"] == ""
+    assert list(valid_secrets(source, at=timezone.now())) == ["a-newer-one", "of-hubspot"]
+    assert page.get(f"{SOURCES}{source.pk}/new_secret/").status_code == 302
 
 
 def test_the_inbox_tells_what_came_and_a_person_decides(page: Client, till: Till) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -13,6 +14,7 @@ from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.vendors import KINDS
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Contact, InboxMessage, KnownOrder
+from loyalty.members.consent import list_consents
 from loyalty.orders.models import Order
 from tests.factories import Till, balance_of
 from tests.integration.crm_sync.senders import Sender, name
@@ -163,6 +165,20 @@ def test_what_only_a_person_may_decide_waits_for_one(till: Till, shop: Sender) -
     assert redact.note.startswith("The shop asks to erase")
     assert [m.state for m in (unknown, edited, broken)] == ["kept", "ignored", "dead"]
     assert broken.note == "It is not what its topic promises (KeyError)."
+
+
+def test_a_customers_consent_comes_in(till: Till, shop: Sender) -> None:
+    member = buyer(till)
+    send(shop, "customers/update", CUSTOMER)
+    asked = {"state": "unsubscribed", "consent_updated_at": "2026-11-21T09:00:00Z"}
+    told = {"customer_id": CUSTOMER["id"], "email_address": "b@x.example.com"}
+    send(
+        shop, "customers_email_marketing_consent/update", {**told, "email_marketing_consent": asked}
+    )
+    work_inbox(seconds=30)
+    assert {message.state for message in shop.messages()} == {"done"}
+    found = {(row.channel, row.is_given, row.at.year) for row in list_consents([UUID(member)])}
+    assert found == {("email", False, 2004), ("sms", True, 2026), ("email", False, 2026)}
 
 
 def test_it_is_set_up_with_the_shops_own_secret(till: Till) -> None:
