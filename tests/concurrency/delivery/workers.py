@@ -79,7 +79,7 @@ class Workers:
         self._log = folder / "workers.log"
         self._env = {
             **os.environ,
-            "DATABASE_URL": _url_of_test_database(),
+            "DATABASE_URL": url_of_test_database(),
             "REDIS_URL": self.valkey.url(),
             "LOYALTY_HOME": str(folder),
             "CRM_ALLOW_PRIVATE_ADDRESSES": "on",
@@ -141,6 +141,7 @@ def _state(task: Path) -> str:
     return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _url_of_test_database() -> str:
+def url_of_test_database() -> str:
+    """Name the tests' database for another process."""
     url = urlsplit(os.environ["DATABASE_URL"])
     return urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}"))
