@@ -123,7 +123,8 @@ class SalesforceAdapter:
         job = {
             "object": kind.sobject,
             "operation": "upsert",
-            "externalIdFieldName": "Id",  # an empty one is a new record
+            # By our id, if we know nobody's there; by theirs, an empty one is a new record.
+            "externalIdFieldName": "Id" if any(p.person.vendor_id for p in profiles) else MEMBER_ID,
             "contentType": "CSV",
             "lineEnding": "LF",
         }

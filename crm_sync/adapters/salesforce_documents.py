@@ -248,7 +248,7 @@ def plain(value: Any) -> Any:
 def written_csv(records: Sequence[Mapping[str, Any]]) -> bytes:
     """Write the file of a bulk job: an empty cell leaves a field, #N/A clears it."""
     rows = [{("Id" if n == "id" else n): v for n, v in one.items()} for one in records]
-    names = ["Id", *sorted({name for row in rows for name in row} - {"Id", "attributes"})]
+    names = sorted({name for row in rows for name in row} - {"attributes"})
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(names)
@@ -295,7 +295,9 @@ def refused(error: Mapping[str, Any], *, status_code: int | None = None) -> Outc
     said = f"{code}: {error.get('message') or ''}"[:450]
     more: dict[str, Any] = {"status_code": status_code, "error": f"Salesforce refused it: {said}"}
     if code in _QUOTA:
-        return Retryable(throttled=True, retry_after=QUOTA_SECONDS, **more)
+        # Too many at the same moment is over in a moment, too many in a day is not.
+        seconds = None if "Concurrent" in said else QUOTA_SECONDS
+        return Retryable(throttled=True, retry_after=seconds, **more)
     if code in _PASSING:
         return Retryable(**more)
     if code in _SETUP:

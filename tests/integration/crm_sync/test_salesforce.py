@@ -184,6 +184,17 @@ class TestRefusals:
         assert code in outcome.error
 
 
+def test_too_many_at_the_same_moment_is_over_soon(
+    salesforce: Salesforce, adapter: SalesforceAdapter, account: Target
+) -> None:
+    message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+    reply = Reply(403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": message}])
+    salesforce.faults = [Fault(reply, path="/composite")]
+    (outcome,) = adapter.push(account, [profile()])
+    assert isinstance(outcome, Retryable)
+    assert (outcome.throttled, outcome.retry_after) == (True, None)
+
+
 def test_changes_are_read_to_the_end_and_from_there_on(
     salesforce: Salesforce, adapter: SalesforceAdapter, account: Target
 ) -> None:
