@@ -109,7 +109,8 @@ def reward(entry: Entry, currency: str = "") -> str:
     if entry.get("stock") is not None:
         told.append(f"{entry['stock']:,} in stock")
     if limit := entry.get("per_member"):
-        told.append(f"{limit['times']} times a {limit['per']} for each member")
+        per = limit.get("per", "ever")
+        told.append(f"{_times(limit['times'])} {_in_each(per)} for each member")
     if entry.get("auto_redeem"):
         told.append("redeemed by itself")
     return ", ".join([*told, *_season(entry)])
@@ -189,9 +190,17 @@ def _limits(entry: Entry) -> list[str]:
     limit = entry.get("limit")
     if not limit:
         return []
-    per = limit.get("per", "ever")
-    often = f"{limit['times']:,} times" if "times" in limit else f"{limit.get('points'):,} points"
-    return [f"at most {often} {'in all' if per == 'ever' else f'a {per}'} for each member"]
+    kinds = [_times(limit["times"])] if "times" in limit else []
+    kinds += [f"{limit['points']:,} points"] if "points" in limit else []
+    return [f"at most {' and '.join(kinds)} {_in_each(limit.get('per', 'ever'))} for each member"]
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
+
+
+def _in_each(period: str) -> str:
+    return "in all" if period == "ever" else f"a {period}"
 
 
 def _season(entry: Entry) -> list[str]:
