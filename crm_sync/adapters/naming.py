@@ -27,6 +27,7 @@ def flat_properties(body: Mapping[str, Any]) -> dict[str, Any]:
         "order": cause.get("order"),
         "cause": cause.get("kind"),
         "rules": ", ".join(cause.get("rules") or []) or None,
+        "bulk": cause.get("bulk") or None,
     }
     found |= {f"points_{name}": value for name, value in (body.get("balances") or {}).items()}
     for name, value in (body.get("data") or {}).items():

@@ -1,11 +1,12 @@
 """Filters of the history pages; their choices are known, so no table is read for them."""
 
-from typing import Any, Final
+from typing import Any
 
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
 from loyalty.admin import words
+from loyalty.events.catalogue import CATALOGUE
 from loyalty.programs.models import Program
 
 
@@ -40,43 +41,6 @@ class KindFilter(DropdownFilter):
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
-EVENT_TYPES: Final = (
-    "member.enrolled",
-    "member.updated",
-    "member.inactive",
-    "member.birthday",
-    "member.anniversary",
-    "member.merged",
-    "member.unmerged",
-    "member.erased",
-    "points.pending",
-    "points.earned",
-    "points.matured",
-    "points.redeemed",
-    "points.held",
-    "points.released",
-    "points.clawed_back",
-    "points.reinstated",
-    "points.adjusted",
-    "points.expired",
-    "points.expiring",
-    "tier.upgraded",
-    "tier.downgraded",
-    "tier.renewed",
-    "tier.downgrade_warning",
-    "reward.issued",
-    "reward.missed",
-    "reward.first_redemption",
-    "reward.stock_low",
-    "reward.ordered",
-    "reward.shipped",
-    "reward.delivered",
-    "reward.cancelled",
-    "order.recorded",
-    "order.returned",
-)
-
-
 class EventTypeFilter(DropdownFilter):
     """By type of event."""
 
@@ -85,7 +49,7 @@ class EventTypeFilter(DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
         """Offer the types that the engine writes."""
-        return [(name, name) for name in EVENT_TYPES]
+        return [(name, name) for name in CATALOGUE]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the chosen one."""

@@ -146,6 +146,7 @@ class BatchView(Endpoint):
             key=key,
             request_hash=request_hash("POST", of.path(body), canonical),
             request_id=self.request_id,
+            is_bulk=True,
         )
 
 

@@ -108,6 +108,7 @@ class Command:
         payload: The validated request, as the kind expects it.
         key: Idempotency-Key; None for a preview and for the engine's own jobs.
         request_hash: SHA-256 of method, path and body: the same key must come with the same.
+        is_bulk: It came in a batch; its events say so.
     """
 
     kind: Kind
@@ -115,6 +116,7 @@ class Command:
     key: str | None = None
     request_hash: bytes = b""
     request_id: str = ""
+    is_bulk: bool = False
 
 
 @dataclass(slots=True)

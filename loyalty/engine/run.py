@@ -272,6 +272,7 @@ class _Run:
         session = build_session(loaded, program=self.program, principal=self.principal, now=now)
         session.request_id = self.commands[0].request_id
         session.is_preview, session.reader = self.preview, self.fetch
+        session.is_bulk = self.commands[0].is_bulk
         for work in session.works.values():
             settle_due(work)
         return session
@@ -327,6 +328,7 @@ class _Run:
         ref = command.kind.member(command.payload)
         work = session.members.get(ref) if ref else None
         session.request_id = command.request_id
+        session.is_bulk = command.is_bulk
         try:
             status, body = command.kind.decide(session, Decision(command, work))
         except LoyaltyError as error:

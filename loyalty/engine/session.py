@@ -218,6 +218,7 @@ class MemberWork:
                     "rules": list(rules),
                     "actor": self.session.principal.name,
                     "request_id": self.session.request_id,
+                    **({"bulk": True} if self.session.is_bulk else {}),
                 },
                 "balances": self.books.wallet.as_balance(),
                 "data": data,
@@ -331,6 +332,7 @@ class Session:
         self.members: dict[MemberRef, MemberWork] = {}
         self.works: dict[UUID, MemberWork] = {}
         self.request_id = ""
+        self.is_bulk = False
         self.budgets: dict[str, int] = {}
         self.is_preview = False
         self.tokens = count(1)

@@ -15,6 +15,9 @@ class Cause(BaseModel):
     rules: list[str]
     actor: str
     request_id: str
+    bulk: bool = Field(
+        default=False, description="It came in a batch: many at once, perhaps about long ago."
+    )
 
 
 class Event(BaseModel):

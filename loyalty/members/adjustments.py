@@ -167,11 +167,7 @@ def _take(work: MemberWork, request: AdjustRequest, explanation: dict[str, Any])
     )
     work.event(
         "points.adjusted",
-        {
-            "points": -points,
-            "transaction": work.public_id("txn", number),
-            "reason": request.reason,
-        },
+        {"points": -points, "transaction": work.public_id("txn", number)},
         kind="adjust",
     )
     return number

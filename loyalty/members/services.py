@@ -206,7 +206,6 @@ def grant(
             "points": points,
             "transaction": work.public_id("txn", number),
             "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
-            **({"reason": reason} if reason else {}),
         },
         kind=kind,
         rules=rules,

@@ -246,10 +246,10 @@ def give_points_back(
     given = back.available + back.grace
     put_transaction(work, "reinstate", number, redemption, points=given, reason=reason)
     put_redemption(work, redemption)
-    facts = {"points": points, "expired": back.expired, "grace": back.grace, "reason": reason}
+    facts = {"points": points, "expired": back.expired, "grace": back.grace}
     tell(work, "points.reinstated", "reverse", redemption, **facts)
     if delivery and redemption.fulfilment == "cancelled":
-        tell(work, "reward.cancelled", "reverse", redemption, note=reason)
+        tell(work, "reward.cancelled", "reverse", redemption)
 
 
 def _last_spent(work: MemberWork, uses: list[Use], points: int) -> list[Use]:

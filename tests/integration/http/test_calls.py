@@ -1,9 +1,11 @@
 """What each call does and answers, over HTTP."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from loyalty.events.selectors import list_member_events
 from loyalty.events.services import stamp_events
 from tests.factories import STORE, Till, balance_of, database_time, line, unique
 from tests.integration.http.caller import CALLS, Caller, Shop, body_of, code_of, order_body
@@ -242,6 +244,12 @@ def test_a_bad_command_does_not_stop_the_others(till: Till, api: Caller) -> None
         r["body"] for r in results if r["status"] != 422
     ]
     assert all(r.get("replayed") for r in again if r["status"] != 422)
+    member = results[0]["body"]["id"]
+    told = list_member_events(member_id=UUID(member), sequences=range(1, 20))
+    assert {event.cause.get("bulk") for event in told.values()} == {True}
+    api.post("/v1/adjustments", {"member": member, "points": 1, "reason": "x"})
+    alone = list_member_events(member_id=UUID(member), sequences=[len(told) + 1])
+    assert "bulk" not in alone[len(told) + 1].cause
 
 
 @pytest.mark.parametrize(
