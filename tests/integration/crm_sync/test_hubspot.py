@@ -1,13 +1,9 @@
-"""The HubSpot adapter against our sandbox, and our sandbox against HubSpot's own client."""
+"""The HubSpot adapter against our sandbox."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from hubspot import Client
-from hubspot.crm.contacts.exceptions import ApiException
-from hubspot.events.send.exceptions import ApiException as EventException
 
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import ConfigRefused, Person, Profile
@@ -338,37 +334,3 @@ def test_changes_are_read_to_the_end_and_from_there_on(
     hubspot.touch(people[5])
     later = adapter.list_changes(target, second.cursor)
     assert {change.vendor_id for change in later.changes} == {people[119].id, people[5].id}
-
-
-class TestSandbox:
-    """HubSpot's own client takes our sandbox for HubSpot."""
-
-    def test_it_writes_reads_and_sends(self, hubspot: HubSpot) -> None:
-        client: Any = Client.create(access_token=hubspot.access_token, host=hubspot.url)
-        batches = client.crm.contacts.batch_api
-        ada = {"id": "m1", "idProperty": "loyalty_member_id", "objectWriteTraceId": "t1"}
-        ada["properties"] = {"email": "ada@example.com"}  # type: ignore[assignment]
-        made = batches.upsert({"inputs": [ada]})
-        assert (made.status, made.results[0].new) == ("COMPLETE", True)
-        again = batches.upsert({"inputs": [ada, {**ada, "id": "m2"}]})
-        assert [one.id for one in again.results] == [made.results[0].id]
-        assert again.errors[0].context == {"objectWriteTraceId": ["t1"]}
-        read = {"inputs": [{"id": "ADA@example.com".lower()}, {"id": "b@example.com"}]}
-        found = batches.read({**read, "idProperty": "email", "properties": ["loyalty_member_id"]})
-        assert [one.properties["loyalty_member_id"] for one in found.results] == ["m1"]
-        assert found.errors[0].context == {"ids": ["b@example.com"]}
-        happened = {"eventName": "pe77_loyalty_points_earned", "objectId": made.results[0].id}
-        for uuid in ("a", "b", "a"):
-            client.events.send.basic_api.send({**happened, "uuid": uuid})
-        assert len(hubspot.contacts[made.results[0].id].events) == 2
-
-    def test_it_refuses(self, hubspot: HubSpot) -> None:
-        client: Any = Client.create(access_token="wrong", host=hubspot.url)
-        with pytest.raises(ApiException) as refused:
-            client.crm.contacts.batch_api.update({"inputs": [{"id": "1", "properties": {}}]})
-        assert refused.value.status == 401
-        hubspot.takes_events = False
-        client = Client.create(access_token=hubspot.access_token, host=hubspot.url)
-        with pytest.raises(EventException) as unplanned:
-            client.events.send.basic_api.send({"eventName": "pe77_x"})
-        assert unplanned.value.status == 403
