@@ -4,11 +4,13 @@ and Salesforce.
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.db.models.functions import Now
 from requests.adapters import HTTPAdapter
 from simple_salesforce import Salesforce as Client
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceMalformedRequest
@@ -16,9 +18,13 @@ from simple_salesforce.exceptions import SalesforceAuthenticationFailed, Salesfo
 from crm_sync.adapters.contract import Person
 from crm_sync.adapters.outcomes import Configuration, Delivered
 from crm_sync.adapters.salesforce import SalesforceAdapter
+from crm_sync.inbound.polling import list_polled, poll
+from crm_sync.models import FieldMapping, PollCursor
 from crm_sync.sandboxes.salesforce import Salesforce
 from crm_sync.sandboxes.server import Fault
 from crm_sync.services.connections import create_connection
+from loyalty.members.consent import list_consents
+from loyalty.members.models import Member, SegmentMember
 from tests.factories import Till
 from tests.integration.crm_sync.calls import Secrets, environment
 from tests.integration.crm_sync.klaviyo_calls import event
@@ -155,6 +161,41 @@ class TestLogIn:
 
 
 class TestJourney:
+    def test_what_salesforce_owns_comes_in(
+        self, till: Till, salesforce: Salesforce, settings: Any
+    ) -> None:
+        settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+        destination = create_connection(
+            program_id=till.program.pk,
+            name="Salesforce",
+            adapter="salesforce",
+            config={
+                "address": salesforce.url,
+                "client_id": salesforce.client_id,
+                "fields_read": "FirstName",
+                "campaigns": "yes",
+            },
+            secrets={"secret": salesforce.client_secret},
+        )
+        FieldMapping.objects.create(
+            connection=destination, attribute="first_name", name="FirstName", owner="vendor"
+        )
+        member_id = UUID(till.ids[till.member()])
+        drain()
+        (known,) = salesforce.store.alive("Contact")
+        vip = salesforce.store.add("Campaign", Name="VIP")
+        salesforce.store.add("CampaignMember", CampaignId=vip["Id"], ContactId=known["Id"])
+        for is_out in (False, True):
+            salesforce.store.change(known["Id"], FirstName="Augusta", HasOptedOutOfEmail=is_out)
+            list_polled()
+            PollCursor.objects.filter(pk=destination.pk).update(next_at=Now())
+            assert poll(connection_id=destination.pk, seconds=30.0) == 2
+        told = [row.is_given for row in list_consents([member_id])]
+        assert told == [False, True]
+        assert Member.objects.get(pk=member_id).first_name == "Augusta"
+        inside = SegmentMember.objects.filter(member_id=member_id).values_list("segment", flat=True)
+        assert list(inside) == ["salesforce.vip"]
+
     def test_the_right_record_and_each_event_once_in_order(
         self, till: Till, salesforce: Salesforce, settings: Any
     ) -> None:
