@@ -31,7 +31,12 @@ CREDIT_SCOPES: Final = frozenset(
         "write_store_credit_account_transactions",
     }
 )
-PROBE: Final = "query { shop { name } currentAppInstallation { accessScopes { handle } } }"
+PROBE: Final = """
+query Probe {
+  shop { name }
+  currentAppInstallation { accessScopes { handle } }
+  publicApiVersions { handle supported }
+}"""
 READ: Final = """
 query Read($ids: [ID!]!, $namespace: String!) {
   nodes(ids: $ids) {
@@ -131,6 +136,11 @@ def probed(data: Mapping[str, Any], config: Mapping[str, Any]) -> Outcome:
     wanted = SCOPES | CREDIT_SCOPES if config["store_credit"] == "yes" else SCOPES
     if missing := sorted(wanted - handles):
         return Configuration(error=f"The app lacks the scopes {', '.join(missing)}.")
+    supported = [one["handle"] for one in data["publicApiVersions"] if one["supported"]]
+    if config["api_version"] not in supported:
+        # It would not be refused: Shopify answers as the oldest version that it still has.
+        error = f"Shopify has no version {config['api_version']}; it has {', '.join(supported)}."
+        return Configuration(error=error)
     return Delivered(status_code=200, answer=str(data["shop"]["name"]))
 
 

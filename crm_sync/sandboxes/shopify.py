@@ -193,6 +193,11 @@ class Work:
             "currentAppInstallation": {
                 "accessScopes": [{"handle": handle} for handle in self._shop.scopes]
             },
+            "publicApiVersions": [
+                {"handle": "2026-07", "supported": True},
+                {"handle": "2026-10", "supported": True},
+                {"handle": "unstable", "supported": False},
+            ],
             "customer": lambda _, id: self._shown(self._shop.customers.get(id)),
             "customerByIdentifier": self._by_identifier,
             "customers": self._list,

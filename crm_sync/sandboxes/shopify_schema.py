@@ -16,6 +16,7 @@ interface Node { id: ID! }
 type PageInfo { hasNextPage: Boolean! endCursor: String }
 type MoneyV2 { amount: Decimal! currencyCode: CurrencyCode! }
 type Shop { name: String! }
+type ApiVersion { handle: String! supported: Boolean! }
 type AccessScope { handle: String! }
 type AppInstallation { accessScopes: [AccessScope!]! }
 
@@ -109,6 +110,7 @@ type StoreCreditAccountDebitPayload {
 type QueryRoot {
   shop: Shop!
   currentAppInstallation: AppInstallation!
+  publicApiVersions: [ApiVersion!]!
   customer(id: ID!): Customer
   customerByIdentifier(identifier: CustomerIdentifierInput!): Customer
   customers(

@@ -211,6 +211,13 @@ class TestRefusals:
         assert isinstance(outcome, Configuration)
         assert "write_customers" in outcome.error
 
+    def test_a_version_that_is_not_there_any_more_is_told(
+        self, shop: Shopify, adapter: ShopifyAdapter
+    ) -> None:
+        outcome = adapter.probe(connect_shopify(shop, api_version="2025-01"), event())
+        assert isinstance(outcome, Configuration)
+        assert "no version 2025-01; it has 2026-07, 2026-10." in outcome.error
+
     def test_a_token_of_a_custom_app(self, shop: Shopify, adapter: ShopifyAdapter) -> None:
         target = connect_shopify(shop, client_id="")
         target.credentials.given = {"access_token": shop.access_token}  # type: ignore[attr-defined]
