@@ -2,14 +2,17 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from crm_sync.inbound.sources import change_secret, create_source, remove_source
 from crm_sync.inbound.working import work_inbox
+from crm_sync.models import Source
 from tests.factories import Till, unique
 from tests.integration.crm_sync.senders import Sender, StandardSender, said, standard
 from tests.integration.http.caller import code_of
@@ -139,3 +142,31 @@ class TestRefusals:
             message = sender.messages()[-1]
             assert (message.state, message.note[: len(note)]) == ("dead", note)
             assert str(message.member_id) == till.ids[card]
+
+
+class TestCreateSource:
+    def create(self, till: Till, *more: str) -> str:
+        output = StringIO()
+        named = ("--program", till.program.code, "--name", "Ours", *more)
+        call_command("create_source", *named, stdout=output)
+        return output.getvalue()
+
+    def test_it_prints_address_and_secret_once(self, till: Till) -> None:
+        told = json.loads(self.create(till, "--kind", "standard", "--json"))
+        source = Source.objects.get(program=till.program)
+        assert told["path"] == f"/inbound/{source.key_id}"
+        assert StandardSender(source, told["secret"]).send("person", {}).status_code == 200
+        with pytest.raises(CommandError, match="a source named Ours already"):
+            self.create(till, "--kind", "bearer")
+
+    def test_a_vendors_own_secret_stands_in_no_history(
+        self, till: Till, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kind = ("--kind", "hubspot", "--set", "portal=62515")
+        with pytest.raises(CommandError, match="Enter the secret"):
+            self.create(till, *kind)
+        monkeypatch.setenv("SOURCE_SECRET", "of-hubspot")
+        for wrong in (("--set", "portal"), ("--connection", "none")):
+            with pytest.raises(CommandError):
+                self.create(till, *kind, *wrong)
+        assert "secret" not in self.create(till, *kind)
