@@ -188,5 +188,5 @@ def _of_block(
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _of_block(group, old, new, code, name)
         else:
-            shown = sentences.value_in_words(old), sentences.value_in_words(new)
+            shown = sentences.under_key(key, old), sentences.under_key(key, new)
             yield Change(group, "changed", code, name, *shown)

@@ -26,6 +26,7 @@ _KEYS: Final = {
     "per_member": "for each member",
     "auto_redeem": "redeemed by itself",
     "free_redemptions": "free in a year",
+    "trigger": "set off by",
     "budget_points": "points that it may give in all",
     "when_short": "at the end of the budget",
     "member_age_days": "days as a member",
@@ -62,6 +63,15 @@ def value_in_words(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(value_in_words, value))
     return str(value).replace("_", " ")
+
+
+def under_key(key: str, value: object) -> str:
+    """Write the value of a key; some have words of their own."""
+    if key == "weekday" and isinstance(value, list):
+        return ", ".join(WEEKDAYS.get(str(day), str(day)) for day in value)
+    if key == "trigger" and isinstance(value, str):
+        return _TRIGGERS.get(value, "a purchase")
+    return value_in_words(value)
 
 
 def of_entry(group: str, entry: Entry, currency: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from loyalty.programs import sentences
+from loyalty.programs.changes import differences
 
 BONUS = {"code": "x", "bonus": 50}
 
@@ -47,3 +48,12 @@ def test_a_campaign_in_words() -> None:
         "from 2026-12-01 until 2026-12-24, at most 9,000 points in all and no award in part, "
         "switched off; x: 50 points"
     )
+
+
+def test_a_change_of_a_rule_reads_as_the_rule_does() -> None:
+    before = {**BONUS, "trigger": "order", "when": {"weekday": ["sat"]}}
+    after = {**BONUS, "trigger": "member.birthday", "when": {"weekday": ["sat", "sun"]}}
+    assert [f"{change.what}: {change.news}" for change in differences(before, after)] == [
+        "set off by: a purchase → a birthday",
+        "for weekday: Saturday → Saturday, Sunday",
+    ]

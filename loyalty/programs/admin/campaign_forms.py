@@ -7,7 +7,7 @@ from django import forms
 from unfold.forms import AdminForm
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
-from loyalty.programs import document
+from loyalty.programs import document, sentences
 from loyalty.programs.admin.forms import PartForm
 from loyalty.programs.admin.located import Located
 from loyalty.programs.admin.rule_forms import RuleForm
@@ -170,6 +170,12 @@ class CampaignForm(PartForm):
         mine = {form.instance.code for form in self.rows.forms}
         if problem.model is not EarningRule or problem.code not in mine:
             super()._show(problem)
+
+    @property
+    def rules_in_words(self) -> list[tuple[str, str]]:
+        """Say what the rules do, to who may only look."""
+        currency = self.instance.program.currency
+        return [(rule["code"], sentences.rule(rule, currency)) for rule in self.instance.rules]
 
     @property
     def shown_rules(self) -> Iterator[AdminForm]:

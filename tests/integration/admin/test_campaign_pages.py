@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from loyalty.programs.models import Campaign
 from tests.factories import Till, database_time
@@ -52,6 +53,8 @@ def test_a_campaign_gives_until_its_budget_is_used_up(marketer: Marketer, till: 
     assert "running" in listed
     assert "at most 5 times a week for each member" in listed
     assert "80 of 80" in text_of(marketer.open(spring))
+    statement = text_of(marketer.open(f"loyalty/member/{till.ids[card]}/change/"))
+    assert "50 reduced to 30, the last of campaign Spring campaign spring" in statement
     refused = text_of(marketer.save(spring, budget_points="79"))
     assert "Must be at least 80: so many points are given; switch it off instead." in refused
 
@@ -100,6 +103,14 @@ def test_what_cannot_be_is_said_at_its_place(
     page = marketer.save(f"{LIST}add/", program=str(till.program.pk), **{**NEW, **fields})
     assert words in text_of(page)
     assert not Campaign.objects.filter(program=till.program).exists()
+
+
+def test_who_may_only_look_reads_what_it_gives(colleague: Marketer, spring: str):
+    assert colleague.open(spring).status_code == 403
+    colleague.user.user_permissions.add(Permission.objects.get(codename="view_campaign"))
+    words = text_of(colleague.open(spring))
+    assert "visit 50 points, on Monday, Tuesday" in words
+    assert "Add a rule" not in words
 
 
 def test_two_at_one_campaign_do_not_overwrite_each_other(
