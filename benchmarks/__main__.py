@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 
-from benchmarks import bulk, earning, ledgers, machine, manyrules, members, parsing
+from benchmarks import bulk, delivery, earning, ledgers, machine, manyrules, members, parsing
 from benchmarks.rounds import Plan, Row, table
 from benchmarks.stage import Stage
 
@@ -18,6 +18,7 @@ MEASURES: dict[str, Measure] = {
     "batch": bulk.batch,
     "history": members.history,
     "popular": members.popular,
+    "delivery": delivery.delivery,
     "validation": parsing.validation,
     "ledger": ledgers.ledger,
 }

@@ -34,7 +34,7 @@ class Sample:
     Attributes:
         server, postgres, client: Milliseconds of CPU for each request.
         strangers: Share of all cores' time that went to others.
-        mean, p50, p99: Milliseconds until the answer.
+        mean, p50, p95, p99: Milliseconds until the answer.
         earns: How many earns a request carries.
     """
 
@@ -45,6 +45,7 @@ class Sample:
     strangers: float
     mean: float
     p50: float
+    p95: float
     p99: float
     earns: int = 1
 
@@ -76,6 +77,7 @@ class Sample:
             strangers=strangers,
             mean=statistics.fmean(times) * 1000,
             p50=times[len(times) // 2] * 1000,
+            p95=times[len(times) * 95 // 100] * 1000,
             p99=times[len(times) * 99 // 100] * 1000,
             earns=earns,
         )
