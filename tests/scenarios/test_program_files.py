@@ -8,11 +8,13 @@ import pytest
 
 from loyalty.http.auth import Principal
 from loyalty.members.schemas import UpdateMember, UpdateRequest
+from loyalty.members.segments import add_members
 from loyalty.members.services import UPDATE
 from loyalty.nightly.services import run_night
 from loyalty.programs import files
 from loyalty.programs.services import apply_document
 from tests.factories import Clock, Till, line, unique
+from tests.integration.orders.test_activities import do
 
 FILES = Path("docs/programs")
 
@@ -146,3 +148,9 @@ def test_coins_pay_half_of_an_order(clock: Clock):
     assert share.status == 422  # half of it is 2.00
     paid = till.redeem(zoe, points=200, order_amount="4.00")
     assert paid.gives["amount_off"] == "2.00"
+    real = {"verified": True, "stars": 2}
+    assert do(till, zoe, "review", unique("r"), properties=real).points == 25
+    assert do(till, zoe, "review", unique("r"), properties={"verified": False}).points == 0
+    assert till.redeem(zoe, reward="early").reason == "not_in_segment"
+    add_members(till.program.pk, "patrons", [("card", zoe)])
+    assert till.redeem(zoe, reward="early").fulfilment == "ordered"

@@ -1,12 +1,15 @@
 """Segments: who is in one, however they are named, merged and erased."""
 
 import io
+import time
 from pathlib import Path
+from threading import Thread
 from uuid import UUID
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 
 from loyalty.members.segment_lists import load_list
 from loyalty.members.segments import (
@@ -17,7 +20,7 @@ from loyalty.members.segments import (
     members_after,
     remove_members,
 )
-from tests.factories import Till, open_till, rows, unique
+from tests.factories import Till, connect, open_till, rows, unique
 from tests.integration.http.caller import Caller, body_of, code_of
 from tests.people import erase, merge, unmerge
 
@@ -189,3 +192,30 @@ def test_pages_of_members_and_of_segments(till: Till):
             seen += [item[key] if key else item for item in page["items"]]
             cursor = page["next_cursor"]
         assert seen == (["a", "b", "c"] if key else sorted(till.ids.values()))
+
+
+def test_who_is_erased_at_this_moment_does_not_come_in(till: Till):
+    """A list that meets an erasure waits for it, and then finds nobody."""
+    card, found = till.member(), []
+
+    def load() -> None:
+        rows("SET lock_timeout = 0")
+        found.append(add(till, card))
+        connection.close()
+
+    with connect() as other, other.transaction():
+        other.execute(
+            "UPDATE loyalty_memberstate SET status = 'closed' WHERE member_id = %s",
+            [till.ids[card]],
+        )
+        loading = Thread(target=load)
+        loading.start()
+        waits = (
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
+        )
+        until = time.monotonic() + 60
+        while not other.execute(waits).fetchall() and time.monotonic() < until:
+            time.sleep(0.01)
+    loading.join(60)
+    assert [(done.changed, done.unknown) for done in found] == [(0, [0])]
+    assert inside(till) == set()
