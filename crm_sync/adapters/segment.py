@@ -113,7 +113,8 @@ class SegmentAdapter:
         environment = self._client.environment
         checked = read_settings(self.title, self.settings, config, environment)
         checked["profiles_address"] = checked["profiles_address"].rstrip("/")
-        check_address(checked["profiles_address"], environment)
+        if checked["space_id"]:
+            check_address(checked["profiles_address"], environment)
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", checked["space_id"]):
             raise ConfigRefused("A space id is letters, digits and _ -.")
         return checked

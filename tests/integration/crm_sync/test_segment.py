@@ -219,7 +219,8 @@ class TestRefusals:
         assert segment.forwarded == segment.dropped == []
 
     @pytest.mark.parametrize(
-        "config", [{"space_id": "a/b"}, {"profiles_address": "ftp://x"}, {"write_key": "w"}]
+        "config",
+        [{"space_id": "a/b"}, {"space_id": "a", "profiles_address": "ftp://x"}, {"write_key": "w"}],
     )
     def test_a_bad_configuration(self, adapter: SegmentAdapter, config: dict[str, str]) -> None:
         with pytest.raises(ConfigRefused):
