@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from loyalty.http.idempotency import delete_old_keys
 from loyalty.nightly import services as nightly
+from loyalty.nightly import velocity
 from loyalty.programs import scheduling
 from loyalty.trials import services as trials
 
@@ -13,6 +14,12 @@ from loyalty.trials import services as trials
 def lapse_holds() -> None:
     """Let go of holds past their time (each minute)."""
     nightly.lapse_holds()
+
+
+@shared_task(name="loyalty.raise_signals")
+def raise_signals() -> None:
+    """Tell of receipts and adjustments that are too many for an hour (each minute)."""
+    velocity.raise_signals()
 
 
 @shared_task(name="loyalty.publish_scheduled")

@@ -188,6 +188,18 @@ class DowngradeWarning(Data):
     missing: str = Field(description="What is missing to stay, as the program measures it.")
 
 
+class Suspicion(Data):
+    """More in one hour than the program takes for usual; it stopped nobody."""
+
+    pattern: Literal["orders", "adjustments"] = Field(
+        description="Orders of this member, or adjustments by one key or person."
+    )
+    count: int
+    most: int = Field(description="So many are usual, by the program.")
+    actor: str | None = Field(description="Who adjusted; the event is of the last member of it.")
+    at: Instant = Field(description="When the one happened that was too many.")
+
+
 class Recorded(Data):
     ref: str
     store: str | None
@@ -249,6 +261,7 @@ CATALOGUE: Final[Mapping[str, type[Data]]] = {
     "reward.shipped": Delivery,
     "reward.delivered": Delivery,
     "reward.cancelled": Redemption,
+    "fraud.signal": Suspicion,
     "order.recorded": Recorded,
     "order.returned": Returned,
 }

@@ -71,6 +71,7 @@ def _policy(points: Mapping[str, Any], scale: int) -> PointsPolicy:
         value_amount=parse_amount(points["value"]["amount"], scale),
         pay=compile_payment(points),
         expiry=_expiry(points["expiry"]),
+        **points.get("fraud_signals", {}),
         expiring_notice_days=tuple(points["expiring_notice_days"]),
         inactive_notice_days=tuple(points.get("inactive_notice_days", ())),
     )

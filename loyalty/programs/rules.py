@@ -46,6 +46,8 @@ class PointsPolicy:
         accept_late_days: How far back an order's `occurred_at` may lie.
         adjustment_limit: How many points one person may adjust for a member in 24 hours; for more,
             a second one must approve. None is no limit.
+        orders_per_hour: More orders of one member in an hour raise `fraud.signal`; None: never.
+        adjustments_per_hour: The same of adjustments by one key or person.
         lapsed: What becomes of held or reinstated points whose lot expired meanwhile:
             they expire, or they come back in a grace lot of `lapsed_grace_days`.
     """
@@ -64,6 +66,8 @@ class PointsPolicy:
     inactive_notice_days: tuple[int, ...] = ()
     accept_late_days: int = 400
     adjustment_limit: int | None = None
+    orders_per_hour: int | None = None
+    adjustments_per_hour: int | None = None
     lapsed: Literal["expire", "grace"] = "expire"
     lapsed_grace_days: int = 14
     pay: Payment = ANY_PAYMENT

@@ -19,6 +19,7 @@ from loyalty.events.rules import envelope
 from loyalty.members import services as members
 from loyalty.members.schemas import EnrolRequest
 from loyalty.nightly.services import run_night
+from loyalty.nightly.velocity import raise_signals
 from loyalty.orders import activities
 from loyalty.orders.schemas import EarnRequest
 from tests.factories import Clock, Till, line, open_till, unique
@@ -190,6 +191,17 @@ def test_a_gift_of_a_level_that_cannot_be_given_is_told() -> None:
     till.earn(bob, unique("o"), "300.00")
     types = [type_ for type_ in told.types() if type_ in ("reward.issued", "reward.missed")]
     assert types == ["reward.issued", "reward.missed"]
+    examine(told)
+
+
+def test_what_is_too_many_for_an_hour_is_told(clock: Clock) -> None:
+    clock.set(NOON)
+    till = open_till(points={"fraud_signals": {"adjustments_per_hour": 1}})
+    told, ada = Told(till), till.member()
+    till.adjust(ada, 5)
+    till.adjust(ada, 5)
+    raise_signals()
+    assert told.types()[-1] == "fraud.signal"
     examine(told)
 
 

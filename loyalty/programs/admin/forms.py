@@ -275,6 +275,8 @@ class PointsForm(InlineForm):
             "lapsed": "Points that come back expired",
             "lapsed_grace_days": "Days that they can still be used",
             "adjustment_limit": "Adjustments that need a second person: above",
+            "signal_orders": "Signal of fraud: purchases in an hour above",
+            "signal_adjustments": "and adjustments above",
         }
         help_texts = {
             "rounding": "Once for each rule and purchase.",
@@ -286,6 +288,8 @@ class PointsForm(InlineForm):
             "clawback": "Where a purchase is returned and its points are already used.",
             "lapsed": "After a cancelled redemption, for example.",
             "adjustment_limit": "Points for one member by one colleague in 24 hours. Empty: never.",
+            "signal_orders": "Of one member. Empty: never.",
+            "signal_adjustments": "By one colleague or API key. Empty: never.",
         }
 
     def has_changed(self) -> bool:

@@ -67,6 +67,7 @@ class PointsInline(StackedInline):
                     "clawback",
                     ("lapsed", "lapsed_grace_days"),
                     "adjustment_limit",
+                    ("signal_orders", "signal_adjustments"),
                 )
             },
         ),

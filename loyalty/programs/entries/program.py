@@ -48,6 +48,7 @@ def _write_points(row: Row) -> dict[str, Any]:
     return {
         **{key: getattr(row, key) for key in _PLAIN_POLICY},
         "adjustment_limit": row.adjustment_limit,
+        "fraud_signals": _write_signals(row),
         "value": {"points": row.value_points, "amount": str(row.value_amount)},
         "pay": {
             "min": row.pay_min,
@@ -62,10 +63,26 @@ def _read_points(entry: Written) -> Columns:
     return {
         **{key: entry[key] for key in _PLAIN_POLICY},
         "adjustment_limit": entry.get("adjustment_limit"),
+        **_read_signals(entry.get("fraud_signals") or {}),
         "value_points": entry["value"]["points"],
         "value_amount": Decimal(entry["value"]["amount"]),
         **_read_pay(entry["pay"]),
         **_read_expiry(entry["expiry"]),
+    }
+
+
+def _write_signals(row: Row) -> dict[str, Any] | None:
+    signals = {
+        "orders_per_hour": row.signal_orders,
+        "adjustments_per_hour": row.signal_adjustments,
+    }
+    return signals if any(value is not None for value in signals.values()) else None
+
+
+def _read_signals(signals: Written) -> Columns:
+    return {
+        "signal_orders": signals.get("orders_per_hour"),
+        "signal_adjustments": signals.get("adjustments_per_hour"),
     }
 
 
@@ -103,6 +120,8 @@ POINTS = Part(
         "pay.min": "pay_min",
         "pay.step": "pay_step",
         "pay.max_share": "pay_max_share",
+        "fraud_signals.orders_per_hour": "signal_orders",
+        "fraud_signals.adjustments_per_hour": "signal_adjustments",
         "expiry.months": "expiry_months",
         "expiry.dates": "expiry_dates",
     },

@@ -182,6 +182,16 @@ class PointCurrency(PartOfProgram):
         blank=True,
         help_text="Points that one colleague may adjust for a member in 24 hours.",
     )
+    signal_orders = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="More purchases of one member in an hour raise a signal of fraud; empty: never.",
+    )
+    signal_adjustments = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The same of adjustments by one colleague or key.",
+    )
     clawback = models.CharField(
         max_length=20,
         choices=choices.Clawback.choices,

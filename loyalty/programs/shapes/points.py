@@ -61,6 +61,19 @@ class ExpiryEntry(Entry):
         return self
 
 
+class SignalsEntry(Entry):
+    """From how many in one hour on somebody should look."""
+
+    orders_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    adjustments_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.orders_per_hour is None and self.adjustments_per_hour is None:
+            raise ValueError("needs orders_per_hour, adjustments_per_hour or both")
+        return self
+
+
 class PointsEntry(Entry):
     """How points behave."""
 
@@ -82,6 +95,7 @@ class PointsEntry(Entry):
     ] = list(INACTIVE_DAYS)
     accept_late_days: Days = 400
     adjustment_limit: Points | None = None
+    fraud_signals: SignalsEntry | None = None
     lapsed: Literal["expire", "grace"] = "expire"
     lapsed_grace_days: Annotated[int, Field(ge=1, le=366)] = 14
 

@@ -1,0 +1,62 @@
+"""Insiders: a clerk's card on strangers' receipts, a key that adjusts much."""
+
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from loyalty.nightly.velocity import raise_signals
+from tests.factories import Clock, Till, open_till, rows, unique
+
+
+def signals(till: Till) -> list[tuple[str, dict[str, Any]]]:
+    """List the program's signals: of whom, and what they say."""
+    found = rows("SELECT member_id::text, data::text FROM loyalty_outboxevent"
+                 " WHERE program_id = %s AND type = 'fraud.signal' ORDER BY id",
+                 till.program.pk)  # fmt: skip
+    return [(member, orjson.loads(data)) for member, data in found]
+
+
+def test_scenario_46_a_card_on_many_receipts_is_told_once_an_hour(clock: Clock):
+    till = open_till(points={"fraud_signals": {"orders_per_hour": 3}})
+    clerk, other = till.member(), till.member()
+    for card in (clerk, clerk, clerk, other):
+        till.earn(card, unique("o"), "5.00")
+    raise_signals()
+    assert signals(till) == []
+    till.earn(clerk, unique("o"), "5.00")
+    clock.move(timedelta(seconds=60))
+    for _ in range(2):
+        raise_signals()
+    [(member, told)] = signals(till)
+    assert member == till.ids[clerk]
+    assert (told["pattern"], told["count"], told["most"]) == ("orders", 4, 3)
+    assert till.earn(clerk, unique("o"), "5.00").status == 201  # it stops nobody
+    clock.move(timedelta(hours=1))
+    for _ in range(4):
+        till.earn(clerk, unique("o"), "5.00")
+    raise_signals()
+    assert len(signals(till)) == 2
+
+
+def test_scenario_46_a_key_that_adjusts_many_is_named(clock: Clock):
+    till = open_till(points={"fraud_signals": {"adjustments_per_hour": 2}})
+    cards = [till.member() for _ in range(3)]
+    clock.set(clock.now.replace(minute=59, second=30))
+    for card in cards:
+        till.adjust(card, 10)
+        clock.move(timedelta(seconds=1))
+    clock.move(timedelta(seconds=60))  # in the next hour; the last minutes are counted yet
+    for _ in range(2):
+        raise_signals()
+    [(member, told)] = signals(till)
+    assert (member, told["actor"], told["count"]) == (till.ids[cards[2]], "till", 3)
+
+
+def test_a_program_that_asks_for_none_has_none(clock: Clock):
+    till = open_till()
+    card = till.member()
+    for _ in range(20):
+        till.earn(card, unique("o"), "5.00")
+    raise_signals()
+    assert signals(till) == []
