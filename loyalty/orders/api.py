@@ -87,9 +87,7 @@ class StoreQuery(BaseModel):
 def earn_payload(principal: Principal, body: EarnRequest) -> EarnRequest:
     """Complete the request with the key's store, or refuse its store."""
     if principal.stores is not None:
-        what, pointer = body.order or body.activity, "/order" if body.order else "/activity"
-        assert what is not None  # the request has one of both
-        what.store = store_for(principal, what.store, pointer=f"{pointer}/store")
+        body.what.store = store_for(principal, body.what.store, pointer=body.store_pointer)
     return body
 
 

@@ -126,12 +126,11 @@ def _exactly_one(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": ["order"]}, {"required": ["activity"]}]
 
 
-class EarnRequest(Body):
-    """A member's order or activity, to be recorded and rewarded."""
+class OrderOrActivity(Body):
+    """What a member did: exactly one of both."""
 
     model_config = ConfigDict(json_schema_extra=_exactly_one)
 
-    member: Member
     order: Order | None = None
     activity: Activity | None = None
 
@@ -141,6 +140,24 @@ class EarnRequest(Body):
         if len(sent) != 1 or (self.order is None) == (self.activity is None):
             raise ValueError("send either order or activity")
         return self
+
+    @property
+    def what(self) -> "Order | Activity":
+        """The one that was sent."""
+        what = self.order or self.activity
+        assert what is not None
+        return what
+
+    @property
+    def store_pointer(self) -> str:
+        """Where its store stands in the request."""
+        return "/order/store" if self.order else "/activity/store"
+
+
+class EarnRequest(OrderOrActivity):
+    """A member's order or activity, to be recorded and rewarded."""
+
+    member: Member
 
 
 class EarnOrder(Protocol):

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from django.http import HttpRequest, HttpResponse
 
+from loyalty.errors import ActivityUnknown
 from loyalty.http.auth import require_scope, store_for
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.problems import PROBLEM_JSON
@@ -25,23 +26,23 @@ class DraftPreviewView(Endpoint):
 
     @operation(
         "preview_draft",
-        "Show what an order would earn under the draft and under the live program",
+        "Show what an order or an activity would earn under the draft and under the live program",
         tag="Program",
         request=PreviewRequest,
         example=EARN_EXAMPLE,
         answers={200: PreviewAnswer},
-        errors=RECORDING,
+        errors=[*RECORDING, ActivityUnknown],
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         self.no_query(request)
         body, _ = parse(PreviewRequest, read_body(request))
         if body.member is not None:  # the answer shows their balance and level
             require_scope(self.principal, ("members:read",))
-        order = body.order
-        order.store = store_for(self.principal, order.store, pointer="/order/store")
+        what = body.what
+        what.store = store_for(self.principal, what.store, pointer=body.store_pointer)
         program = Program.objects.get(pk=self.principal.program_id)
         live, draft = preview(
-            program, draft_of(program), member=body.member, order=order, principal=self.principal
+            program, draft_of(program), member=body.member, what=what, principal=self.principal
         )
         if draft.refused and (live is None or live.refused):
             problem = {**draft.body, "request_id": self.request_id}

@@ -15,9 +15,10 @@ from loyalty.engine.run import run
 from loyalty.engine.session import Session
 from loyalty.http.auth import Principal
 from loyalty.members.identifiers import MemberRef
+from loyalty.orders.activities import EARN
 from loyalty.orders.rules import order_scope
-from loyalty.orders.schemas import EarnRequest, Order
-from loyalty.orders.services import EARN, find_order
+from loyalty.orders.schemas import Activity, EarnRequest, Order
+from loyalty.orders.services import find_order
 from loyalty.programs.models import Program
 from loyalty.programs.rules import PublishedProgram
 from loyalty.trials.candidates import Candidate, live_of
@@ -45,7 +46,9 @@ class Preview:
 def _decide(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     """Decide as a till's earn, and add what each line earned."""
     status, body = EARN.decide(session, decision)
-    order: Order = decision.payload.order
+    order: Order | None = decision.payload.order
+    if order is None:
+        return status, {**body, "lines": []}
     record = find_order(session, order_scope(order.store, order.channel), order.ref)
     lines = record.lines if record else []
     body["lines"] = [{"line": line["line"], "points": line["points"]} for line in lines]
@@ -60,21 +63,23 @@ def preview(
     tried: Candidate,
     *,
     member: MemberRef | None,
-    order: Order,
+    what: Order | Activity,
     principal: Principal,
 ) -> tuple[Preview | None, Preview]:
-    """Decide an order under the live program and under another one.
+    """Decide an order or an activity under the live program and under another one.
 
     Args:
         member: None is somebody who joins with this purchase.
-        order: Its `ref` does not matter: an order of the past can be tried again.
+        what: Its `ref` does not matter: an order of the past can be tried again.
 
     Returns:
         For the live program (None where nothing is published yet) and for the one tried.
     """
+    fresh = what.model_copy(update={"ref": f"preview-{secrets.token_hex(8)}"})
     request = EarnRequest.model_construct(
         member=member or MemberRef("card", f"preview-{secrets.token_hex(8)}"),
-        order=order.model_copy(update={"ref": f"preview-{secrets.token_hex(8)}"}),
+        order=fresh if isinstance(fresh, Order) else None,
+        activity=fresh if isinstance(fresh, Activity) else None,
     )
     live = live_of(program)
     newcomer = member is None

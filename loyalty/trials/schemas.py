@@ -2,16 +2,14 @@
 
 from pydantic import Field
 
-from loyalty.http.fields import Body
 from loyalty.members.schemas import Member
-from loyalty.orders.schemas import Order
+from loyalty.orders.schemas import OrderOrActivity
 
 
-class PreviewRequest(Body):
-    """A basket to try on the draft."""
+class PreviewRequest(OrderOrActivity):
+    """A basket or an activity to try on the draft."""
 
     member: Member | None = Field(
         default=None,
-        description="Left out: somebody who joins with this purchase. Needs members:read too.",
+        description="Left out: somebody who joins with it. Needs members:read too.",
     )
-    order: Order

@@ -235,7 +235,7 @@ def _preview(request: HttpRequest, basket: BasketForm, rows: Any) -> dict[str, A
             program,
             draft_of(program),
             member=basket.cleaned_data["member"],
-            order=order_said(basket, rows),
+            what=order_said(basket, rows),
             principal=principal,
         )
     except ValidationError as wrong:

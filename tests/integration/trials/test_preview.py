@@ -3,7 +3,7 @@
 import pytest
 
 from loyalty.programs.models import EarningRule, PublishedVersion
-from tests.factories import Till, balance_of, line, open_till
+from tests.factories import Till, balance_of, database_time, line, open_till
 from tests.integration.http.caller import Caller, body_of, code_of, order_body
 
 
@@ -75,3 +75,16 @@ def test_a_program_that_is_not_live_yet_has_only_a_draft(till: Till, api: Caller
     shown = body_of(api.post("/v1/program/preview", {"order": basket()}, key=None))
     assert shown["live"] is None
     assert shown["points_difference"] == 22
+
+
+def test_an_activity_is_tried_too(till: Till, api: Caller):
+    rule = {"code": "review", "bonus": 20, "trigger": "activity", "activity": "review"}
+    assert api.post("/v1/earning-rules", rule).status_code == 201
+    at = database_time().isoformat()
+    body = {"activity": {"type": "review", "ref": "r-1", "occurred_at": at}}
+    shown = body_of(api.post("/v1/program/preview", body, key=None))
+    assert shown["live"]["refusal"]["code"] == "activity_unknown"
+    assert (shown["draft"]["earn"]["points"], shown["points_difference"]) == (20, 20)
+    wrong = {"activity": {**body["activity"], "type": "reviw"}}
+    refused = api.post("/v1/program/preview", wrong, key=None)
+    assert (refused.status_code, body_of(refused)["code"]) == (422, "activity_unknown")
