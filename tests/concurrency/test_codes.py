@@ -44,3 +44,20 @@ def test_the_last_codes_go_to_those_who_can_pay_though_others_ask_at_the_same_ti
         till.ids[card] for card in rich
     }
     assert count_codes(till.program.pk, "cinema")["given"] == 3
+
+
+def test_a_levels_last_codes_go_to_whoever_comes_first_and_each_earn_succeeds():
+    it = {"code": "it", "name": "It", "cost": 10, "gives": {"code_from_pool": "cinema"}}
+    silver = {"code": "silver", "from": "250.00", "benefits": {"rewards": ["it"]}}
+    tiers = {"levels": [{"code": "bronze", "from": "0"}, silver]}
+    till = open_till(rewards=[it], tiers=tiers)
+    *_, _ = load_codes(till.program.pk, "cinema", ["C-1", "C-2", "C-3"])
+    cards = [till.member() for _ in range(8)]
+    replies = at_once([lambda c=card: till.earn(c, unique("o"), "250.00") for card in cards])
+    assert statuses(replies) == {201: 8}
+    issued = [one["gives"]["code"] for reply in replies for one in reply.body.get("issued", [])]
+    assert sorted(issued) == ["C-1", "C-2", "C-3"]
+    assert count_codes(till.program.pk, "cinema")["given"] == 3
+    missed = rows("SELECT data->>'reason' FROM loyalty_outboxevent"
+                  " WHERE program_id = %s AND type = 'reward.missed'", till.program.pk)  # fmt: skip
+    assert missed == [("sold_out",)] * 5

@@ -90,6 +90,20 @@ class TestRefusals:
 
         assert found.endswith(message)
 
+    @pytest.mark.parametrize(
+        ("level", "benefits", "words"),
+        [
+            ("silver", "{rewards: [mugg]}", '"mugg" is not a reward of this program'),
+            ("silver", "{free_redemptions: {mugg: 2}}", "is not a reward of this program"),
+            ("bronze", "{rewards: [mug]}", "every member begins at this one"),
+        ],
+    )
+    def test_what_a_level_gives(self, level: str, benefits: str, words: str) -> None:
+        entry = f"{{code: {level}, "
+        message = refusal_with(entry, f"{entry}benefits: {benefits}, ")
+
+        assert words in message
+
     def test_a_trigger_that_is_not_supported_yet(self) -> None:
         message = refusal_with("trigger: member.enrolled", "trigger: referral")
 

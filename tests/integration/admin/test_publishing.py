@@ -63,6 +63,20 @@ def test_a_tier_reached_at_a_lower_threshold(marketer: Marketer, till: Till):
     assert till.earn(card, "o1", "20.00").tier["code"] == "silver"
 
 
+def test_what_a_level_gives_is_saved_and_obeyed(marketer: Marketer, till: Till):
+    field = {name: level_field(marketer, till, "silver", name)
+             for name in ("entry_rewards", "free_redemptions")}  # fmt: skip
+    given = {field["entry_rewards"]: "mug", field["free_redemptions"]: "five-off: 2"}
+    page = marketer.save(program_page(till), **given)
+    assert "changed successfully" in text_of(page)
+    marketer.publish(till.program)
+    card = till.member()
+    assert [one["reward"] for one in till.earn(card, "o1", "250.00").issued] == ["mug"]
+    assert till.redeem(card, reward="five-off").points == 0
+    unknown = marketer.save(program_page(till), **{field["entry_rewards"]: "mugg"})
+    assert "is not a reward of this program" in text_of(unknown)
+
+
 def test_points_policy_is_saved_with_the_program(marketer: Marketer, till: Till):
     changes = {
         "points-0-expiry": "months",
