@@ -1,6 +1,8 @@
 """Many commands in one request, each with its own key and its own outcome."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -117,14 +119,16 @@ class BatchView(Endpoint):
         raw = read_body(request, most=MAX_BATCH_BYTES)
         document = load_json(raw)
         canonical_of(document, raw)
-        prepared = [
-            self._prepare(item, number) for number, item in enumerate(_commands_of(document))
-        ]
-        commands = [item for item in prepared if isinstance(item, Command)]
-        answers = iter(run(commands, principal=self.principal) if commands else [])
-        results = [next(answers) if isinstance(item, Command) else item for item in prepared]
+        with _nothing_collected():
+            results = self._results(_commands_of(document))
         body = open_answer(_results_body(results))
         return HttpResponse(body, content_type="application/json")
+
+    def _results(self, items: list[Any]) -> list[Answer]:
+        prepared = [self._prepare(item, number) for number, item in enumerate(items)]
+        commands = [item for item in prepared if isinstance(item, Command)]
+        answers = iter(run(commands, principal=self.principal) if commands else [])
+        return [next(answers) if isinstance(item, Command) else item for item in prepared]
 
     def _prepare(self, item: Any, number: int) -> Command | Answer:
         """Make a command of one item, or the answer that refuses it; others run all the same."""
@@ -148,6 +152,20 @@ class BatchView(Endpoint):
             request_id=self.request_id,
             is_bulk=True,
         )
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Spare the garbage collector a batch's 100,000 objects, which are all in use until its end.
+
+    Looking through them again and again was a fifth of the process's time. Another batch that
+    ends meanwhile turns it on again, which costs that time and nothing else.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _commands_of(document: Any) -> list[Any]:

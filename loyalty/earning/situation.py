@@ -8,8 +8,7 @@ from typing import NamedTuple
 from loyalty.programs.earning import Period
 
 
-@dataclass(frozen=True, slots=True)
-class OrderLine:
+class OrderLine(NamedTuple):
     """One line of an order.
 
     Attributes:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from loyalty.engine.session import MemberWork, Session
@@ -69,8 +69,7 @@ def fill_questions(sql: str, columns: tuple[tuple[str, str], ...], *, single: bo
     return sql.replace("{questions}", questions)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One question of a command: a read with its arguments."""
 
     read: Read

@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import pq
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.errors import error_from_result
+from psycopg.types.datetime import TimestamptzLoader
 
 PREPARED_MOST: Final = 100
 """Statements that a connection keeps prepared; each costs the server some 50 kB."""
@@ -56,6 +57,15 @@ def exchange(connection: psycopg.Connection[Any], statements: Sequence[Statement
         raise failure
 
 
+class _Adaptation:
+    """How a connection adapts values, but for times: Django reads them in Python, psycopg in C."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.adapters = AdaptersMap(connection.adapters)
+        self.adapters.register_loader("timestamptz", TimestamptzLoader)
+
+
 class _Channel:
     """One connection: what it has prepared, and how values are written and read on it."""
 
@@ -66,7 +76,7 @@ class _Channel:
         # Once psycopg has prepared a statement itself, each rollback is followed by its
         # DEALLOCATE ALL, which would end ours too.
         connection.prepare_threshold = None
-        self.values = Transformer.from_context(connection)
+        self.values = Transformer.from_context(_Adaptation(connection))
         self.names: dict[_Key, bytes] = {}
         self.uses: dict[_Key, int] = {}
         self.prepared = 0  # counts on, so that no name is ever used twice

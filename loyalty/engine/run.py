@@ -194,6 +194,7 @@ class _Run:
             session = self.session(loaded)
             answers = [self.answer(session, loaded, command) for command in self.commands]
             self.write(session)
+            session.end()
         except BaseException:
             self.rollback()
             raise

@@ -337,7 +337,7 @@ class Session:
         self.is_preview = False
         self.tokens = count(1)
         self.reader: Callable[[Session, Sequence[Ask]], None] | None = None
-        self._found: dict[tuple[Read, tuple[Any, ...]], Any] = {}
+        self._found: dict[Ask, Any] = {}
 
     def add_member(self, work: MemberWork, refs: Sequence[MemberRef]) -> None:
         """Make a member known under these references and under its id."""
@@ -346,9 +346,18 @@ class Session:
         for ref in refs:
             self.members[ref] = work
 
+    def end(self) -> None:
+        """Let go of the members, who know their session.
+
+        Without that circle all is freed at once; else the garbage collector would have to look
+        through a batch's hundred thousand objects to find it.
+        """
+        self.works.clear()
+        self.members.clear()
+
     def found(self, ask: Ask) -> Any:
         """Give what a read found for this question: a list of rows, without their number."""
-        return self._found.get((ask.read, ask.args), [])
+        return self._found.get(ask, [])
 
     def all_found(self, read: Read) -> Iterator[tuple[tuple[Any, ...], Any]]:
         """Give what a read found for each question: the arguments, and the rows."""
@@ -359,7 +368,7 @@ class Session:
 
         For what few commands need and all would pay for: what was read before is not read again.
         """
-        new = (ask for ask in asks if (ask.read, ask.args) not in self._found)
+        new = (ask for ask in asks if ask not in self._found)
         missing = list(dict.fromkeys(new))
         if not missing:
             return
@@ -369,4 +378,4 @@ class Session:
 
     def remember(self, ask: Ask, rows: Any) -> None:
         """Set what later commands of this run find for the question."""
-        self._found[(ask.read, ask.args)] = rows
+        self._found[ask] = rows

@@ -46,7 +46,7 @@ class Table:
         if self.update:
             return self.update.replace("{rows}", rows)
         names = ", ".join(self.columns)
-        order = f" ORDER BY {self.order_by}" if self.order_by else ""
+        order = f" ORDER BY {self.order_by}" if self.order_by and not single else ""
         return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {rows}{order} {self.tail}"
 
 
@@ -79,7 +79,7 @@ class Rows:
             self._added.setdefault(table, []).append(row)
             return
         keyed = self._keyed.setdefault(table, {})
-        key = tuple(row[column] for column in table.key)
+        key = tuple([row[column] for column in table.key])
         earlier = keyed.get(key)
         if earlier is None or not table.add:
             keyed[key] = row

@@ -3,8 +3,6 @@
 Pure: no Django, no clock, no database.
 """
 
-from decimal import Decimal, InvalidOperation
-
 # Source: ISO 4217:2015, list one (maintained by SIX), without precious metals, bond units, test
 # codes, the special drawing right and most fund codes: what a shop can take money in.
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
@@ -60,15 +58,13 @@ def parse_amount(text: str, scale: int) -> int:
     """
     if not _is_plain_decimal(text):
         raise ValueError(f'"{text}" is not an amount; write it as "1.00"')
-    try:
-        minor = Decimal(text).scaleb(scale)
-    except InvalidOperation:
-        raise ValueError(f"{text} is too large") from None
-    if minor != minor.to_integral_value():
+    whole, _, decimals = text.partition(".")
+    if decimals[scale:].strip("0"):
         raise ValueError(f"{text} has more than the {scale} decimals of the currency")
+    minor = int(whole + decimals[:scale].ljust(scale, "0"))
     if abs(minor) > MAX_AMOUNT:
         raise ValueError(f"{text} is too large")
-    return int(minor)
+    return minor
 
 
 def _is_plain_decimal(text: str) -> bool:
