@@ -5,11 +5,14 @@ numbers I2 to I13 are those of docs/ledger.md.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+
+from loyalty.ledger.snapshot import Snapshot, rows_of
 
 SHOWN = 20
 
@@ -19,12 +22,14 @@ class Check:
     """One invariant: its number, what it says, and the query of its offenders.
 
     Attributes:
+        long: Whether it is among those that take longest.
         sql: `{member}` stands for the condition on members, `{m}` for its prefix.
     """
 
     invariant: str
     says: str
     sql: str
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ WHERE {{lot_member}} AND ((l.granted, l.pending, l.available, l.held, l.redeemed
     OR least(l.pending, l.available, l.held, l.redeemed, l.expired, l.revoked, l.settled,
         l.moved) < 0)
 """,
+        long=True,
     ),
     Check(
         "I4",
@@ -119,6 +125,7 @@ WHERE (w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq)
             coalesce(s.postings, 0))
     OR coalesce(s.first_seq, 1) <> 1 OR coalesce(s.last_seq, 0) <> w.seq
 """,
+        long=True,
     ),
     Check(
         "I5",
@@ -164,6 +171,7 @@ WITH wrong AS MATERIALIZED (
 )
 SELECT * FROM wrong
 """,
+        long=True,
     ),
     Check(
         "I9",
@@ -295,41 +303,46 @@ ALIASES = {
 
 
 def audit(*, members: Sequence[UUID] | None = None) -> Iterator[Finding]:
-    """Run every check, over the whole ledger or over some members.
+    """Run every check one after another, over the whole ledger or over some members.
 
-    One snapshot serves all checks of a whole audit, so that tills may go on meanwhile: the caller
-    begins its transaction.
+    Sees what the caller's transaction sees, also what it has not committed.
     """
-    conditions = dict.fromkeys(ALIASES, "true")
-    conditions["whole"] = "true"
+    conditions = _EVERYTHING
     parameters: dict[str, Any] = {}
     if members is not None:
         conditions = {name: f"{a}.member_id = ANY(%(members)s)" for name, a in ALIASES.items()}
         conditions["whole"] = "false"
         parameters["members"] = list(members)
     for check in CHECKS:
-        sql = check.sql.format(**conditions) + f" LIMIT {SHOWN}"
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        yield Finding(check, rows)
+        yield Finding(check, rows_of(connection, _statement(check, conditions), parameters))
 
 
-def count_rows() -> dict[str, int]:
-    """Count what an audit looks at."""
-    tables = {
-        "postings": "loyalty_posting",
-        "lots": "loyalty_lot",
-        "wallets": "loyalty_wallet",
-        "ledger transactions": "loyalty_ledgertransaction",
-        "redemptions": "loyalty_redemption",
-        "orders": "loyalty_order",
-        "events": "loyalty_outboxevent",
-    }
-    counts = {}
-    with connection.cursor() as cursor:
-        for name, table in tables.items():
-            cursor.execute(f"SELECT count(*) FROM {table}")
-            counts[name] = cursor.fetchone()[0]
-    return counts
+def audit_side_by_side(view: Snapshot) -> Iterator[Finding]:
+    """Run every check over the whole ledger, several at once, the longest first."""
+    longest_first = sorted(CHECKS, key=lambda check: not check.long)
+    asked = {check: view.ask(_statement(check, _EVERYTHING)) for check in longest_first}
+    for check in CHECKS:
+        yield Finding(check, asked[check].result())
+
+
+_EVERYTHING = {**dict.fromkeys(ALIASES, "true"), "whole": "true"}
+
+
+def _statement(check: Check, conditions: dict[str, str]) -> str:
+    return check.sql.format(**conditions) + f" LIMIT {SHOWN}"
+
+
+COUNTED = {
+    "postings": "loyalty_posting",
+    "lots": "loyalty_lot",
+    "wallets": "loyalty_wallet",
+    "ledger transactions": "loyalty_ledgertransaction",
+    "redemptions": "loyalty_redemption",
+    "orders": "loyalty_order",
+    "events": "loyalty_outboxevent",
+}
+
+
+def count_rows(view: Snapshot) -> "dict[str, Future[list[dict[str, Any]]]]":
+    """Ask how many rows an audit looks at, as `count`."""
+    return {name: view.ask(f"SELECT count(*) FROM {table}") for name, table in COUNTED.items()}

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import InternalError, connection, transaction
 
 from loyalty.ledger.audit import CHECKS, audit
+from loyalty.ledger.snapshot import snapshot
 from loyalty.management.commands.audit_ledger import Command
 from tests.factories import Till, connect, open_till, unique
 
@@ -145,3 +146,19 @@ def test_the_command_proves_and_counts():
     output = io.StringIO()
     call_command("audit_ledger", stdout=output)
     assert "postings" in output.getvalue()
+
+
+def test_all_connections_of_a_snapshot_see_one_moment():
+    till = open_till()
+    count = "SELECT count(*) FROM loyalty_wallet"
+    with snapshot(3) as view:
+        before = view.ask(count).result()
+        till.member(5)
+        seen = [view.ask(count).result() for _ in range(6)]
+        at_once = [asked.result() for asked in [view.ask(count) for _ in range(12)]]
+    assert [found for found in seen + at_once if found != before] == []
+
+
+def test_a_snapshot_writes_nothing_and_tells_what_failed():
+    with snapshot(2) as view, pytest.raises(InternalError, match="read-only"):
+        view.ask("DELETE FROM loyalty_hold RETURNING 1").result()
