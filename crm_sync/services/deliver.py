@@ -136,6 +136,8 @@ def _send_batch(turn: Turn, batch: Sequence[Delivery]) -> bool:
         if not _settle(turn.lease, delivery, call, began, outcome):
             return False
         began += timedelta(milliseconds=outcome.duration_ms)
+    if outcomes and len(outcomes) < len(outgoing):
+        lanes.give_back(turn.lease)  # one was refused, and those behind it were not sent
     return len(outcomes) == len(outgoing)
 
 

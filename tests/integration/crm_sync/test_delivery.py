@@ -8,7 +8,7 @@ from django.db import connection
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.contract import Outgoing
-from crm_sync.adapters.outcomes import Ambiguous, Delivered, Doubt, Outcome
+from crm_sync.adapters.outcomes import Ambiguous, Delivered, Doubt, Outcome, Permanent
 from crm_sync.adapters.webhook import WebhookAdapter
 from crm_sync.models import Attempt, Connection, Delivery, Lane, Relay
 from crm_sync.rules import MAX_ATTEMPTS
@@ -73,6 +73,21 @@ class TestRefused:
         dead = Delivery.objects.get(connection=destination, state="dead")
         assert dead.last_error == "The destination answered 422."
         assert Relay.objects.get(connection=destination).failures == 0
+
+    def test_one_dies_in_a_batch_and_those_behind_it_do_not_wait_for_the_lease(
+        self, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def send(_: object, target: Target, calls: list[Outgoing]) -> list[Outcome]:
+            if calls[0].body["sequence"] == 1:
+                return [Permanent(error="Too large.")]
+            return [Delivered() for _ in calls]
+
+        monkeypatch.setattr(ConsoleAdapter, "send", send)
+        destination, member = outbox.connect(), uuid4()
+        for _ in range(3):
+            outbox.write(member)
+        drain()
+        assert states(destination) == ["dead", "delivered", "delivered"]
 
     def test_an_event_that_was_deleted_is_not_sent(
         self, outbox: Outbox, receiver: Receiver
