@@ -1,7 +1,7 @@
 """Rewards that come by themselves: those of a level, and those that a balance is enough for.
 
 Few commands need what is read here, so it is read only where a level is reached or a balance
-suffices, in one more round trip of the same transaction (docs/decisions/0011).
+suffices, in one more round trip of the same transaction (docs/decisions/0013).
 """
 
 from collections import Counter
