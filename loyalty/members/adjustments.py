@@ -3,7 +3,7 @@
 from typing import Any
 
 from loyalty.engine.commands import REF, Ask, Decision, Kind, Read
-from loyalty.engine.load import MEMBER_OF, spendable_lots
+from loyalty.engine.load import MEMBER_OF, PERSON, spendable_lots
 from loyalty.engine.session import MemberWork, Session
 from loyalty.engine.tables import Table
 from loyalty.errors import (
@@ -68,14 +68,17 @@ JOIN loyalty_adjustmentrequest AS a
 )
 
 # By whom points were adjusted in the last 24 hours, without what a second person approved. The
-# newest 500 ledger transactions are enough, and bound it for members with a long history.
+# newest 500 ledger transactions of each are enough, and bound it for members with a long history.
+# OFFSET 0: the person is looked up once, not for each transaction.
 ADJUSTED = Read(
     "adjusted lately",
     f"""
 SELECT r.ord, t.actor, sum(abs(t.points))::bigint
 FROM {{questions}}
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
+CROSS JOIN LATERAL {PERSON} AS o (member_id)
 CROSS JOIN LATERAL (
-    SELECT * FROM loyalty_ledgertransaction AS t WHERE t.member_id = {MEMBER_OF}
+    SELECT * FROM loyalty_ledgertransaction AS t WHERE t.member_id = o.member_id
     ORDER BY t.number DESC LIMIT 500
 ) AS t
 WHERE t.kind = 'adjust' AND t.recorded_at > clock_timestamp() - interval '1 day'
@@ -87,7 +90,10 @@ GROUP BY r.ord, t.actor
 
 
 def adjusted_lately(ref: MemberRef) -> Ask:
-    """Ask how many points each person adjusted for a member in the last 24 hours."""
+    """Ask how many points each person adjusted for a member in the last 24 hours.
+
+    What was adjusted for a member who was merged into this one counts: a merge is no way around.
+    """
     return Ask(ADJUSTED, tuple(ref))
 
 

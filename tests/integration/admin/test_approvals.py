@@ -10,7 +10,7 @@ from loyalty.members.schemas import AdjustRequest
 from tests.factories import Till, balance_of, open_till, rows, unique
 from tests.integration.admin.forms import Marketer, text_of
 from tests.integration.http.caller import Caller, body_of, code_of
-from tests.people import merge
+from tests.people import merge, unmerge
 
 
 def somebody(*rights: str) -> Marketer:
@@ -158,6 +158,19 @@ def test_one_member_under_several_names_has_one_limit(till: Till):
 
     assert (first.status, other.code, small.status) == (201, "approval_required", 201)
     assert available(till, card) == 100
+
+
+def test_a_merge_is_no_way_around_the_limit(till: Till):
+    first, second, survivor = till.member(), till.member(), till.member()
+    for card in (first, second):
+        assert till.adjust(card, 60).status == 201
+    merge(till, first, second)
+    refused = till.adjust(second, 1)
+    assert (refused.code, refused.adjusted) == ("approval_required", 120)
+    merge(till, second, survivor)
+    assert till.adjust(survivor, 1).adjusted == 120
+    unmerge(till, second)
+    assert till.adjust(survivor, 100).status == 201
 
 
 def test_what_was_refused_does_not_count_towards_the_limit(till: Till):
