@@ -251,6 +251,7 @@ CRM_POLL_SECONDS = env.integer(
     "CRM_POLL_SECONDS", 300, low=30, high=86400
 )  # between two questions to a vendor what has changed there
 CELERY_BEAT_SCHEDULE["poll"] = _each("crm_sync.poll", 30)
+CELERY_BEAT_SCHEDULE["reconcile"] = _each("crm_sync.reconcile", 30)
 CELERY_BEAT_SCHEDULE["inbox"] = _each("crm_sync.inbox", 1)
 CELERY_BEAT_SCHEDULE["delete-old-deliveries"] = {
     "task": "crm_sync.prune",

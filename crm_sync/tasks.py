@@ -17,6 +17,7 @@ from redis import RedisError
 
 from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
 from crm_sync.inbound.polling import list_polled, poll
+from crm_sync.inbound.reconciling import list_reconciled, reconcile
 from crm_sync.inbound.working import work_inbox
 from crm_sync.services import lanes, prune
 from crm_sync.services.backfill import list_running_backfills, step_backfill
@@ -102,6 +103,13 @@ def poll_changes() -> None:
     """Ask vendors for consent, segments and fields that changed there. Every 30 s, in turn."""
     for connection_id in list_polled():
         poll(connection_id=connection_id, seconds=POLL_TURN_SECONDS)
+
+
+@shared_task(name="crm_sync.reconcile", acks_late=False)
+def reconcile_orders() -> None:
+    """Ask shops for orders that their webhooks did not tell. Every 30 s, in turn."""
+    for source_id in list_reconciled():
+        reconcile(source_id=source_id, seconds=POLL_TURN_SECONDS)
 
 
 @shared_task(name="crm_sync.prune", acks_late=False)

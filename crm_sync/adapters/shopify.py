@@ -8,13 +8,14 @@ Source: the schema of Shopify's Admin GraphQL API, 2026-10.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
 
-from crm_sync.adapters import shopify_credit
+from crm_sync.adapters import shopify_credit, shopify_orders
 from crm_sync.adapters.access import Limit, Target, Token
 from crm_sync.adapters.client import (
     Answer,
@@ -32,6 +33,8 @@ from crm_sync.adapters.contract import (
     ConfigRefused,
     Environment,
     Match,
+    OrderPage,
+    OrderTold,
     Outgoing,
     Person,
     Profile,
@@ -223,6 +226,14 @@ class ShopifyAdapter:
             return change_page(self._ask(target, CHANGES, given, LIST_COST)["customers"], place)
         except CallFailed as failed:
             return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
+
+    def list_orders(self, target: Target, begin: datetime, end: datetime, page: str) -> OrderPage:
+        """List which orders changed."""
+        return shopify_orders.list_orders(partial(self._ask, target), begin, end, page)
+
+    def read_order(self, target: Target, ref: str) -> OrderTold | Outcome | None:
+        """Read an order as `orders/updated` would have told of it."""
+        return shopify_orders.read_order(partial(self._ask, target), ref)
 
     def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
         person = delivery.person or Person(member_id=str(delivery.body["member"]))

@@ -14,9 +14,11 @@ from unfold.decorators import action, display
 
 from crm_sync.inbound import sources as services
 from crm_sync.inbound.forms import form_for, settings_of
-from crm_sync.inbound.models import Source
+from crm_sync.inbound.models import OrderCursor, Source
 from crm_sync.inbound.selectors import Inbox, count_open
 from crm_sync.inbound.vendors import KINDS
+
+_SHOWN = ("listens_at", "waiting", "for_people", "reconciled", "created_at")
 
 
 @admin.register(Source)
@@ -59,12 +61,12 @@ class SourceAdmin(ModelAdmin):
         first = (None, {"fields": ["program", "name", "kind", "connection", *own, "is_enabled"]})
         if obj is None:
             return (first,)
-        return (first, ("Inbox", {"fields": ["listens_at", "waiting", "for_people", "created_at"]}))
+        return (first, ("Inbox", {"fields": list(_SHOWN)}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show the address as whoever asks would reach it."""
         self._base = request.build_absolute_uri("/")
-        return () if obj is None else ("listens_at", "waiting", "for_people", "created_at")
+        return () if obj is None else _SHOWN
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """Ask for the kind first."""
@@ -152,6 +154,15 @@ class SourceAdmin(ModelAdmin):
         page = reverse("admin:crm_sync_inboxmessage_changelist")
         query = f"source__id__exact={source.pk}&state__in=dead&state__in=parked"
         return format_html('<a class="ly-link" href="{}?{}">{}</a>', page, query, f"{count:,}")
+
+    @display(description="Asked for orders")
+    def reconciled(self, source: Source) -> str:
+        """Say up to when the shop's own list of orders was read, and why it was in vain."""
+        found = OrderCursor.objects.filter(pk=source.pk).first()
+        if found is None:
+            return "–"
+        read = f"Up to {found.since:%Y-%m-%d %H:%M} UTC"
+        return f"{read}. {found.last_error}" if found.last_error else read
 
     def _ask(
         self, request: HttpRequest, source: Source, title: str, text: str, button: str

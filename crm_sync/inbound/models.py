@@ -213,6 +213,33 @@ class PollCursor(models.Model):
         return f"{self.connection_id} at {self.asked_at}"
 
 
+class OrderCursor(models.Model):
+    """Up to when a shop's orders were read, for those that its webhooks did not tell.
+
+    Attributes:
+        since: All that changed until then was read.
+        until: End of the walk that is under way; None between walks.
+        page: The adapter's own, of that walk.
+        next_at: When it is asked again; moved ahead while somebody asks.
+    """
+
+    source = models.OneToOneField(
+        Source, primary_key=True, on_delete=models.CASCADE, related_name="reconciled"
+    )
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+    page = models.TextField(blank=True)
+    next_at = models.DateTimeField()
+    asked_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        app_label = "crm_sync"
+
+    def __str__(self) -> str:
+        return f"{self.source_id} until {self.since}"
+
+
 class ForgetCursor(models.Model):
     """Up to which event of the feed erased members were forgotten here. One row."""
 

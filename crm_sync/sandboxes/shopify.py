@@ -18,6 +18,7 @@ import orjson
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from crm_sync.sandboxes.server import Call, Person, Reply, Sandbox
+from crm_sync.sandboxes.shopify_orders import order_roots
 from crm_sync.sandboxes.shopify_schema import SCHEMA
 
 BUCKET: Final = 2000
@@ -70,6 +71,7 @@ class Shopify(Sandbox):
 
     Attributes:
         tokens: Access tokens that are good; a client id and secret get another one.
+        orders: By their numbers, as webhooks tell of them.
         available: Query points that are left in the bucket.
     """
 
@@ -82,6 +84,7 @@ class Shopify(Sandbox):
         self.client = ("client", "secret")
         self.scopes = list(SCOPES)
         self.customers: dict[str, Known] = {}
+        self.orders: dict[int, dict[str, Any]] = {}
         self.available = float(BUCKET)
         self.restore_rate = 100.0
         self._clock = datetime(2026, 11, 1, tzinfo=UTC)
@@ -201,6 +204,7 @@ class Work:
             "customer": lambda _, id: self._shown(self._shop.customers.get(id)),
             "customerByIdentifier": self._by_identifier,
             "customers": self._list,
+            **order_roots(self._shop.orders),
             "nodes": lambda _, ids: [self._shown(self._shop.customers.get(one)) for one in ids],
             "metafieldsSet": self._set,
             "metafieldsDelete": self._delete,

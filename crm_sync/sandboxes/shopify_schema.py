@@ -8,6 +8,10 @@ scalar DateTime
 scalar Decimal
 scalar JSON
 enum CurrencyCode { CAD EUR GBP USD }
+enum OrderSortKeys { CREATED_AT ID UPDATED_AT }
+enum OrderDisplayFinancialStatus {
+  AUTHORIZED EXPIRED PAID PARTIALLY_PAID PARTIALLY_REFUNDED PENDING REFUNDED VOIDED
+}
 enum CustomerSortKeys { CREATED_AT ID UPDATED_AT }
 enum CustomerEmailAddressMarketingState { INVALID NOT_SUBSCRIBED PENDING SUBSCRIBED UNSUBSCRIBED }
 enum CustomerMarketingConsentState { NEVER_SUBSCRIBED PENDING REDACTED SUBSCRIBED UNSUBSCRIBED }
@@ -37,6 +41,7 @@ type CustomerPhoneNumber {
 type Customer implements Node {
   id: ID!
   updatedAt: DateTime!
+  verifiedEmail: Boolean!
   defaultEmailAddress: CustomerEmailAddress
   defaultPhoneNumber: CustomerPhoneNumber
   metafield(namespace: String, key: String!): Metafield
@@ -44,6 +49,45 @@ type Customer implements Node {
   storeCreditAccounts(first: Int): StoreCreditAccountConnection!
 }
 type CustomerConnection { nodes: [Customer!]! pageInfo: PageInfo! }
+
+type MoneyBag { shopMoney: MoneyV2! }
+type ProductVariant implements Node { id: ID! }
+type DiscountAllocation { allocatedAmountSet: MoneyBag! }
+type TaxLine { priceSet: MoneyBag! }
+type LineItem implements Node {
+  id: ID!
+  sku: String
+  vendor: String
+  quantity: Int!
+  currentQuantity: Int!
+  isGiftCard: Boolean!
+  variant: ProductVariant
+  originalUnitPriceSet: MoneyBag!
+  discountAllocations: [DiscountAllocation!]!
+  taxLines(first: Int): [TaxLine!]!
+}
+type LineItemConnection { nodes: [LineItem!]! pageInfo: PageInfo! }
+type RefundLineItem { quantity: Int! lineItem: LineItem! }
+type RefundLineItemConnection { nodes: [RefundLineItem!]! pageInfo: PageInfo! }
+type Refund implements Node {
+  id: ID!
+  refundLineItems(first: Int, after: String): RefundLineItemConnection!
+}
+type Order implements Node {
+  id: ID!
+  test: Boolean!
+  taxesIncluded: Boolean!
+  currencyCode: CurrencyCode!
+  displayFinancialStatus: OrderDisplayFinancialStatus
+  createdAt: DateTime!
+  processedAt: DateTime!
+  updatedAt: DateTime!
+  cancelledAt: DateTime
+  customer: Customer
+  lineItems(first: Int, after: String): LineItemConnection!
+  refunds(first: Int): [Refund!]!
+}
+type OrderConnection { nodes: [Order!]! pageInfo: PageInfo! }
 
 interface StoreCreditAccountTransaction { amount: MoneyV2! createdAt: DateTime! }
 type StoreCreditAccountCreditTransaction implements StoreCreditAccountTransaction & Node {
@@ -116,6 +160,8 @@ type QueryRoot {
   customers(
     first: Int, after: String, query: String, sortKey: CustomerSortKeys
   ): CustomerConnection!
+  order(id: ID!): Order
+  orders(first: Int, after: String, query: String, sortKey: OrderSortKeys): OrderConnection!
   nodes(ids: [ID!]!): [Node]!
 }
 type Mutation {

@@ -7,7 +7,7 @@ Source: Shopify's webhooks, REST-shaped payloads of the Admin API; marked [K] wh
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -152,7 +152,7 @@ def read_order(order: Mapping[str, Any], config: Mapping[str, Any]) -> PurchaseS
         order={
             "store": config.get("store") or None,
             "channel": CHANNEL,
-            "occurred_at": order.get("processed_at") or order["created_at"],
+            "occurred_at": _in_utc(order.get("processed_at") or order["created_at"]),
             "currency": order["currency"],
             "state": _state(order),
             "lines": lines,
@@ -237,6 +237,11 @@ def _who(customer: Mapping[str, Any], config: Mapping[str, Any]) -> Who:
 
 def _milliseconds(time: str) -> int:
     return int(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def _in_utc(time: str) -> str:
+    """Write a time in one way: webhooks have the shop's zone, its API has UTC."""
+    return datetime.fromisoformat(time).astimezone(UTC).isoformat()
 
 
 def _plain(amount: Decimal) -> str:

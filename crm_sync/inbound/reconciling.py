@@ -1,0 +1,152 @@
+"""Ask shops which orders changed, for those that their webhooks did not tell.
+
+What is read goes into the inbox as a webhook would have left it, under an id of the order and its
+time: it is done as a webhook is, once, and an order that is known already changes nothing. Each
+change is read even where a webhook brought one of the same second: it may have been another.
+
+A walk goes through a time that has a fixed end, page by page; the cursor moves after a page is in
+the inbox, so a worker that dies, or a shop that fails in the middle, costs one page read again.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from crm_sync.adapters.contract import ListsOrders, OrderChanged, OrderPage, OrderTold
+from crm_sync.adapters.outcomes import Outcome, Postponed, Retryable, storable
+from crm_sync.inbound.contract import Item
+from crm_sync.inbound.models import InboxMessage, OrderCursor, Source
+from crm_sync.inbound.receiving import keep
+from crm_sync.services.calls import adapter_of, call
+
+log = structlog.get_logger(__name__)
+
+# What clocks that differ, and a shop that finds an order late, may cost.
+OVERLAP: Final = timedelta(minutes=10)
+# A webhook of the last minute may still be on its way, and the second that runs is not over.
+SETTLES: Final = timedelta(minutes=1)
+
+
+def list_reconciled() -> list[int]:
+    """List the sources whose turn it is: of the same vendor as their connection, which is asked.
+
+    A source begins with what changed since it was created: what was sold before is not its own.
+    """
+    rows = Source.objects.filter(
+        is_enabled=True,
+        removed_at=None,
+        kind=F("connection__adapter"),
+        connection__is_enabled=True,
+        connection__removed_at=None,
+    )
+    found = [
+        row
+        for row in rows.select_related("connection")
+        if row.connection is not None and isinstance(adapter_of(row.connection), ListsOrders)
+    ]
+    OrderCursor.objects.bulk_create(
+        [OrderCursor(source=row, since=row.created_at, next_at=Now()) for row in found],
+        ignore_conflicts=True,
+    )
+    due = OrderCursor.objects.filter(source__in=found, next_at__lte=Now())
+    due = due.exclude(source__connection__relay__resume_at__gt=Now())
+    return list(due.order_by("next_at").values_list("pk", flat=True))
+
+
+def reconcile(*, source_id: int, seconds: float) -> int:
+    """Read orders that changed, for a turn; return how many were put into the inbox."""
+    # Claimed by moving its time: whoever asks at the same moment finds it gone.
+    row = OrderCursor.objects.filter(pk=source_id, next_at__lte=Now())
+    if not row.update(next_at=Now() + timedelta(seconds=settings.CRM_LEASE_SECONDS)):
+        return 0
+    ends = time.monotonic() + seconds
+    count = 0
+    while True:
+        cursor = OrderCursor.objects.select_related("source__connection").get(pk=source_id)
+        cursor.until = cursor.until or timezone.now() - SETTLES
+        page = _list(cursor)
+        for order in _unread(cursor.source, page.orders):
+            if count and time.monotonic() >= ends:
+                _pause(cursor)
+                return count
+            outcome = _take(cursor.source, order)
+            if outcome is not None:
+                page = OrderPage(outcome=outcome)
+                break
+            count += 1
+        if page.outcome is not None:
+            _fail(cursor, storable(page.outcome))
+            return count
+        _keep(cursor, page.page)
+        if not page.page or time.monotonic() >= ends:
+            return count
+
+
+def _list(cursor: OrderCursor) -> OrderPage:
+    connection, until = cursor.source.connection, cursor.until
+    assert connection is not None and until is not None
+    adapter: Any = adapter_of(connection)
+    begin = cursor.since - OVERLAP
+    found = call(connection, lambda target: adapter.list_orders(target, begin, until, cursor.page))
+    return found if isinstance(found, OrderPage) else OrderPage(outcome=found)
+
+
+def _take(source: Source, order: OrderChanged) -> Outcome | None:
+    """Put an order into the inbox as it is now; say why it cannot be read, if it cannot."""
+    connection = source.connection
+    assert connection is not None
+    adapter: Any = adapter_of(connection)
+    told = call(connection, lambda target: adapter.read_order(target, order.ref))
+    if isinstance(told, OrderTold):
+        keep(source, [Item(message_id=_name(order), topic=told.topic, content=told.content)])
+        return None
+    outcome: Outcome | None = told
+    return outcome
+
+
+def _unread(source: Source, orders: Sequence[OrderChanged]) -> list[OrderChanged]:
+    """Leave out what an earlier walk, or an earlier try, has put into the inbox."""
+    names = [_name(order) for order in orders]
+    found = InboxMessage.objects.filter(source=source, message_id__in=names)
+    there = set(found.values_list("message_id", flat=True))
+    return [order for order in orders if _name(order) not in there]
+
+
+def _name(order: OrderChanged) -> str:
+    return f"poll:{order.ref}:{order.changed_at}"
+
+
+def _keep(cursor: OrderCursor, page: str) -> None:
+    """Go on with the next page; after the last, everything up to the end of the walk is read."""
+    values: dict[str, Any] = {"until": cursor.until, "page": page, "next_at": Now()}
+    if not page:
+        wait = timedelta(seconds=settings.CRM_POLL_SECONDS)
+        values |= {"since": cursor.until, "until": None, "next_at": Now() + wait}
+    row = OrderCursor.objects.filter(pk=cursor.pk)
+    row.update(asked_at=Now(), last_error="", **values)
+
+
+def _pause(cursor: OrderCursor) -> None:
+    """Go on with the same page at the next turn; what is in the inbox is not read again."""
+    OrderCursor.objects.filter(pk=cursor.pk).update(until=cursor.until, next_at=Now())
+
+
+def _fail(cursor: OrderCursor, outcome: Outcome) -> None:
+    if isinstance(outcome, Postponed):
+        seconds = outcome.seconds
+    elif isinstance(outcome, Retryable) and outcome.throttled and outcome.retry_after:
+        seconds = outcome.retry_after
+    else:
+        log.warning("orders not read", source=cursor.pk, error=outcome.error)
+        asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0
+        seconds = max(asked, float(settings.CRM_POLL_SECONDS))
+    OrderCursor.objects.filter(pk=cursor.pk).update(
+        next_at=Now() + timedelta(seconds=seconds), last_error=outcome.error[:500]
+    )
