@@ -232,6 +232,9 @@ CRM_BREAKER_FAILURES = env.integer(
 CRM_DISABLE_AFTER_HOURS = env.number(
     "CRM_DISABLE_AFTER_HOURS", 120, low=1, high=8760
 )  # hours without a success until a failing connection is disabled
+CRM_JOB_HOURS = env.number(
+    "CRM_JOB_HOURS", 48, low=1, high=720
+)  # hours for which a CRM is asked about a bulk job; then its profiles are sent one by one
 CRM_SECRET_OVERLAP_HOURS = env.number(
     "CRM_SECRET_OVERLAP_HOURS", 24, low=0, high=720
 )  # hours for which the signing secret before a rotation stays valid

@@ -1,10 +1,15 @@
 """Telling a vendor of all members, beside what happens meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
 
-from crm_sync.adapters.outcomes import Permanent, Postponed, Retryable
+from crm_sync.adapters.access import Target
+from crm_sync.adapters.contract import JobReport
+from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable
 from crm_sync.models import Backfill, BulkJob, Connection, Contact, Lane, Relay
 from crm_sync.services.backfill import (
     BackfillRefused,
@@ -176,3 +181,94 @@ class TestInBulk:
         pass_time(destination)
         run_backfill(backfill)
         assert set(vendor.profiles) == set(ids)
+
+
+class TestAskingForJobs:
+    @pytest.fixture
+    def job(self, till: Till, connect_vendor: Connect) -> BulkJob:
+        """Return the one job of a backfill, which the vendor works on."""
+        self.ids = members(till, 2)
+        self.vendor = BulkVendor(is_working=True)
+        destination = connect_vendor(self.vendor)
+        self.backfill = start_backfill(connection_id=destination.pk)
+        step_backfill(backfill_id=self.backfill.pk)
+        return BulkJob.objects.select_related("connection").get(connection=destination)
+
+    def ask(self, job: BulkJob, outcome: Outcome | None = None) -> bool:
+        """Let the job be due, and ask; say whether the vendor was called."""
+        asked: list[str] = []
+        poll = BulkVendor.poll_job
+
+        def answer(target: Target, job_id: str, ids: Sequence[str]) -> JobReport:
+            asked.append(job_id)
+            if outcome is not None:
+                return JobReport(is_done=False, outcome=outcome)
+            return poll(self.vendor, target, job_id, ids)
+
+        self.vendor.poll_job = answer  # type: ignore[method-assign]
+        BulkJob.objects.filter(pk=job.pk).update(ask_at=self.backfill.started_at)
+        poll_jobs()
+        job.refresh_from_db()
+        return bool(asked)
+
+    def test_what_the_vendor_asked_for_is_heeded_and_a_pause(self, job: BulkJob) -> None:
+        busy = Retryable(error="429", retry_after=600.0, throttled=True, status_code=429)
+        assert self.ask(job, busy)
+        relay = Relay.objects.get(pk=job.connection_id)
+        assert relay.failures == 1
+        assert relay.resume_at is not None
+        for moment in (job.ask_at, relay.resume_at):
+            assert (moment - timezone.now()).total_seconds() > 500
+        assert not self.ask(job, busy)
+        assert Relay.objects.get(pk=job.connection_id).failures == 1
+
+    def test_a_destination_that_is_down_is_asked_once_a_pause_and_is_back_when_it_answers(
+        self, job: BulkJob
+    ) -> None:
+        for _ in range(3):
+            assert self.ask(job, Retryable(error="500"))
+        paused = Relay.objects.filter(pk=job.connection_id, resume_at__isnull=False)
+        assert paused.update(resume_at=Now() + timedelta(hours=1)) == 1
+        assert not self.ask(job)
+        assert self.backfill.pk not in list_running_backfills()
+        pass_time(job.connection)
+        assert self.ask(job)
+        assert Relay.objects.get(pk=job.connection_id).failures == 0
+        self.vendor.is_working = False
+        run_backfill(self.backfill)
+
+    def test_the_vendors_limits_count_as_no_failure(self, job: BulkJob) -> None:
+        assert self.ask(job, Postponed(seconds=300))
+        assert (job.ask_at - timezone.now()).total_seconds() > 200
+        assert Relay.objects.get(pk=job.connection_id).failures == 0
+
+    @pytest.mark.parametrize(
+        "outcome", [None, Retryable(error="500"), Postponed(seconds=60, error="Later.")]
+    )
+    def test_a_job_that_never_ends_is_given_up_and_its_profiles_go_one_by_one(
+        self, job: BulkJob, outcome: Outcome | None
+    ) -> None:
+        self.ask(job, outcome)
+        assert job.ended_at is None
+        pass_time(job.connection)
+        BulkJob.objects.filter(pk=job.pk).update(submitted_at=Now() - timedelta(hours=49))
+        self.ask(job, outcome)
+        assert (job.ended_at is not None, job.failed) == (True, 2)
+        assert job.last_error.startswith("Given up after 48 hours: ")
+        pass_time(job.connection)
+        run_backfill(self.backfill)
+        assert set(self.vendor.profiles) == set(self.ids)
+
+    def test_one_that_the_vendor_will_never_tell_of_is_given_up_at_once(self, job: BulkJob) -> None:
+        self.ask(job, Permanent(error="400"))
+        assert (job.ended_at is not None, job.failed, job.last_error) == (True, 2, "400")
+        run_backfill(self.backfill)
+        assert set(self.vendor.profiles) == set(self.ids)
+
+    def test_one_whose_adapter_is_gone_waits_and_ends_too(self, job: BulkJob) -> None:
+        Connection.objects.filter(pk=job.connection_id).update(adapter="console")
+        self.ask(job)
+        assert job.last_error
+        BulkJob.objects.filter(pk=job.pk).update(submitted_at=Now() - timedelta(hours=49))
+        self.ask(job)
+        assert job.ended_at is not None
