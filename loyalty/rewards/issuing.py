@@ -22,6 +22,7 @@ from loyalty.rewards.rules import (
     Reason,
     RedemptionState,
     first_fulfilment,
+    free_left,
     reasons_against,
     reasons_not_to_issue,
     redemption_body,
@@ -135,6 +136,8 @@ def _tell_missed(work: MemberWork, reward: Reward, reason: Reason, order: str) -
 
 def _buy(work: MemberWork, reward: Reward, order: str) -> list[RedemptionState]:
     """Redeem a reward as often as the member has the points and may have it."""
+    if _is_free(work, reward):
+        return []
     bought = []
     for _ in range(MOST):
         if _reasons(work, reward):
@@ -147,6 +150,12 @@ def _buy(work: MemberWork, reward: Reward, order: str) -> list[RedemptionState]:
         remember_use(work.session, work, reward, redemption, id_of(work))
         bought.append(redemption)
     return bought
+
+
+def _is_free(work: MemberWork, reward: Reward) -> bool:
+    """Tell whether the member's level still gives it for nothing: no points are taken for it."""
+    had = had_of(work.session, work, reward.code, reward, id_of(work))
+    return free_left(work.program, work.level, reward.code, used=had.free) > 0
 
 
 def _reasons(work: MemberWork, reward: Reward) -> list[Reason]:

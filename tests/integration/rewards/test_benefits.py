@@ -245,6 +245,16 @@ def test_the_night_redeems_what_was_given_or_matured_since(clock: Clock):
     proved(till)
 
 
+def test_no_points_are_taken_by_themselves_for_what_is_still_free():
+    till = club({**COFFEE, "cost": 10, "auto_redeem": True}, free_redemptions={"coffee": 1})
+    anna = till.member()
+    assert "issued" not in till.earn(anna, unique("o"), "250.00").body
+    assert till.redeem(anna, reward="coffee").points == 0  # asked for, when it is wanted
+    award = till.earn(anna, unique("o"), "9.00")
+    assert [one["points"] for one in award.issued] == [10] * 10
+    proved(till)
+
+
 def test_an_earn_waits_once_more_only_where_something_comes_by_itself():
     till = club(MUG, {**COFFEE, "auto_redeem": True}, rewards=["mug"])
     api = Caller(till.program.pk)
