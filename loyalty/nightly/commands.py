@@ -91,7 +91,7 @@ SETTLE = Kind("settle", member=_member, decide=_decide_settle)
 
 def _decide_redeem(session: Session, decision: Decision) -> Outcome:
     work = require(decision)
-    return _changed(changed=bool(issue_due(work, level_before=work.level)))
+    return _changed(changed=bool(issue_due(work, level_before=work.level, collected=False)))
 
 
 AUTO_REDEEM = Kind("auto_redeem", member=_member, decide=_decide_redeem)

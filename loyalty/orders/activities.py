@@ -76,7 +76,7 @@ def _decide(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     ledger.check_room(work.books, award.points)
     record = _give(work, activity, award)
     session.remember(activity_by_ref(activity.type, activity.ref), [record])
-    issued = issue_due(work, level_before=work.level)
+    issued = issue_due(work, level_before=work.level, collected=award.points > 0)
     return 201, _body(work, activity, record) | with_issued(issued)
 
 

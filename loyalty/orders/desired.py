@@ -100,7 +100,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     put_claim(work, record)
     remember_order(work, record)
     kept = record.points - record.clawed_back
-    issued = issue_due(work, level_before=level, order=record.ref)
+    issued = issue_due(work, level_before=level, collected=kept > 0, order=record.ref)
     body = order_body(work, record, points=kept, changed=changed)
     return 201, body | with_issued(issued)
 
@@ -188,7 +188,7 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     _tell_changed(work, record, change)
     put_order(work, record)
     remember_order(work, record)
-    issued = issue_due(work, level_before=level, order=record.ref)
+    issued = issue_due(work, level_before=level, collected=change > 0, order=record.ref)
     return order_body(work, record, points=change, changed=changed) | with_issued(issued)
 
 

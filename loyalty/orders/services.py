@@ -252,7 +252,8 @@ def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, A
     status, changed = record_paid(work, record, award)
     put_claim(work, record)
     remember_order(work, record)
-    issued = issue_due(work, level_before=level, order=record.ref)
+    collected = award.points > 0
+    issued = issue_due(work, level_before=level, collected=collected, order=record.ref)
     return 201, earn_body(work, record, status=status, changed=changed) | with_issued(issued)
 
 

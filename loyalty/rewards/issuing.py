@@ -54,11 +54,15 @@ def automatic(program: PublishedProgram) -> tuple[Reward, ...]:
     return rewards
 
 
-def issue_due(work: MemberWork, *, level_before: str, order: str = "") -> list[dict[str, Any]]:
+def issue_due(
+    work: MemberWork, *, level_before: str, collected: bool, order: str = ""
+) -> list[dict[str, Any]]:
     """Issue what a level gives that was reached, and redeem what the program redeems by itself.
 
     Args:
         level_before: The member's level before the command.
+        collected: Whether the command brought points; only then is redeemed by itself again what
+            was given back.
         order: The ref of the order that brought it.
 
     Returns:
@@ -76,7 +80,7 @@ def issue_due(work: MemberWork, *, level_before: str, order: str = "") -> list[d
     work.session.fetch([ask for one in wanted.items() for ask in _asks(work, *one)])
     issued = [_give(work, reward, order) for reward in gifts]
     for reward in bought:
-        issued += _buy(work, reward, order)
+        issued += _buy(work, reward, order, collected=collected)
     return [redemption_body(work.member_id, one) for one in issued if one is not None]
 
 
@@ -134,9 +138,9 @@ def _tell_missed(work: MemberWork, reward: Reward, reason: Reason, order: str) -
     work.event("reward.missed", data, kind="redeem", order=order or None)
 
 
-def _buy(work: MemberWork, reward: Reward, order: str) -> list[RedemptionState]:
+def _buy(work: MemberWork, reward: Reward, order: str, *, collected: bool) -> list[RedemptionState]:
     """Redeem a reward as often as the member has the points and may have it."""
-    if _is_free(work, reward):
+    if _waits(work, reward, collected=collected):
         return []
     bought = []
     for _ in range(MOST):
@@ -152,10 +156,11 @@ def _buy(work: MemberWork, reward: Reward, order: str) -> list[RedemptionState]:
     return bought
 
 
-def _is_free(work: MemberWork, reward: Reward) -> bool:
-    """Tell whether the member's level still gives it for nothing: no points are taken for it."""
+def _waits(work: MemberWork, reward: Reward, *, collected: bool) -> bool:
+    """Tell whether no points are taken for it now: it is free yet, or was just given back."""
     had = had_of(work.session, work, reward.code, reward, id_of(work))
-    return free_left(work.program, work.level, reward.code, used=had.free) > 0
+    is_free = free_left(work.program, work.level, reward.code, used=had.free) > 0
+    return is_free or (had.given_back and not collected)
 
 
 def _reasons(work: MemberWork, reward: Reward) -> list[Reason]:

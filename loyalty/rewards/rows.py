@@ -92,8 +92,9 @@ JOIN loyalty_lot AS l ON l.member_id = r.member_id AND l.number = u.lot_number
     {"member_id": "uuid", "number": "bigint"},
 )
 
-# How often in the present period, whether never any, how often for nothing this year, and whether
-# a level gave it within a year. What a level gives is no redemption of the member's.
+# How often in the present period, whether never any, how often for nothing this year, whether a
+# level gave it within a year, and whether one that came at a balance was given back since the last.
+# What a level gives is no redemption of the member's.
 # OFFSET 0 and LIMIT 1, as with an order's ref: a plan of the first day would look through all rows.
 REWARD_USE = Read(
     "use of a reward",
@@ -102,7 +103,7 @@ SELECT r.ord, n.times,
     NOT EXISTS (SELECT FROM {PERSON} AS o (member_id) CROSS JOIN LATERAL (
         SELECT FROM loyalty_redemption AS d
         WHERE d.member_id = o.member_id AND d.given_for <> 'tier_entry' LIMIT 1) AS d),
-    n.free, n.by_level
+    n.free, n.by_level, n.given_back
 FROM {{questions}}
 JOIN loyalty_program AS p ON p.id = $1
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
@@ -115,9 +116,12 @@ CROSS JOIN LATERAL (
         count(*) FILTER (WHERE d.takes_turn AND d.given_for = 'free_redemption'
             AND d.created_at >= date_trunc('year', t.local) AT TIME ZONE p.timezone) AS free,
         count(*) FILTER (WHERE d.given_for = 'tier_entry'
-            AND d.created_at > t.now - interval '1 year') > 0 AS by_level
+            AND d.created_at > t.now - interval '1 year') > 0 AS by_level,
+        coalesce(max(d.updated_at) FILTER (WHERE d.given_for = 'auto_redeem'
+                AND d.state = 'reversed')
+            > max(d.created_at) FILTER (WHERE d.given_for = 'auto_redeem'), false) AS given_back
     FROM {PERSON} AS o (member_id) CROSS JOIN LATERAL (
-        SELECT d.created_at, d.given_for,
+        SELECT d.created_at, d.updated_at, d.state, d.given_for,
             d.counts AND NOT (d.state = 'held' AND d.held_until <= t.now) AS takes_turn
         FROM loyalty_redemption AS d
         WHERE d.member_id = o.member_id AND d.reward = r.reward OFFSET 0) AS d

@@ -115,7 +115,7 @@ def _shown_reward(
         left = session.found(pool_left(reward.pool, COUNTED))[0][0]
     elif reward.stock:
         left = (stock[0][0] if stock else 0) + work.stock_back.get(reward.code, 0)
-    used, _, had, _ = use[0] if use else (0, False, 0, False)
+    used, _, had, *_ = use[0] if use else (0, False, 0)
     free = free_left(program, work.level, reward.code, used=had)
     reasons = reasons_against(
         program,

@@ -25,12 +25,14 @@ class Had(NamedTuple):
         never_any: Whether this is their first redemption of all.
         free: For nothing, by their level, in this calendar year.
         by_level: Whether a level gave it within a year.
+        given_back: Whether one that came at a balance was reversed since the last such came.
     """
 
     times: int
     never_any: bool
     free: int
     by_level: bool
+    given_back: bool
 
 
 def id_of(work: MemberWork) -> MemberRef:
@@ -202,10 +204,11 @@ def remember_use(
         never_any=had.never_any and by_level,
         free=had.free + (redemption.given_for == "free_redemption"),
         by_level=had.by_level or by_level,
+        given_back=had.given_back and redemption.given_for != "auto_redeem",
     )
     session.remember(use_of(id_of(work), redemption.reward, period_of(reward)), [now])
     if by_level:
         return
-    session.remember(use_of(id_of(work), "", "any"), [Had(1, False, 0, False)])
+    session.remember(use_of(id_of(work), "", "any"), [Had(1, False, 0, False, False)])
     if had.never_any:
         tell(work, "reward.first_redemption", "redeem", redemption)

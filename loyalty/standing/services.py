@@ -24,7 +24,7 @@ def _decide_assign(session: Session, decision: Decision) -> tuple[int, dict[str,
         _take_back(work, tiers, request)
     else:
         _assign(work, tiers, request, _level_named(work, request.level))
-    issue_due(work, level_before=before)
+    issue_due(work, level_before=before, collected=False)
     return 200, tier_body(work, changed=work.level != before) or {}
 
 

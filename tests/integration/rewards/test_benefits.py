@@ -11,7 +11,7 @@ from loyalty.rewards.pools import load_codes
 from tests.factories import Clock, Till, balance_of, line, open_till, rows, unique
 from tests.integration.http.caller import Caller, body_of, order_body
 from tests.integration.http.wire import counted_wire
-from tests.integration.rewards.catalogue import events, reward, stock_left, types_of
+from tests.integration.rewards.catalogue import events, fulfil, reward, stock_left, types_of
 from tests.integration.standing.test_assigned_levels import assign
 from tests.people import merge
 
@@ -242,6 +242,29 @@ def test_the_night_redeems_what_was_given_or_matured_since(clock: Clock):
     run_night(till.program.pk, today=clock.now.date())
     assert given(till, ben) == [("coffee", "captured", 10)]
     assert balance_of(till.ids[anna])["available"] == 5
+    proved(till)
+
+
+@pytest.mark.parametrize("way", ["reversed", "cancelled"])
+def test_what_was_given_back_stays_so_until_points_are_collected_again(clock: Clock, way: str):
+    massage = reward({"custom": "massage-30"}, code="massage", cost=10, auto_redeem=True)
+    till = open_till(rewards=[massage])
+    anna, ref = till.member(), unique("o")
+    first, _ = till.earn(anna, ref, "20.00").issued
+    clock.move(timedelta(minutes=1))
+    if way == "reversed":
+        assert till.reverse(first["id"]).state == "reversed"
+    else:
+        assert fulfil(till, first["id"], "cancelled").state == "reversed"
+    for _ in range(2):
+        clock.move(timedelta(days=1))
+        run_night(till.program.pk, today=clock.now.date())
+        assert balance_of(till.ids[anna])["available"] == 10
+    assert len(till.earn(anna, unique("o"), "1.00").issued) == 1
+    till.adjust(anna, 9)
+    clock.move(timedelta(days=1))
+    run_night(till.program.pk, today=clock.now.date())
+    assert balance_of(till.ids[anna])["available"] == 0
     proved(till)
 
 
