@@ -160,7 +160,13 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """Whether a person may be written to on a channel, as the vendor has it."""
+    """Whether a person may be written to on a channel, as the vendor has it.
+
+    Attributes:
+        changed_at: When the consent itself was given or withdrawn; empty where the vendor does not
+            say. Never when the person's record changed: our own push changes that, and would make
+            an old word the newest.
+    """
 
     channel: str
     is_given: bool

@@ -275,12 +275,7 @@ def _change(subscriber: Mapping[str, Any]) -> Change:
         vendor_id=str(subscriber["id"]),
         member_id=str((subscriber.get("properties") or {}).get(MEMBER_ID) or ""),
         email=subscriber.get("email") or "",
-        consents=(
-            Consent(
-                channel="sms",
-                is_given=promotional.get("can_send") is True,
-                changed_at=str(subscriber.get("updated_at") or ""),
-            ),
-        ),
+        # Postscript does not say since when; `updated_at` moves with each of our own pushes.
+        consents=(Consent(channel="sms", is_given=promotional.get("can_send") is True),),
         fields={},
     )

@@ -56,6 +56,7 @@ class Known:
     credits: list[dict[str, Any]] = field(default_factory=list)
     timeline: list[dict[str, Any]] = field(default_factory=list)
     updated: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    consent_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def told(self) -> dict[str, str]:
         """Give the metafields' values by key."""
@@ -320,13 +321,13 @@ class Work:
     def _shown(self, known: Known | None) -> Any:
         if known is None:
             return None
-        at = known.updated.isoformat()
+        at, asked = known.updated.isoformat(), known.consent_at.isoformat()
         email = {
             "emailAddress": known.email,
             "marketingState": known.email_state,
-            "marketingUpdatedAt": at,
+            "marketingUpdatedAt": asked,
         }
-        sms = {"state": known.sms_state, "updatedAt": at}
+        sms = {"state": known.sms_state, "updatedAt": asked}
         return {
             "__typename": "Customer",
             "id": known.id,

@@ -23,7 +23,9 @@ ORDER BY s.member_id FOR SHARE OF s
 """
 
 # Without a time of its own, or with one in the future, a word counts only if it is another one than
-# the last; and that nobody was ever asked is no word at all.
+# the last of the same source, also where that one was said of somebody merged into the member: the
+# same state, read once more, must not override what another source said meanwhile. And that nobody
+# was ever asked is no word at all.
 _INSERT: Final = """
 INSERT INTO loyalty_consentrecord
     (member_id, program_id, channel, is_given, source, at, raw_id, recorded_at)
@@ -38,11 +40,13 @@ CROSS JOIN LATERAL (
 ) AS said
 LEFT JOIN LATERAL (
     SELECT c.is_given FROM loyalty_consentrecord AS c
-    WHERE c.member_id = said.member_id AND c.channel = said.channel AND c.source = said.source
+    WHERE c.channel = said.channel AND c.source = said.source
+      AND (c.member_id = said.member_id OR c.member_id IN (
+          SELECT s.member_id FROM loyalty_memberstate AS s WHERE s.merged_into = said.member_id))
     ORDER BY c.at DESC, c.recorded_at DESC LIMIT 1
 ) AS last ON true
-WHERE said.at IS NOT NULL OR last.is_given IS DISTINCT FROM said.is_given
-    AND (said.is_given OR last.is_given IS NOT NULL)
+WHERE said.at IS NOT NULL OR (last.is_given IS DISTINCT FROM said.is_given
+    AND (said.is_given OR last.is_given IS NOT NULL))
 ON CONFLICT DO NOTHING
 """
 

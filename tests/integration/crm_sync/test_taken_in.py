@@ -18,12 +18,14 @@ from crm_sync.adapters.klaviyo import REVISION
 from crm_sync.adapters.outcomes import Retryable
 from crm_sync.inbound.polling import list_polled, poll, take_page
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import Connection, Contact, FieldMapping, PollCursor
+from crm_sync.models import Allowance, Connection, Contact, FieldMapping, PollCursor
 from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.services.connections import create_connection
 from loyalty.members.consent import ConsentSaid, list_consents, present_consents, record_consents
 from loyalty.members.models import Member, SegmentMember
-from tests.factories import Till, rows
+from tests.factories import Till, balance_of, rows
+from tests.integration.crm_sync.outbox import drain, pass_time
 from tests.integration.crm_sync.senders import standard
 from tests.integration.crm_sync.vendor import Vendor
 from tests.integration.http.caller import Caller, body_of
@@ -214,6 +216,63 @@ def test_klaviyos_consent_comes_in_by_itself(till: Till, settings: Any) -> None:
     found = list_consents([UUID(member)])
     assert [(row.channel, row.is_given) for row in found] == [("email", False), ("email", True)]
     assert found[0].raw_id == known.id
+
+
+def test_what_we_push_does_not_override_an_opt_out_told_elsewhere(
+    till: Till, settings: Any
+) -> None:
+    settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+    with Postscript() as postscript:
+        postscript._clock = timezone.now()
+        there = postscript.subscribe("p@example.com")
+        connection = create_connection(
+            program_id=till.program.pk,
+            name="Postscript",
+            adapter="postscript",
+            config={"address": postscript.url},
+            secrets={"api_key": postscript.api_key},
+        )
+        card = till.member(balance=5)
+        member = till.ids[card]
+        api = Caller(till.program.pk)
+        api.post(f"/v1/members/{member}/identifiers", {"type": "email", "value": "p@example.com"})
+        api.row.delete()
+
+        def sms() -> bool:
+            till.adjust(card, 1)
+            for _ in range(2):
+                Allowance.objects.filter(connection=connection).delete()
+                drain()
+                pass_time(connection)
+            assert there.properties["loyalty_points_balance"] == balance_of(member)["available"]
+            Allowance.objects.filter(connection=connection).delete()
+            list_polled()
+            PollCursor.objects.filter(pk=connection.pk).update(next_at=timezone.now())
+            assert poll(connection_id=connection.pk, seconds=30) == 1
+            return present_consents([UUID(member)])["sms"].is_given
+
+        assert sms()
+        assert record(till, said(member, False, timezone.now(), channel="sms")) == 1
+        assert [sms() for _ in range(3)] == [False] * 3
+        assert len(list_consents([UUID(member)])) == 2
+        # Only what the person does there themselves is news: STOP, and START after it.
+        postscript.stop(there)
+        assert not sms()
+        there.can_send = True
+        assert sms()
+
+
+def test_the_same_word_read_once_more_after_a_merge_is_no_news(till: Till) -> None:
+    old, new = till.member(), till.member()
+    polled = {"source": "connection:CRM"}
+    assert record(till, said(till.ids[old], True, None, **polled)) == 1
+    assert record(till, said(till.ids[old], False, timezone.now())) == 1
+    merge(till, old, new)
+    assert record(till, said(till.ids[old], True, None, **polled)) == 0
+    assert record(till, said(till.ids[new], True, None, **polled)) == 0
+    people = [UUID(till.ids[old]), UUID(till.ids[new])]
+    assert not present_consents(people)["email"].is_given
+    assert record(till, said(till.ids[new], False, None, **polled)) == 1
 
 
 def test_the_members_page_shows_the_history(till: Till) -> None:

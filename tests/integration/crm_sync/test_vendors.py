@@ -13,6 +13,7 @@ from crm_sync.adapters.contract import (
     ConfigRefused,
     JobReport,
     Person,
+    Polls,
     Profile,
     PushesInBulk,
     PushesProfiles,
@@ -232,3 +233,18 @@ def test_consent_is_never_sent(vendor: Vendor) -> None:
     sent = sent.replace(vendor.case.harmless, b"")
     for word in (b"consent", b"subscri", b"optout", b"opted", b'"value_currency"'):
         assert word not in sent
+
+
+def test_our_own_push_makes_no_consent_newer(vendor: Vendor) -> None:
+    if not isinstance(vendor.adapter, Polls):
+        pytest.skip("it cannot be asked what changed")
+    told = []
+    for balance in range(2):
+        vendor.adapter.push(vendor.target, [vendor.profile(**{_a_number(vendor): balance})])
+        page = vendor.adapter.list_changes(vendor.target, "")
+        told.append([consent for change in page.changes for consent in change.consents])
+    assert told[0] == told[1]
+
+
+def _a_number(vendor: Vendor) -> str:
+    return next(name for name in vendor.case.told if "balance" in name.lower())
