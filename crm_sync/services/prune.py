@@ -1,5 +1,6 @@
 """Deleting what is done and old, in small steps, so that nobody waits for a lock."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -11,13 +12,15 @@ from loyalty.events import selectors as events
 from loyalty.events import services as event_services
 
 ROWS_AT_ONCE = 1000
+_DONE = (Delivery.State.DELIVERED, Delivery.State.SKIPPED)
+_GIVEN_UP = (Delivery.State.DEAD, Delivery.State.PARKED)
 
 
 def delete_old_deliveries(*, now: datetime | None = None) -> int:
     """Delete deliveries that were settled long ago, with their attempts.
 
-    Delivered ones are kept CRM_DELIVERY_RETENTION_DAYS; dead ones as long as their events, since
-    somebody may still redeliver them. 0 days keeps them for ever.
+    Delivered and skipped ones are kept CRM_DELIVERY_RETENTION_DAYS; dead and parked ones as long as
+    their events, since somebody may still redeliver them. 0 days keeps them for ever.
     """
     now = now or timezone.now()
     if settings.CRM_DELIVERY_RETENTION_DAYS:
@@ -25,8 +28,8 @@ def delete_old_deliveries(*, now: datetime | None = None) -> int:
         Attempt.objects.filter(delivery__isnull=True, at__lt=before).delete()
         BulkJob.objects.filter(ended_at__lt=before).delete()
         Comparison.objects.filter(ended_at__lt=before).delete()
-    return _delete(Delivery.State.DELIVERED, now, settings.CRM_DELIVERY_RETENTION_DAYS) + _delete(
-        Delivery.State.DEAD, now, settings.LOYALTY_EVENT_RETENTION_DAYS
+    return _delete(_DONE, now, settings.CRM_DELIVERY_RETENTION_DAYS) + _delete(
+        _GIVEN_UP, now, settings.LOYALTY_EVENT_RETENTION_DAYS
     )
 
 
@@ -58,10 +61,10 @@ def _everything_settled_up_to() -> int:
     return min(limits)
 
 
-def _delete(state: Delivery.State, now: datetime, days: int) -> int:
+def _delete(states: Collection[Delivery.State], now: datetime, days: int) -> int:
     if not days:
         return 0
-    old = Delivery.objects.filter(state=state, settled_at__lt=now - timedelta(days=days))
+    old = Delivery.objects.filter(state__in=states, settled_at__lt=now - timedelta(days=days))
     count = 0
     while ids := list(old.order_by("settled_at").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
         Attempt.objects.filter(delivery_id__in=ids).delete()

@@ -108,6 +108,23 @@ class TestPrune:
         assert of(destination) == []
         assert not Attempt.objects.filter(delivery__connection=destination).exists()
 
+    def test_skipped_ones_go_as_delivered_ones_do_and_parked_ones_as_dead_ones(
+        self, outbox: Outbox, receiver: Receiver
+    ) -> None:
+        destination = outbox.connect(receiver.url)
+        for _ in range(2):
+            outbox.write(uuid4())
+        drain()
+        skipped, parked = of(destination)
+        Delivery.objects.filter(pk=skipped).update(state="skipped")
+        Delivery.objects.filter(pk=parked).update(state="parked")
+        now = timezone.now()
+        assert delete_old_deliveries(now=now + timedelta(days=29)) == 0
+        assert delete_old_deliveries(now=now + timedelta(days=31)) == 1
+        assert of(destination) == [parked]
+        assert delete_old_deliveries(now=now + timedelta(days=401)) == 1
+        assert not Attempt.objects.filter(delivery__connection=destination).exists()
+
     def test_events_stay_until_enabled_connections_have_them(
         self, outbox: Outbox, receiver: Receiver
     ) -> None:
