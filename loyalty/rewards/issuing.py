@@ -19,6 +19,7 @@ from loyalty.rewards.payment import what_it_gives
 from loyalty.rewards.rows import stock_of, use_of
 from loyalty.rewards.rules import (
     NOT_ACTIVE,
+    SWITCHED_OFF,
     Reason,
     RedemptionState,
     first_fulfilment,
@@ -71,26 +72,28 @@ def issue_due(
     gifts = _of_level(work, level_before)
     bought = [reward for reward in automatic(work.program) if _times(work, reward)]
     if work.status != "active":
-        for reward in gifts:
-            _tell_missed(work, reward, NOT_ACTIVE, order)
+        for code in gifts:
+            _tell_missed(work, code, NOT_ACTIVE, order)
         return []
     if not (gifts or bought):
         return []
-    wanted = Counter(gifts) + Counter({reward: _times(work, reward) for reward in bought})
-    work.session.fetch([ask for one in wanted.items() for ask in _asks(work, *one)])
-    issued = [_give(work, reward, order) for reward in gifts]
+    known = work.program.rewards
+    wanted = Counter(known[code] for code in gifts if code in known)
+    wanted += Counter({reward: _times(work, reward) for reward in bought})
+    asks = [use_of(id_of(work), code, period_of(None)) for code in gifts if code not in known]
+    work.session.fetch([*asks, *(ask for one in wanted.items() for ask in _asks(work, *one))])
+    issued = [_give(work, code, order) for code in gifts]
     for reward in bought:
         issued += _buy(work, reward, order, collected=collected)
     return [redemption_body(work.member_id, one) for one in issued if one is not None]
 
 
-def _of_level(work: MemberWork, before: str) -> list[Reward]:
-    """List what the member's level gives, if it is higher than the one before."""
-    tiers, program = work.program.tiers, work.program
+def _of_level(work: MemberWork, before: str) -> tuple[str, ...]:
+    """List the codes of what the member's level gives, if it is higher than the one before."""
+    tiers = work.program.tiers
     if tiers is None or rank_of(tiers, work.level) <= rank_of(tiers, before):
-        return []
-    codes = program.levels[work.level].rewards
-    return [program.rewards[code] for code in codes if code in program.rewards]
+        return ()
+    return work.program.levels[work.level].rewards
 
 
 def _times(work: MemberWork, reward: Reward) -> int:
@@ -112,16 +115,15 @@ def _asks(work: MemberWork, reward: Reward, most: int) -> list[Ask]:
     return asks
 
 
-def _give(work: MemberWork, reward: Reward, order: str) -> RedemptionState | None:
+def _give(work: MemberWork, code: str, order: str) -> RedemptionState | None:
     """Give what a level gives, once in a year; say why where it cannot be had."""
     session, me = work.session, id_of(work)
-    if had_of(session, work, reward.code, reward, me).by_level:
+    reward = work.program.rewards.get(code)
+    if had_of(session, work, code, reward, me).by_level:
         return None
-    today = local_day(work.now, work.program.timezone)
-    left = left_of(session, work, reward, None)
-    reasons = reasons_not_to_issue(reward, remaining=left, today=today)
-    if reasons:
-        _tell_missed(work, reward, reasons[0], order)
+    reason = _against_giving(work, reward) if reward else None
+    if reward is None or reason is not None:
+        _tell_missed(work, code, reason or SWITCHED_OFF, order)
         return None
     redemption = _new(work, reward, order, points=0, given_for="tier_entry")
     redemption.counts = False  # what they may have by themselves is not less
@@ -132,8 +134,15 @@ def _give(work: MemberWork, reward: Reward, order: str) -> RedemptionState | Non
     return redemption
 
 
-def _tell_missed(work: MemberWork, reward: Reward, reason: Reason, order: str) -> None:
-    facts = {"reward": reward.code, "level": work.level, "reason": reason.code}
+def _against_giving(work: MemberWork, reward: Reward) -> Reason | None:
+    today = local_day(work.now, work.program.timezone)
+    left = left_of(work.session, work, reward, None)
+    reasons = reasons_not_to_issue(reward, remaining=left, today=today)
+    return reasons[0] if reasons else None
+
+
+def _tell_missed(work: MemberWork, code: str, reason: Reason, order: str) -> None:
+    facts = {"reward": code, "level": work.level, "reason": reason.code}
     data = {**facts, "because": reason.because}
     work.event("reward.missed", data, kind="redeem", order=order or None)
 

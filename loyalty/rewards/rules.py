@@ -73,6 +73,7 @@ class Reason:
 
 
 NOT_ACTIVE: Final = Reason("member_not_active", "The member is frozen or closed.", {})
+SWITCHED_OFF: Final = Reason("switched_off", "It is switched off.", {})
 
 
 def reasons_against(

@@ -127,6 +127,22 @@ def test_a_level_by_hand_gives_too_and_who_is_frozen_misses_it():
     assert events(till, ben, "reward.missed")[0]["reason"] == "member_not_active"
 
 
+def test_a_gift_that_is_switched_off_is_told_to_whom_it_was_due():
+    till = club({**MUG, "active": False}, rewards=["mug"])
+    anna = till.member()
+    assert "issued" not in till.earn(anna, unique("o"), "250.00").body
+    [missed] = events(till, anna, "reward.missed")
+    assert (missed["reward"], missed["reason"]) == ("mug", "switched_off")
+    assert missed["because"] == "It is switched off."
+    ben, ref = till.member(), unique("o")
+    till.again(rewards=[MUG])
+    assert len(till.earn(ben, ref, "250.00").issued) == 1
+    till.take_back(ref, "r1")
+    till.again(rewards=[{**MUG, "active": False}])
+    till.earn(ben, unique("o"), "250.00")
+    assert events(till, ben, "reward.missed") == []  # they had it within a year
+
+
 def test_a_gift_takes_no_turn_and_is_not_the_first_redemption():
     till = club({**MUG, "cost": 5, "stock": 9, "per_member": {"times": 1}}, rewards=["mug"])
     anna = till.member()
