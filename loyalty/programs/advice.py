@@ -207,9 +207,10 @@ def _about(reward: Entry, draft: Document, facts: Facts) -> Iterator[str]:
     pool = reward.get("gives", {}).get("code_from_pool")
     if pool is not None and facts.stocked is not None and pool not in facts.stocked:
         yield f"The pool {pool} has no code to give: nobody can have it until codes are uploaded."
-    if isinstance(cost, int) and facts.most_points is not None and cost > facts.most_points:
+    least = min(cost.values()) if isinstance(cost, Mapping) else cost
+    if least is not None and facts.most_points is not None and least > facts.most_points:
         most = f"the most that a member has is {facts.most_points:,}"
-        yield f"Nobody can afford its {cost:,} points: {most}."
+        yield f"Nobody can afford its {least:,} points: {most}."
     if isinstance(cost, int) and "amount_off" in reward.get("gives", {}):
         yield from _dear_or_cheap(cost, reward, draft)
 

@@ -99,6 +99,15 @@ def test_rewards_that_nobody_can_have_or_everybody(change: dict[str, Any], words
     assert warned(facts, rewards=[{**OFF, **change}]) == [f"off: {words}"]
 
 
+@pytest.mark.parametrize(("least", "dear"), [(501, True), (500, False)])
+def test_a_price_by_level_is_judged_by_the_lowest(least: int, dear: bool) -> None:
+    tiers = levels({"code": "silver", "from": "250.00"})
+    rewards = [{**OFF, "cost": {"default": 900, "silver": least}}]
+    found = warned(Facts(today="2026-11-22", most_points=500), tiers=tiers, rewards=rewards)
+    words = "off: Nobody can afford its 501 points: the most that a member has is 500."
+    assert found == ([words] if dear else [])
+
+
 def test_a_pool_without_codes_and_a_budget_that_is_used_up() -> None:
     facts = Facts(today="2026-11-22", stocked=frozenset({"full"}), given={"spent": 100})
     rewards = [
