@@ -20,6 +20,7 @@ QUIET: Final = timedelta(minutes=5)
 
 STEP_NAMES: Final = {
     "points": "Points become usable, and expire",
+    "rewards": "Rewards that are redeemed by themselves",
     "tiers": "Warnings, renewals and changes of tiers",
     "occasions": "Birthdays and anniversaries",
     "expiring": "Notices of points that expire soon",

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from loyalty.admin.nights import STEP_NAMES
 from loyalty.nightly.models import NightlyRun
 from loyalty.nightly.services import run_night
+from loyalty.nightly.steps import STEPS
 from tests.factories import Till
 from tests.integration.admin.forms import Marketer, text_of
 
@@ -22,6 +24,10 @@ def test_a_night_is_shown_step_by_step_and_never_changed(marketer: Marketer, til
     assert "1 member looked at · something changed for 1" in words
     assert marketer.client.post(f"/admin/loyalty/nightlyrun/{run.pk}/delete/").status_code == 403
     assert marketer.open("loyalty/nightlyrun/add/").status_code == 403
+
+
+def test_every_step_has_a_name_in_words_in_their_order():
+    assert list(STEP_NAMES) == list(STEPS)
 
 
 def test_what_failed_and_what_was_cut_short_is_said(marketer: Marketer, till: Till):
