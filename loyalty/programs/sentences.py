@@ -163,7 +163,9 @@ def level(entry: Entry, currency: str = "") -> str:
     factor = entry.get("earn_multiplier", "1")
     told = [f"from {entry.get('from')}"]
     told += [f"points count {factor} times"] if factor != "1" else []
+    told += ["kept for life"] if entry.get("keep") else []
     benefits = entry.get("benefits") or {}
+    told += [f"“{perk}”" for perk in benefits.get("perks") or ()]
     if benefits.get("rewards"):
         told.append(f"gives {', '.join(benefits['rewards'])} on reaching it")
     free = benefits.get("free_redemptions") or {}

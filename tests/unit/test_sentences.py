@@ -57,3 +57,13 @@ def test_a_change_of_a_rule_reads_as_the_rule_does() -> None:
         "set off by: a purchase → a birthday",
         "for weekday: Saturday → Saturday, Sunday",
     ]
+
+
+def test_a_level_in_words() -> None:
+    benefits = {"perks": ["Free delivery"], "rewards": ["mug"], "free_redemptions": {"tea": 2}}
+    entry = {"code": "gold", "from": "500.00", "keep": True, "benefits": benefits}
+    assert sentences.level(entry) == (
+        "from 500.00, kept for life, “Free delivery”, gives mug on reaching it, 2 × tea free in a "
+        "year"
+    )
+    assert sentences.level({"code": "silver", "from": "250.00", "keep": False}) == "from 250.00"
