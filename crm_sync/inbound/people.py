@@ -3,6 +3,7 @@
 The same for what comes in at a source and for what a poll of a connection finds.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +20,15 @@ from loyalty.engine.run import run
 from loyalty.http.auth import Principal
 from loyalty.members.consent import ConsentSaid, record_consents
 from loyalty.members.identifiers import MemberRef
-from loyalty.members.models import SegmentMember
+from loyalty.members.models import Segment, SegmentMember
 from loyalty.members.schemas import UpdateMember
 from loyalty.members.segments import add_members, remove_members
 from loyalty.members.services import UPDATE
 
 _CHANNEL: Final = re.compile(r"[a-z][a-z_]{1,19}\Z")
 _NO_CODE: Final = re.compile(r"[^a-z0-9]+")
+_PREFIX_CHARACTERS: Final = 20
+_CODE_CHARACTERS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,12 @@ class Origin:
 
     def segment_code(self, name: str) -> str:
         """Give the code of a segment of theirs: its prefix keeps them apart from all others."""
-        return f"{self.prefix}{_slug(name)}"[:50]
+        return self.prefix + _slug(name, _CODE_CHARACTERS - len(self.prefix))
 
     @property
     def prefix(self) -> str:
         """Give what all their segments begin with."""
-        return f"{_slug(self.name)[:20]}."
+        return f"{_slug(self.name, _PREFIX_CHARACTERS)}."
 
 
 def take_in(origin: Origin, said: PersonSaid, member_id: UUID, *, raw_id: str = "") -> str:
@@ -101,19 +104,28 @@ def _consents(origin: Origin, said: PersonSaid, member_id: UUID, raw_id: str) ->
 
 
 def _segments(origin: Origin, said: PersonSaid, member_id: UUID) -> str:
-    joined = {origin.segment_code(name) for name in (*(said.segments or ()), *said.joined)}
-    left = {origin.segment_code(name) for name in said.left} - joined
+    joined = {origin.segment_code(name): name for name in (*(said.segments or ()), *said.joined)}
+    left = {origin.segment_code(name) for name in said.left} - joined.keys()
     if said.segments is not None:
         rows = SegmentMember.objects.filter(
             member_id=member_id, segment__startswith=origin.prefix, program_id=origin.program_id
         )
-        left |= set(rows.values_list("segment", flat=True)) - joined
+        left |= set(rows.values_list("segment", flat=True)) - joined.keys()
     if not joined and not left:
         return ""
-    ref = [("id", str(member_id))]
-    came = sum(add_members(origin.program_id, code, ref).changed for code in sorted(joined))
+    ref = [MemberRef("id", str(member_id))]
+    came = sum(_add(origin, code, joined[code], ref) for code in sorted(joined))
     went = sum(remove_members(origin.program_id, code, ref).changed for code in sorted(left))
     return f"Came into {came} segments and left {went}."
+
+
+def _add(origin: Origin, code: str, name: str, ref: Sequence[MemberRef]) -> int:
+    """Put a member into a segment, which bears the vendor's name unless a person gave another."""
+    changed = add_members(origin.program_id, code, ref).changed
+    if changed:
+        unnamed = Segment.objects.filter(program_id=origin.program_id, code=code, name=code)
+        unnamed.update(name=f"{origin.name}: {name}"[:100])
+    return changed
 
 
 def _fields(origin: Origin, said: PersonSaid, member_id: UUID) -> str:
@@ -128,8 +140,18 @@ def _fields(origin: Origin, said: PersonSaid, member_id: UUID) -> str:
     return " ".join(left_out)
 
 
-def _slug(name: str) -> str:
-    return _NO_CODE.sub("-", name.lower()).strip("-") or "segment"
+def _slug(name: str, characters: int) -> str:
+    """Spell a name as a code: a readable one, with a hash where letters had to be left out.
+
+    Without it all names in another script would be one, and all that begin alike. Names that
+    differ only in case, or in which of space, - and _ is between two words, are one name.
+    """
+    folded = re.sub(r"(?<=[^\W_])[ _-](?=[^\W_])", "-", name.lower())
+    slug = _NO_CODE.sub("-", folded).strip("-")
+    if slug and slug == folded and len(slug) <= characters:
+        return slug
+    mark = hashlib.sha256(folded.encode()).hexdigest()[:8]
+    return f"{slug[: characters - len(mark) - 1].rstrip('-') or 'segment'}-{mark}"
 
 
 def _instant(text: str) -> datetime | None:

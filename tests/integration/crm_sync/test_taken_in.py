@@ -16,6 +16,8 @@ from crm_sync import tasks
 from crm_sync.adapters.contract import Change, ChangePage, Consent
 from crm_sync.adapters.klaviyo import REVISION
 from crm_sync.adapters.outcomes import Retryable
+from crm_sync.inbound.contract import PersonSaid, Who
+from crm_sync.inbound.people import Origin, take_in
 from crm_sync.inbound.polling import list_polled, poll, take_page
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Allowance, Connection, Contact, FieldMapping, PollCursor
@@ -23,7 +25,7 @@ from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.services.connections import create_connection
 from loyalty.members.consent import ConsentSaid, list_consents, present_consents, record_consents
-from loyalty.members.models import Member, SegmentMember
+from loyalty.members.models import Member, Segment, SegmentMember
 from tests.factories import Till, balance_of, rows
 from tests.integration.crm_sync.outbox import drain, pass_time
 from tests.integration.crm_sync.senders import standard
@@ -286,3 +288,20 @@ def test_the_members_page_shows_the_history(till: Till) -> None:
     assert "Email: given</strong><span" in shown.replace("</strong> <span", "</strong><span")
     assert "source:Shop" in shown
     user.delete()
+
+
+def test_vendors_with_names_that_begin_alike_leave_each_others_segments(till: Till) -> None:
+    member = UUID(till.ids[till.member()])
+    ours = [f"Omnisend production {place}" for place in ("EU", "US")]
+    for name, told in zip(ours, (("VIP", "常連"), ("Runners",)), strict=True):
+        origin = Origin(till.program.pk, name, f"connection:{name}")
+        take_in(origin, PersonSaid(who=Who(), segments=told), member)
+    inside = SegmentMember.objects.filter(member_id=member).values_list("segment", flat=True)
+    names = Segment.objects.filter(program_id=till.program.pk, code__in=inside)
+    assert set(names.values_list("name", flat=True)) == {
+        "Omnisend production EU: VIP",
+        "Omnisend production EU: 常連",
+        "Omnisend production US: Runners",
+    }
+    take_in(Origin(till.program.pk, ours[0], ""), PersonSaid(who=Who(), segments=()), member)
+    assert inside.count() == 1
