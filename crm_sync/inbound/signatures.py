@@ -20,7 +20,7 @@ def sha256_base64(secret: bytes, message: bytes) -> str:
 
 
 def sha256_hex(secret: bytes, message: bytes) -> str:
-    """Sign as Klaviyo does."""
+    """Sign as Klaviyo and Attentive do."""
     return hmac.new(secret, message, hashlib.sha256).hexdigest()
 
 

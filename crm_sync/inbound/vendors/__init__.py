@@ -3,6 +3,7 @@
 from typing import Final
 
 from crm_sync.inbound.contract import Kind
+from crm_sync.inbound.vendors.attentive import AttentiveSource
 from crm_sync.inbound.vendors.generic import BearerSource, StandardSource
 from crm_sync.inbound.vendors.hubspot import HubSpotSource
 from crm_sync.inbound.vendors.klaviyo import KlaviyoSource
@@ -14,6 +15,7 @@ KINDS: Final[dict[str, Kind]] = {
     "hubspot": HubSpotSource(),
     "klaviyo": KlaviyoSource(),
     "segment": SegmentSource(),
+    "attentive": AttentiveSource(),
     "standard": StandardSource(),
     "bearer": BearerSource(),
 }
