@@ -97,10 +97,11 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return self._page(request, row, DecisionForm(initial={"token": uuid4().hex}))
 
     def decide(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Approve or decline; the engine refuses who asked themselves."""
-        if not request.user.has_perm(MAY_APPROVE):
-            raise PermissionDenied
+        """Approve or decline; who asked may withdraw it, also without the right to approve."""
         row = AdjustmentRequest.objects.filter(pk=pk).first()
+        withdraws = row is not None and _is_own(request, row) and "approve" not in request.POST
+        if not (withdraws or request.user.has_perm(MAY_APPROVE)):
+            raise PermissionDenied
         if row is None or request.method != "POST":
             raise Http404
         form = DecisionForm(request.POST)
@@ -134,7 +135,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         member = Member.objects.select_related("program").get(pk=row.member_id)
         wallet = Wallet.objects.filter(member_id=row.member_id).first()
-        name = principal_for(request, row.program_id).name
+        is_own, may_approve = _is_own(request, row), request.user.has_perm(MAY_APPROVE)
         context = {
             **self.admin_site.each_context(request),
             "title": f"{words.signed(row.points)} points for {title_of(member)}",
@@ -146,7 +147,11 @@ class ApprovalAdmin(ReadOnlyAdmin):
             "available": wallet.available if wallet else 0,
             "colour": words.REQUEST_COLOURS[row.state],
             "form": form,
-            "is_own": row.requested_by == name,
-            "may_decide": row.state == "open" and request.user.has_perm(MAY_APPROVE),
+            "is_own": is_own,
+            "may_decide": row.state == "open" and (is_own or may_approve),
         }
         return TemplateResponse(request, "admin/loyalty/approval/page.html", context)
+
+
+def _is_own(request: HttpRequest, row: AdjustmentRequest) -> bool:
+    return bool(row.requested_by == principal_for(request, row.program_id).name)

@@ -1,5 +1,6 @@
 """Put two previews side by side, rule by rule and line by line. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,19 @@ def rules_of(live: Body | None, tried: Body) -> list[Pair]:
 def lines_of(live: Body | None, tried: Body) -> list[Pair]:
     """List the order's lines with what each earned in both."""
     return _pairs(_lines(live), _lines(tried))
+
+
+def issued_of(body: Body) -> list[str]:
+    """Say which rewards come by themselves, and for what: "five-off 2 times, for 100 points"."""
+    found = body.get("issued", ())
+    times = Counter(one["reward"] for one in found)
+    points = {name: sum(o["points"] for o in found if o["reward"] == name) for name in times}
+    return [_issued(name, count, points[name]) for name, count in times.items()]
+
+
+def _issued(name: str, times: int, points: int) -> str:
+    often = f" {times} times" if times > 1 else ""
+    return f"{name}{often}, {f'for {points:,} points' if points else 'with the level'}"
 
 
 def _pairs(live: Mapping[str, Side], tried: Mapping[str, Side]) -> list[Pair]:

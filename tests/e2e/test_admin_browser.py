@@ -89,6 +89,23 @@ def log_in(desk: Desk, name: str) -> Desk:
     return desk
 
 
+def colleague(stack: Stack, group: str) -> str:
+    """Make a user of the admin who may do what the group may, and no more; return the name."""
+    name = unique(group.lower())
+    if not stack.sql("SELECT FROM auth_group WHERE name = %s", group):
+        stack.manage("create_groups")
+    named = ("--username", name, "--email", f"{name}@example.com")
+    stack.manage("createsuperuser", "--noinput", *named, DJANGO_SUPERUSER_PASSWORD="pw-marta")
+    stack.sql("UPDATE auth_user SET is_superuser = false WHERE username = %s", name)
+    stack.sql(
+        "INSERT INTO auth_user_groups (user_id, group_id)"
+        " SELECT u.id, g.id FROM auth_user u, auth_group g WHERE u.username = %s AND g.name = %s",
+        name,
+        group,
+    )
+    return name
+
+
 def id_of(stack: Stack, program: str) -> int:
     return int(stack.sql("SELECT id FROM loyalty_program WHERE code = %s", program)[0][0])
 
@@ -132,12 +149,16 @@ def test_a_marketers_day(live_stack: Stack, desk: Desk, program: str):
     assert desk.is_fine()
 
 
-def change_a_threshold(stack: Stack, desk: Desk, program: str) -> None:
+def lower_silver(stack: Stack, desk: Desk, program: str) -> None:
     desk.open(f"loyalty/program/{id_of(stack, program)}/change/")
     rows = desk.page.locator("input[name$='-threshold']")
     silver = next(row for row in rows.all() if row.input_value() == "250")
     silver.fill("20")
     desk.save()
+
+
+def change_a_threshold(stack: Stack, desk: Desk, program: str) -> None:
+    lower_silver(stack, desk, program)
     desk.page.get_by_role("link", name="Review and publish").first.click()
     desk.page.wait_for_load_state("networkidle")
     expect(desk.page.get_by_text("silver, from")).to_be_visible()
@@ -152,8 +173,8 @@ def publish(desk: Desk, reason: str) -> None:
     desk.page.wait_for_load_state("networkidle")
 
 
-def a_rule_with_conditions(stack: Stack, desk: Desk, program: str, key: str, card: str) -> None:
-    """Write a rule as a sentence, publish it, and earn by it at a till."""
+def write_a_rule(stack: Stack, desk: Desk, program: str) -> None:
+    """Write a rule with two conditions as a sentence."""
     page = desk.page
     desk.open("loyalty/earningrule/add/")
     page.select_option("#id_program", str(id_of(stack, program)))
@@ -168,6 +189,12 @@ def a_rule_with_conditions(stack: Stack, desk: Desk, program: str, key: str, car
     expect(sentence).to_contain_text("For purchases in category DAIRY from 5.00")
     expect(sentence).to_contain_text("7 points.")
     desk.save()
+
+
+def a_rule_with_conditions(stack: Stack, desk: Desk, program: str, key: str, card: str) -> None:
+    """Write a rule, publish it, and earn by it at a till."""
+    page = desk.page
+    write_a_rule(stack, desk, program)
     desk.open(f"loyalty/publishedversion/review/{id_of(stack, program)}/")
     expect(page.get_by_text("7 points, in category DAIRY, from 5.00 USD")).to_be_visible()
     publish(desk, "Dairy sells badly")
@@ -224,12 +251,16 @@ def points_for(stack: Stack, key: str, card: str, *, amount: str, category: str)
     return int(answer.json()["points"])
 
 
-def change_a_cost(stack: Stack, desk: Desk, program: str) -> None:
+def open_reward(stack: Stack, desk: Desk, program: str) -> None:
     reward = stack.sql(
         "SELECT id FROM loyalty_reward WHERE program_id = %s AND code = 'five-off'",
         id_of(stack, program),
     )[0][0]
     desk.open(f"loyalty/reward/{reward}/change/")
+
+
+def change_a_cost(stack: Stack, desk: Desk, program: str) -> None:
+    open_reward(stack, desk, program)
     desk.page.fill("#id_cost", "0")
     desk.save()
     expect(desk.page.get_by_text("Must be at least 1.")).to_be_visible()

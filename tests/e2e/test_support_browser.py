@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.test_admin_browser import Desk, log_in
+from tests.e2e.test_admin_browser import Desk, colleague, log_in
 from tests.factories import program_document, unique
 from tests.stack import Stack
 
@@ -22,12 +22,9 @@ def picture(desk: Desk, name: str) -> None:
         desk.page.screenshot(path=str(Path(IMAGES) / f"{name}.png"))
 
 
-def desk_of(stack: Stack, browser: Browser, *, width: int = 1180) -> Desk:
-    name = unique("sam")
-    named = ("--username", name, "--email", "sam@example.com")
-    stack.manage("createsuperuser", "--noinput", *named, DJANGO_SUPERUSER_PASSWORD="pw-marta")
-    context = browser.new_context(viewport={"width": width, "height": 860})
-    return log_in(Desk(context.new_page(), stack.url).watch(), name)
+def desk_of(stack: Stack, browser: Browser, group: str) -> Desk:
+    context = browser.new_context(viewport={"width": 1180, "height": 860})
+    return log_in(Desk(context.new_page(), stack.url).watch(), colleague(stack, group))
 
 
 def find(desk: Desk, term: str) -> None:
@@ -64,7 +61,7 @@ def test_a_support_agents_day(live_stack: Stack, browser: Browser, tmp_path: Pat
         }
         post("/v1/earn", {"member": f"card:{card}", "order": order})
 
-    ann, bob = desk_of(stack, browser), desk_of(stack, browser)
+    ann, bob = desk_of(stack, browser, "Support"), desk_of(stack, browser, "Finance")
     find(ann, email[:9])
     ann.page.get_by_text("Why, and what moved").first.click()
     expect(ann.page.get_by_text("1 point per 1.00 USD of 20.00 USD")).to_be_visible()

@@ -32,7 +32,7 @@ from loyalty.trials.admin.forms import (
     order_said,
 )
 from loyalty.trials.candidates import draft_of
-from loyalty.trials.comparison import lines_of, rules_of
+from loyalty.trials.comparison import issued_of, lines_of, rules_of
 from loyalty.trials.models import Backtest
 from loyalty.trials.preview import Preview, preview
 
@@ -257,7 +257,11 @@ def _side_by_side(live: Preview | None, draft: Preview) -> dict[str, Any]:
         "rules": rules_of(before, after),
         "lines": lines_of(before, after),
         "sides": [
-            {"title": f"After it, {each.label}", "body": each.body}
+            {
+                "title": f"After it, {each.label}",
+                "body": each.body,
+                "issued": issued_of(each.body),
+            }
             for each in (live, draft)
             if each is not None and not each.refused
         ],

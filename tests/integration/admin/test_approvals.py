@@ -94,6 +94,17 @@ def test_who_may_not_approve_does_not(till: Till, ann: Marketer):
     adjust(ann, till, card, 500)
     page = f"/admin/loyalty/adjustmentrequest/{request_of(till, card)}/decide/"
     assert ann.client.post(page, {"approve": "1", "reason": "x"}).status_code == 403
+    cleo = somebody("view_adjustmentrequest")
+    shown = text_of(cleo.open(f"loyalty/adjustmentrequest/{request_of(till, card)}/change/"))
+    assert "It waits for somebody who may approve adjustments." in shown
+    assert cleo.client.post(page, {"decline": "1", "reason": "x"}).status_code == 403
+
+
+def test_who_asked_withdraws_it_without_the_right_to_approve(till: Till, ann: Marketer):
+    card = till.member()
+    adjust(ann, till, card, 500)
+    assert "The adjustment is declined." in decide(ann, request_of(till, card), "decline")
+    assert available(till, card) == 0
 
 
 def test_what_is_declined_changes_nothing(till: Till, ann: Marketer, bob: Marketer):

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from loyalty.programs.models import EarningRule
+from loyalty.programs.models import EarningRule, Reward, TierLevel
 from loyalty.trials import services
 from loyalty.trials.models import Backtest
 from tests.factories import Till, database_time, line, open_till, unique
@@ -120,6 +120,15 @@ def test_a_basket_is_shown_under_the_draft_and_what_is_live(marketer: Marketer, 
     assert "The draft 66 points" in shown
     assert "+44 the draft gives more" in shown
     assert "base differs 16 1 point per 1.00 USD of 16.00 USD 48 3 points per 1.00 USD" in shown
+
+
+def test_rewards_that_come_by_themselves_are_shown(marketer: Marketer, till: Till):
+    Reward.objects.filter(program=till.program, code="five-off").update(auto_redeem=True)
+    TierLevel.objects.filter(program=till.program, code="silver").update(entry_rewards=["mug"])
+    page = f"{PREVIEW}?program={till.program.pk}"
+    shown = text_of(marketer.save(page, **{"l-0-amount": "250.00"}))
+    assert shown.count("Comes by itself") == 1  # the live program has neither
+    assert "Comes by itself mug, with the level; five-off 10 times, for 500 points" in shown
 
 
 def test_an_order_of_the_past_fills_the_basket(marketer: Marketer, till: Till):
