@@ -92,7 +92,7 @@ def log_in(desk: Desk, name: str) -> Desk:
 def colleague(stack: Stack, group: str) -> str:
     """Make a user of the admin who may do what the group may, and no more; return the name."""
     name = unique(group.lower())
-    if not stack.sql("SELECT FROM auth_group WHERE name = %s", group):
+    if not stack.sql("SELECT 1 FROM auth_group WHERE name = %s", group):
         stack.manage("create_groups")
     named = ("--username", name, "--email", f"{name}@example.com")
     stack.manage("createsuperuser", "--noinput", *named, DJANGO_SUPERUSER_PASSWORD="pw-marta")

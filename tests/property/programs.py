@@ -1,5 +1,6 @@
 """Any program: every kind of rule, condition, campaign, level and reward that a file can have."""
 
+import copy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -62,6 +63,7 @@ OF_AN_ORDER = {
     "channel": st.lists(codes, min_size=1, max_size=2),
     "hour": st.just({"from": 22, "to": 4}),
     "order_amount_min": amounts,
+    "order_amount_max": either("100000", "250000.5"),
     "nth_order": either({"is": 1}, {"every": 3}),
     "birthday": either("day", "month"),
 }
@@ -140,6 +142,7 @@ REWARD = merged(
     ),
     any_of(
         active=flags,
+        auto_redeem=flags,
         tiers=st.just(["top"]),
         segments=st.just(["vip"]),
         not_in_segments=st.just(["staff"]),
@@ -161,6 +164,9 @@ POINTS = some(
     inactive_notice_days=st.lists(st.integers(1, 3650), max_size=3),
     accept_late_days=st.integers(0, 3650),
     adjustment_limit=points,
+    fraud_signals=some(
+        orders_per_hour=st.integers(1, 100_000), adjustments_per_hour=st.integers(1, 100_000)
+    ),
     lapsed=either("expire", "grace"),
 )
 YEARS = either(
@@ -172,6 +178,12 @@ ROLLING = either({}, {"window": {"rolling_months": 6}, "validity": "end_of_next_
 TOP = any_of(name=names, earn_multiplier=either("1", "1.25"), keep=flags).map(
     lambda more: {"code": "top", "from": "250", **more}
 )
+BENEFITS = any_of(
+    perks=words(3, least=0),
+    rewards=st.just(["gift"]),
+    free_redemptions=st.integers(1, 366).map(lambda times: {"gift": times}),
+)
+GIFT = {"code": "gift", "name": "Gift", "cost": 1, "gives": {"product": "mug"}}
 TIERS = merged(
     st.fixed_dictionaries({"levels": TOP.map(lambda top: [{"code": "ground", "from": "0"}, top])}),
     YEARS | ROLLING,
@@ -193,7 +205,32 @@ def _with_own_codes(campaigns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return campaigns
 
 
-PROGRAM = st.fixed_dictionaries(
+def _with_benefits(program: dict[str, Any], benefits: dict[str, Any]) -> dict[str, Any]:
+    """Give the highest level benefits, and the catalogue the reward that they name."""
+    *below, top = program["tiers"]["levels"]
+    levels = [*below, {**top, "benefits": benefits}]
+    others = [reward for reward in program["rewards"] if reward["code"] != GIFT["code"]]
+    return {
+        **program,
+        "tiers": {**program["tiers"], "levels": levels},
+        "rewards": [*others, GIFT],
+    }
+
+
+def _without_tiers(program: dict[str, Any]) -> dict[str, Any]:
+    """Take the levels away, and whatever names one."""
+    rules = [*program["earning_rules"], *(r for c in program["campaigns"] for r in c["rules"])]
+    for rule in rules:
+        when = {key: value for key, value in rule.pop("when", {}).items() if key != "tier"}
+        rule.update({"when": when} if when else {})
+    for reward in program["rewards"]:
+        reward.pop("tiers", None)
+        if isinstance(reward["cost"], dict):
+            reward["cost"] = reward["cost"]["default"]
+    return {key: value for key, value in program.items() if key != "tiers"}
+
+
+LEVELLED = st.fixed_dictionaries(
     {
         "program": st.just("p"),
         "name": names,
@@ -206,4 +243,9 @@ PROGRAM = st.fixed_dictionaries(
         "tiers": TIERS,
         "rewards": by_code(REWARD),
     }
+)
+PROGRAM = (
+    st.builds(_with_benefits, LEVELLED, BENEFITS)
+    | LEVELLED
+    | LEVELLED.map(copy.deepcopy).map(_without_tiers)
 )

@@ -37,7 +37,8 @@ LISTS = {
 def through_rows(document: dict[str, Any]) -> dict[str, Any]:
     """Write a document into rows, and read them back as publishing does."""
     program = Program(code=document["program"], **entries.HEAD.read(document))
-    levels = [TierLevel(**entries.LEVEL.read(each)) for each in document["tiers"]["levels"]]
+    tiers = document.get("tiers") or {"levels": []}
+    levels = [TierLevel(**entries.LEVEL.read(each)) for each in tiers["levels"]]
     parts = {
         key: [model(**model.part.read(each)).entry() for each in document[key]]
         for key, model in LISTS.items()
@@ -50,7 +51,9 @@ def through_rows(document: dict[str, Any]) -> dict[str, Any]:
             "tiers": {
                 **entries.write_tiers(program),
                 "levels": [level.entry() for level in levels],
-            },
+            }
+            if levels
+            else None,
         }
     )
 

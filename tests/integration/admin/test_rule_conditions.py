@@ -1,14 +1,17 @@
 """A rule's conditions as fields: each is kept as the document has it, and none is lost."""
 
 import json
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from loyalty.members.segments import add_members
 from loyalty.programs.drafts import mark_edited
 from loyalty.programs.models import EarningRule
-from tests.factories import Till, line
+from tests.factories import Till, line, unique
 from tests.integration.admin.forms import Marketer, text_of
 from tests.integration.admin.test_publishing import rule_page
 
@@ -48,6 +51,12 @@ WHEN = {
     "nth_order": {"is": 1},
     "birthday": "month",
 }
+
+
+def manage(*arguments: str) -> str:
+    printed = StringIO()
+    call_command("program", *arguments, stdout=printed)
+    return printed.getvalue()
 
 
 def rule(till: Till, code: str = "double-produce") -> EarningRule:
@@ -134,3 +143,17 @@ def test_values_that_exist_are_offered(marketer: Marketer, colleague: Marketer, 
         },
     }
     assert colleague.open(path).status_code == 403
+
+
+def test_what_was_edited_here_is_the_same_program_elsewhere(
+    marketer: Marketer, till: Till, tmp_path: Path
+):
+    marketer.save(rule_page(till, "double-produce"), **FIELDS)
+    marketer.publish(till.program)
+    exported = manage("export", till.program.code)
+    assert "order_amount_max: '99.00'" in exported.replace('"', "'")
+    other = unique()
+    path = tmp_path / "program.yaml"
+    path.write_text(exported.replace(till.program.code, other))
+    manage("apply", str(path))
+    assert manage("export", other) == exported.replace(till.program.code, other)
