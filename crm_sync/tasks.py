@@ -28,6 +28,7 @@ from crm_sync.services.compare import (
     step_comparison,
 )
 from crm_sync.services.deliver import serve_lane
+from crm_sync.services.forget import forget_erased_everywhere
 from crm_sync.services.lanes import Lease
 from crm_sync.services.relay import claim_due_lanes, relay_events
 
@@ -114,11 +115,14 @@ def reconcile_orders() -> None:
 
 @shared_task(name="crm_sync.prune", acks_late=False)
 def prune_old_rows() -> None:
-    """Delete what is done and old. Each night."""
+    """Forget who was erased, and delete what is done and old. Each night."""
+    erased = forget_erased_everywhere()
     deliveries = prune.delete_old_deliveries()
     events = prune.delete_old_events()
     messages = delete_old_messages(now=timezone.now())
-    log.info("old rows deleted", deliveries=deliveries, events=events, messages=messages)
+    log.info(
+        "old rows deleted", erased=erased, deliveries=deliveries, events=events, messages=messages
+    )
 
 
 def ring(leases: Sequence[Lease]) -> None:

@@ -24,8 +24,9 @@ from crm_sync.models import BulkJob, Connection, Contact, Relay
 from crm_sync.rules import GIVEN_UP, Next
 from crm_sync.services import health, lanes
 from crm_sync.services.calls import adapter_of, call, no_adapter
+from crm_sync.services.forget import forget_contacts
 from crm_sync.services.people import get_to_know, want_profiles
-from crm_sync.services.profiles import Draft, draft_profile, fields_of, forget_contact
+from crm_sync.services.profiles import Draft, draft_profile, fields_of
 
 ASK_SECONDS = 5.0
 log = structlog.get_logger(__name__)
@@ -126,7 +127,7 @@ def _drafts(
     for member_id, known in get_to_know(connection, member_ids).items():
         draft = draft_profile(connection, known, fields)
         if draft is None:
-            forget_contact(connection_id=connection.pk, member_id=member_id)
+            forget_contacts(connection_id=connection.pk, member_ids=[member_id])
         elif known.trouble is not None:
             _fail(connection.pk, draft, known.trouble, waiting, noted)
         elif draft.is_unchanged:

@@ -19,6 +19,7 @@ from crm_sync.models import Attempt, Connection, Delivery
 from crm_sync.rules import Next
 from crm_sync.services import health, lanes
 from crm_sync.services.calls import adapter_of, call_for_outcomes, no_adapter
+from crm_sync.services.forget import keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know, knows_people
 from crm_sync.services.profiles import push_profile
@@ -132,6 +133,7 @@ def _send_batch(turn: Turn, batch: Sequence[Delivery]) -> bool:
             return False
     began = timezone.now()
     outcomes = _call(turn, [call for _, call in outgoing])
+    outcomes = keep_nothing_of_erased(turn.lease.member_id, outcomes)
     for (delivery, call), outcome in zip(outgoing, outcomes, strict=False):
         if not _settle(turn.lease, delivery, call, began, outcome):
             return False

@@ -7,10 +7,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from crm_sync.adapters.contract import PushesProfiles
-from crm_sync.models import Attempt, Connection, Delivery, Relay
+from crm_sync.models import Delivery, Relay
 from crm_sync.rules import wants
 from crm_sync.services import lanes
 from crm_sync.services.connections import adapters
+from crm_sync.services.forget import forget_answers
 from crm_sync.services.people import want_profiles
 from loyalty.events import selectors as events
 from loyalty.events.selectors import EventKey
@@ -56,7 +57,9 @@ def fan_out(*, connection_id: int) -> bool:
             limit=EVENTS_AT_ONCE,
         )
         _insert(relay, keys)
-        _forget_answers(relay.connection, keys)
+        erased = [key.member_id for key in keys if key.type == "member.erased"]
+        if erased:
+            forget_answers(connection_id=connection_id, member_ids=erased)
         relay.position = keys[-1].position if len(keys) == EVENTS_AT_ONCE else head
         relay.save(update_fields=["position"])
         return len(keys) == EVENTS_AT_ONCE
@@ -86,13 +89,3 @@ def _insert(relay: Relay, keys: Sequence[EventKey]) -> None:
         members = {key.member_id for key in keys}
         want_profiles(connection_id=connection.pk, member_ids=members)
     lanes.open_lanes(connection_id=connection.pk, member_ids=members)
-
-
-def _forget_answers(connection: Connection, keys: Sequence[EventKey]) -> None:
-    """Delete what destinations answered about members who asked to be erased."""
-    erased = [key.member_id for key in keys if key.type == "member.erased"]
-    if erased:
-        Attempt.objects.filter(
-            delivery__connection=connection, delivery__member_id__in=erased
-        ).update(answer="")
-        Attempt.objects.filter(connection=connection, member_id__in=erased).update(answer="")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 from django.conf import settings
@@ -19,10 +19,11 @@ from crm_sync.adapters.contract import Profile, PushesProfiles
 from crm_sync.adapters.fields import Field
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed
 from crm_sync.mapping import fingerprint, map_fields
-from crm_sync.models import Attempt, Connection, Contact, Drift, FieldMapping
+from crm_sync.models import Attempt, Connection, Contact, FieldMapping
 from crm_sync.rules import GIVEN_UP, Next
 from crm_sync.services import health
 from crm_sync.services.calls import adapter_of, call_for_outcomes
+from crm_sync.services.forget import forget_contacts, keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know
 
@@ -107,7 +108,7 @@ def push_profile(lease: Lease, connection: Connection) -> bool:
     known = get_to_know(connection, [lease.member_id])[lease.member_id]
     draft = draft_profile(connection, known, fields_of(connection))
     if draft is None:
-        forget_contact(connection_id=connection.pk, member_id=lease.member_id)
+        forget_contacts(connection_id=connection.pk, member_ids=[lease.member_id])
         return True
     began = timezone.now()
     if known.trouble is not None:
@@ -128,6 +129,7 @@ def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> boo
         health.postpone(lease, outcome)
         return False
     contact = draft.known.contact
+    (outcome,) = keep_nothing_of_erased(contact.member_id, [outcome])
     verdict = health.judge(lease.connection_id, outcome, attempts=contact.attempts + 1)
     waits = verdict.delivery is Next.WAIT
     delivered = isinstance(outcome, Delivered)
@@ -162,13 +164,6 @@ def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> boo
         return False
     health.note(lease.connection_id, row[0], verdict, outcome)
     return not waits
-
-
-def forget_contact(*, connection_id: int, member_id: UUID) -> None:
-    """Forget who an erased member was at a vendor."""
-    Contact.objects.filter(connection_id=connection_id, member_id=member_id).delete()
-    Attempt.objects.filter(connection_id=connection_id, member_id=member_id).delete()
-    Drift.objects.filter(connection_id=connection_id, member_id=member_id).delete()
 
 
 def _is_wanted(lease: Lease) -> bool:

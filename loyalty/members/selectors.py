@@ -1,6 +1,6 @@
 """What other systems want to know of many members at once."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, cast
@@ -13,7 +13,7 @@ from django.db import connection
 from loyalty.errors import NotFound
 from loyalty.ledger.models import MemberState
 from loyalty.members.identifiers import IdentifierType, normalise, parse_member_ref
-from loyalty.members.models import Identifier, Member
+from loyalty.members.models import Erasure, Identifier, Member
 from loyalty.programs.selectors import published_program
 
 _STANDINGS = """
@@ -149,6 +149,20 @@ def list_present(*, program_id: int, member_ids: Collection[UUID]) -> dict[UUID,
         if found.status != MemberState.Status.CLOSED:
             present[member_id] = found.pk
     return present
+
+
+def list_erased(member_ids: Collection[UUID]) -> set[UUID]:
+    """Say who of these members was erased."""
+    return set(Erasure.objects.filter(pk__in=member_ids).values_list("pk", flat=True))
+
+
+def walk_erased(*, at_once: int = 1000) -> Iterator[list[UUID]]:
+    """Walk through all who were ever erased, in any program, some at once."""
+    rows = Erasure.objects.order_by("pk").values_list("pk", flat=True)
+    found = list(rows[:at_once])
+    while found:
+        yield found
+        found = list(rows.filter(pk__gt=found[-1])[:at_once])
 
 
 def _normalised(named: tuple[str, str]) -> tuple[str, str] | None:

@@ -9,9 +9,14 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from crm_sync.models import Attempt, Connection
+from crm_sync.services.connections import create_connection, disable_connection, remove_connection
+from crm_sync.tasks import prune_old_rows
 from loyalty.ledger.audit import audit
 from loyalty.nightly.services import SETTLE, OneMember
 from tests.factories import Clock, Till, balance_of, open_till, rows, unique
+from tests.integration.crm_sync.outbox import drain, forget
+from tests.integration.crm_sync.receivers import Answer, Receiver
 from tests.integration.http.caller import Caller, body_of, code_of, order_body
 from tests.people import erase, merge
 
@@ -89,6 +94,49 @@ def test_a_person_is_erased_while_their_events_are_queued():
     assert again.status_code == 201
     assert body_of(again)["id"] != new["id"]
     assert erase(till, card).status == 200  # so that other tests find no trace either
+
+
+def test_no_connection_keeps_what_was_said_of_an_erased_person(settings: Any):
+    """Scenario 52: not what waited, nor a connection that is disabled or removed by then."""
+    settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+    till, word = open_till(), unique("Zephyrine")
+    card, other = till.member(5), till.member(5)
+    with Receiver() as receiver:
+        receiver.respond = lambda call: Answer(200, body=f"thank you {word}".encode())
+        enabled, disabled, removed = (connect(till, receiver.url) for _ in range(3))
+        drain()
+        told = Attempt.objects.exclude(answer="")
+        assert told.filter(delivery__connection=disabled).exists()
+        disable_connection(connection_id=disabled.pk, reason="later")
+        remove_connection(connection_id=removed.pk, reason="for good")
+        till.earn(card, unique("o"), "20.00")
+        receiver.respond = lambda call: Answer(422 if call.event["sequence"] % 2 else 200,
+                                               body=word.encode())  # fmt: skip
+        # Queued before the erasure and sent after it.
+        assert erase(till, card).status == 200
+        drain()
+        till.adjust(other, 1)
+        drain()
+    theirs = told.filter(delivery__member_id=till.ids[card])
+    assert not theirs.filter(delivery__connection=enabled).exists()
+    assert theirs.filter(delivery__connection__in=(disabled, removed)).exists()
+
+    prune_old_rows()
+
+    assert not theirs.exists()
+    assert told.filter(delivery__member_id=till.ids[other], delivery__connection=enabled).exists()
+    forget(till.program)
+    assert traces(word) == []
+
+
+def connect(till: Till, url: str) -> Connection:
+    return create_connection(
+        program_id=till.program.pk,
+        name=unique("c"),
+        adapter="webhook",
+        config={"url": url},
+        from_beginning=True,
+    )
 
 
 def totals_of(till: Till) -> Any:

@@ -1,0 +1,79 @@
+"""Forgetting who was erased: who they were at a vendor, and what it said about them.
+
+Vendors answer with names. An enabled connection forgets when it is told of the erasure; what lies
+at one that is disabled or removed, or was answered meanwhile, is found at night.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q
+
+from crm_sync.adapters.outcomes import Configuration, Outcome
+from crm_sync.models import Attempt, Connection, Contact, Delivery, Drift, Lane
+from loyalty.members.selectors import list_erased, walk_erased
+
+NOT_KEPT: Final = "What was said is not kept: the member was erased."
+# What is wrong with the connection itself names nobody, and a person has to read it.
+_NAMES_NOBODY: Final = Attempt.Outcome.CONFIGURATION
+_SAID: Final = (
+    Q(status_code__isnull=False) & ~Q(error__in=("", NOT_KEPT)) & ~Q(outcome=_NAMES_NOBODY)
+)
+
+
+def keep_nothing_of_erased(member_id: UUID, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Give the outcomes as they may be written down: without words about an erased member."""
+    if not any(one.answer or one.error for one in outcomes) or not list_erased([member_id]):
+        return list(outcomes)
+    return [_without_words(outcome) for outcome in outcomes]
+
+
+def forget_answers(*, connection_id: int, member_ids: Collection[UUID]) -> None:
+    """Delete what a destination said about these members, of events and of profiles."""
+    theirs = {"connection_id": connection_id, "member_id__in": member_ids}
+    sent = Delivery.objects.filter(**theirs)
+    refused = sent.filter(attempt_log__in=Attempt.objects.filter(_SAID)).exclude(last_error="")
+    Delivery.objects.filter(pk__in=list(refused.values_list("pk", flat=True))).update(
+        last_error=NOT_KEPT
+    )
+    of_events = Attempt.objects.filter(delivery__in=sent)
+    for attempts in (of_events, Attempt.objects.filter(delivery__isnull=True, **theirs)):
+        attempts.filter(_SAID).update(error=NOT_KEPT)
+        attempts.exclude(answer="").update(answer="")
+
+
+def forget_contacts(*, connection_id: int, member_ids: Collection[UUID]) -> None:
+    """Forget who these members were at a vendor, and what became of their profiles."""
+    for model in (Contact, Attempt, Drift):
+        model.objects.filter(connection_id=connection_id, member_id__in=member_ids).delete()
+
+
+def forget_erased_everywhere() -> int:
+    """Forget all who were ever erased, at all connections; return how many people that are.
+
+    Whom an enabled connection has still something to send about stays known there until it is sent:
+    the vendor is to learn that they are erased.
+    """
+    connections = list(Connection.objects.values_list("pk", "is_enabled"))
+    count = 0
+    for members in walk_erased():
+        count += len(members)
+        for connection_id, is_enabled in connections:
+            forget_answers(connection_id=connection_id, member_ids=members)
+            gone = _list_idle(connection_id, members) if is_enabled else members
+            forget_contacts(connection_id=connection_id, member_ids=gone)
+    return count
+
+
+def _list_idle(connection_id: int, member_ids: Collection[UUID]) -> list[UUID]:
+    lane = Lane.objects.filter(connection_id=connection_id, member_id=OuterRef("member_id"))
+    known = Contact.objects.filter(connection_id=connection_id, member_id__in=member_ids)
+    return list(known.exclude(Exists(lane)).values_list("member_id", flat=True))
+
+
+def _without_words(outcome: Outcome) -> Outcome:
+    says = outcome.status_code is not None and not isinstance(outcome, Configuration)
+    error = NOT_KEPT if outcome.error and says else outcome.error
+    return replace(outcome, answer="", error=error)
