@@ -18,7 +18,7 @@ def flat_properties(body: Mapping[str, Any]) -> dict[str, Any]:
     """Give what happened as one level of names and values, for vendors that filter by them.
 
     Balances are points_available and so on, as in profiles. No amount of money is among them: a
-    vendor would count it as revenue.
+    vendor would count it as revenue. The request's id leads from the vendor's log to the till's.
     """
     cause = body.get("cause") or {}
     found = {
@@ -28,6 +28,7 @@ def flat_properties(body: Mapping[str, Any]) -> dict[str, Any]:
         "cause": cause.get("kind"),
         "rules": ", ".join(cause.get("rules") or []) or None,
         "bulk": cause.get("bulk") or None,
+        "request_id": cause.get("request_id") or None,
     }
     found |= {f"points_{name}": value for name, value in (body.get("balances") or {}).items()}
     for name, value in (body.get("data") or {}).items():

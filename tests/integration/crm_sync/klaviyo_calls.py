@@ -18,7 +18,13 @@ def event(sequence: int = 1, person: Person = ADA, **more: Any) -> Outgoing:
         "sequence": sequence,
         "occurred_at": "2026-11-22T19:06:53+00:00",
         "recorded_at": "2026-11-22T19:06:54+00:00",
-        "cause": {"kind": "earn", "order": "316", "rules": ["base"], "actor": "", "request_id": ""},
+        "cause": {
+            "kind": "earn",
+            "order": "316",
+            "rules": ["base"],
+            "actor": "",
+            "request_id": "till-4-77",
+        },
         "balances": {"available": 3, "pending": 0, "held": 0, "debt": 0, "lifetime_earned": 3},
         "data": {"points": 3, "lots": [{"points": 3}], "tier": {"from": "bronze", "to": "silver"}},
     }

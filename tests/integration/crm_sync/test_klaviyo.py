@@ -69,6 +69,7 @@ class TestEvents:
                 "order": "316",
                 "cause": "earn",
                 "rules": "base",
+                "request_id": "till-4-77",
                 "points_available": 3,
                 "points_pending": 0,
                 "points_held": 0,

@@ -60,6 +60,8 @@ class TestJourney:
             "Loyalty Member Enrolled",
             *["Loyalty Points Adjusted"] * 2,
         ]
+        # The till's request is named in the vendor's log.
+        assert {one["properties"]["request_id"] for one in known.events} == {"test"}
         assert known.properties["loyalty_points_balance"] == 300
         assert known.properties["loyalty_tier"] == "bronze"
 
