@@ -85,6 +85,12 @@ def fingerprint(person: Person, fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def hash_identity(person: Person) -> str:
+    """Hash what a vendor may find a member by, to see that nothing of it has changed."""
+    told = [person.email, person.phone, sorted(person.external_ids)]
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()
+
+
 def _within(limits: FieldLimits, value: Any) -> Any:
     if isinstance(value, str) and len(value) > limits.text_characters:
         raise FormMismatch(f"it has {len(value)} characters, and {limits.text_characters} fit")

@@ -58,7 +58,10 @@ class Contact(models.Model):
     Attributes:
         vendor_id: What the vendor calls them, once we know.
         matched_by: How we know: member_id, external_id, email, phone, a person; `new` where the
-            vendor knew nobody. Empty: nobody has asked yet.
+            vendor knew nobody, `no_email` where there was no email to tell it either. Empty:
+            nobody has asked yet.
+        matched_on: Hash of what the vendor was asked by; where that changes, who was not found is
+            looked for again.
         fingerprint: Hash of what was sent last; the same again is not sent.
         version: Sequence of the newest event that it reflected.
         stuck: Given up until the next event, or parked until a person has chosen.
@@ -79,6 +82,7 @@ class Contact(models.Model):
     member_id = models.UUIDField()
     vendor_id = models.CharField(max_length=200, blank=True)
     matched_by = models.CharField(max_length=20, blank=True)
+    matched_on = models.CharField(max_length=64, blank=True)
     wanted = models.BigIntegerField(default=0)
     done = models.BigIntegerField(default=0)
     fingerprint = models.CharField(max_length=64, blank=True)

@@ -66,6 +66,8 @@ class Person:
     Attributes:
         vendor_id: What the vendor calls them, where we have learned it; goes before all others.
         external_ids: The member's ids in other systems, such as a shop's customer number.
+        lacks_email: We made them at the vendor before an email was known: one that is known by
+            now is told, to them alone. Whoever has one there keeps it.
         first_name: As last_name only for a vendor that takes nobody without a name: for a new
             profile, never for one that is there. What is to be kept up to date is mapped.
     """
@@ -77,6 +79,14 @@ class Person:
     external_ids: tuple[str, ...] = ()
     first_name: str = ""
     last_name: str = ""
+    lacks_email: bool = False
+
+    @property
+    def late_identity(self) -> Mapping[str, str]:
+        """Give `email` and `phone` where a profile that is there is to be given them."""
+        if not (self.lacks_email and self.email):
+            return {}
+        return {"email": self.email, **({"phone": self.phone} if self.phone else {})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,7 +340,8 @@ class Matches(Protocol):
         """Say of each whom the vendor knows: by our id, external ids, email, phone, in this order.
 
         Several who fit by the same, or one who carries another member's id, are candidates for a
-        person to choose from, never guessed.
+        person to choose from, never guessed. Of one whose `vendor_id` is given, it says who else
+        fits.
         """
         ...
 

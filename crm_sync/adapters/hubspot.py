@@ -249,7 +249,8 @@ class HubSpotAdapter:
         for place, profile in enumerate(profiles):
             trace = str(profile.correlation_id)
             if profile.person.vendor_id:
-                known.append((place, known_item(profile.person.vendor_id, trace, profile.fields)))
+                told = {**profile.person.late_identity, **profile.fields}
+                known.append((place, known_item(profile.person.vendor_id, trace, told)))
             elif _is_nobody(profile.person):
                 nobody.add(place)
             else:

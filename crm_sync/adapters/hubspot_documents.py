@@ -174,7 +174,8 @@ def choose(person: Person, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> 
         ("email", found["email"].get(person.email.lower(), ())),
         ("phone", found["phone"].get(person.phone, ())),
     )
-    for matched_by, contacts in ways:
+    for matched_by, listed in ways:
+        contacts = [contact for contact in listed if str(contact["id"]) != person.vendor_id]
         if not contacts:
             continue
         ids = tuple(dict.fromkeys(str(contact["id"]) for contact in contacts))

@@ -86,6 +86,9 @@ def event_document(delivery: Outgoing) -> dict[str, Any]:
 def profile_document(profile: Profile) -> dict[str, Any]:
     """Write a profile; who is known there already is named by Klaviyo's own id."""
     own = {name: value for name, value in profile.fields.items() if name in OWN_ATTRIBUTES}
+    late = profile.person.late_identity
+    if profile.person.vendor_id and late:
+        own = {("phone_number" if n == "phone" else n): v for n, v in late.items()} | own
     properties = {n: v for n, v in profile.fields.items() if n not in OWN_ATTRIBUTES}
     written: dict[str, Any] = {
         "type": "profile",
@@ -118,7 +121,8 @@ def choose(
     ways += [("external_id", by_external.get(id_, ())) for id_ in person.external_ids]
     ways += [("email", by_email.get(person.email.lower(), ()))]
     ways += [("phone", by_phone.get(person.phone, ()))]
-    for matched_by, profiles in ways:
+    for matched_by, listed in ways:
+        profiles = [profile for profile in listed if profile["id"] != person.vendor_id]
         if not profiles:
             continue
         ids = tuple(profile["id"] for profile in profiles)

@@ -165,8 +165,8 @@ class OmnisendAdapter:
         found: list[Match] = []
         for person in people:
             try:
-                by_email = self._find(target, "email", person.email)
-                by_phone = [] if by_email else self._find(target, "phone", person.phone)
+                by_email = self._others(target, "email", person.email, person)
+                by_phone = [] if by_email else self._others(target, "phone", person.phone, person)
                 found.append(choose(person, by_email, by_phone))
             except CallFailed as failed:
                 unknown = Match(outcome=failed.outcome)
@@ -230,6 +230,12 @@ class OmnisendAdapter:
             return outcome
         vendor_id = str(answer.json()["id"])
         return Delivered(status_code=answer.status, answer=answer.text, vendor_id=vendor_id)
+
+    def _others(
+        self, target: Target, name: str, value: str, person: Person
+    ) -> list[Mapping[str, Any]]:
+        found = self._find(target, name, value)
+        return [contact for contact in found if str(contact["id"]) != person.vendor_id]
 
     def _find(self, target: Target, name: str, value: str) -> list[Mapping[str, Any]]:
         if not value:

@@ -9,6 +9,7 @@
 - Postponed: it was not sent, to keep within the vendor's limits; counts as nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -121,6 +122,15 @@ def in_doubt(outcome: Outcome, reason: Doubt = Doubt.MAYBE_TAKEN) -> Outcome:
         error=f"{outcome.error} It may have arrived all the same.",
         duration_ms=outcome.duration_ms,
         reason=reason,
+    )
+
+
+def several_match(candidates: Iterable[str]) -> Outcome:
+    """Say that a person has to choose who at the vendor is meant."""
+    return Ambiguous(
+        reason=Doubt.SEVERAL_MATCHES,
+        error="Several people at the vendor match: choose one at the connection's people.",
+        candidates=tuple(candidates),
     )
 
 

@@ -35,7 +35,7 @@ from crm_sync.adapters.contract import (
 )
 from crm_sync.adapters.fields import Field, FieldLimits
 from crm_sync.adapters.naming import flat_properties, snake_name
-from crm_sync.adapters.outcomes import Delivered, Outcome, Skipped, in_doubt
+from crm_sync.adapters.outcomes import Delivered, Outcome, Skipped, in_doubt, several_match
 
 ADDRESS: Final = "https://api.postscript.io"
 MEMBER_ID: Final = "loyalty_member_id"
@@ -147,9 +147,9 @@ class PostscriptAdapter:
         if delivery.is_backfill:
             return Skipped(error="Old events are not sent: Postscript would write to people.")
         person = delivery.person or Person(member_id=str(delivery.body["member"]))
-        subscriber = person.vendor_id or self._match(target, person).vendor_id
-        if not subscriber:
-            return Skipped(error=_NOT_THERE)
+        subscriber = self._subscriber(target, person)
+        if isinstance(subscriber, Outcome):
+            return subscriber
         body = _event(delivery, subscriber)
         try:
             answer = self._call(target, "POST", "events", orjson.dumps(body))
@@ -158,9 +158,9 @@ class PostscriptAdapter:
         return in_doubt(_classified(answer))
 
     def _push_one(self, target: Target, profile: Profile) -> Outcome:
-        subscriber = profile.person.vendor_id or self._match(target, profile.person).vendor_id
-        if not subscriber:
-            return Skipped(error=_NOT_THERE)
+        subscriber = self._subscriber(target, profile.person)
+        if isinstance(subscriber, Outcome):
+            return subscriber
         body = orjson.dumps({"properties": dict(profile.fields)})
         answer = self._call(target, "PATCH", f"subscribers/{quote(subscriber, safe='')}", body)
         outcome = _classified(answer)
@@ -169,13 +169,23 @@ class PostscriptAdapter:
         vendor_id = str(answer.json()["id"])
         return Delivered(status_code=answer.status, answer=answer.text, vendor_id=vendor_id)
 
+    def _subscriber(self, target: Target, person: Person) -> str | Outcome:
+        """Give the subscriber's id; who was not there yet may have subscribed since."""
+        if person.vendor_id:
+            return person.vendor_id
+        found = self._match(target, person)
+        if found.candidates:
+            return several_match(found.candidates)
+        return found.vendor_id or Skipped(error=_NOT_THERE)
+
     def _match(self, target: Target, person: Person) -> Match:
         """Take the first way in which somebody is found; two, or somebody else's, are in doubt."""
         shop_ids = [id_ for id_ in person.external_ids if id_.isascii() and id_.isdigit()]
         ways = [("shopify_customer_id__eq", "external_id", id_) for id_ in shop_ids]
         ways += [("email__eq", "email", person.email), ("phone_number__eq", "phone", person.phone)]
         for query, matched_by, value in ways:
-            subscribers = self._find(target, query, value) if value else []
+            listed = self._find(target, query, value) if value else []
+            subscribers = [one for one in listed if str(one["id"]) != person.vendor_id]
             if not subscribers:
                 continue
             ids = tuple(str(one["id"]) for one in subscribers)

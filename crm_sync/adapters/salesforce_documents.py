@@ -137,7 +137,9 @@ def person_record(profile: Profile, kind: Kind, config: Mapping[str, Any]) -> di
     person = profile.person
     marked = {"attributes": {"type": kind.sobject}, MEMBER_ID: person.member_id}
     if person.vendor_id:
-        return {**marked, "id": person.vendor_id, **told}
+        columns = {"email": kind.email, "phone": kind.phone}
+        late = {columns[name]: value for name, value in person.late_identity.items()}
+        return {**marked, "id": person.vendor_id, **late, **told}
     new = {
         **kind.needed,
         "FirstName": person.first_name[:40],
@@ -222,7 +224,8 @@ def choose(
     ways += [("external_id", external, id_) for id_ in person.external_ids if external]
     ways += [("email", kind.email, person.email), ("phone", kind.phone, person.phone)]
     for matched_by, name, value in ways:
-        found = [one for one in records if value and _same(one.get(name), value)]
+        others = [one for one in records if one["Id"] != person.vendor_id]
+        found = [one for one in others if value and _same(one.get(name), value)]
         if not found:
             continue
         ids = tuple(one["Id"] for one in found)

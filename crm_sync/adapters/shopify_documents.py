@@ -182,7 +182,7 @@ def choose(person: Person, place: int, found: Mapping[str, Any]) -> Match:
     ways = [(f"n{place}_{number}", "external_id") for number in range(len(person.external_ids))]
     for name, matched_by in [*ways, (f"e{place}", "email"), (f"p{place}", "phone")]:
         customer = found.get(name)
-        if customer is None:
+        if customer is None or customer["id"] == person.vendor_id:
             continue
         marked = (customer["metafield"] or {}).get("value") or ""
         if marked == person.member_id:

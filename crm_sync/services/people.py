@@ -1,4 +1,8 @@
-"""Who a member is at a vendor: asked once, before anything is written there, and kept."""
+"""Who a member is at a vendor: asked once, before anything is written there, and kept.
+
+Who was not found is looked for again when what they may be found by has changed: a card that gets
+an email may be somebody who is there already.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -9,7 +13,8 @@ from django.db import connection as database
 from django.db import transaction
 
 from crm_sync.adapters.contract import Adapter, Match, Matches, Person, PushesProfiles
-from crm_sync.adapters.outcomes import Ambiguous, Doubt, Outcome, storable
+from crm_sync.adapters.outcomes import Outcome, several_match, storable
+from crm_sync.mapping import hash_identity
 from crm_sync.models import Connection, Contact, Delivery, Relay
 from crm_sync.services import lanes
 from crm_sync.services.calls import adapter_of, call
@@ -17,11 +22,13 @@ from crm_sync.services.redeliver import redeliver
 from loyalty.members.selectors import Standing, list_standings
 
 _GONE = {"closed", "erased"}
+_NOT_FOUND = {"new", "no_email"}  # whoever is there was made by us
 
 _WANT = """
-INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by, wanted,
-    done, fingerprint, version, attempts, stuck, last_error, candidates, is_backfill)
-SELECT %(connection)s, member, '', '', 1, 0, '', 0, 0, '', '', '[]', %(backfill)s
+INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by,
+    matched_on, wanted, done, fingerprint, version, attempts, stuck, last_error, candidates,
+    is_backfill)
+SELECT %(connection)s, member, '', '', '', 1, 0, '', 0, 0, '', '', '[]', %(backfill)s
 FROM unnest(%(members)s::uuid[]) AS member ORDER BY member
 ON CONFLICT (connection_id, member_id) DO UPDATE SET
     wanted = contact.wanted + 1,
@@ -29,12 +36,13 @@ ON CONFLICT (connection_id, member_id) DO UPDATE SET
 """
 
 _LEARN = """
-INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by, wanted,
-    done, fingerprint, version, attempts, stuck, last_error, candidates, is_backfill)
-VALUES (%(connection)s, %(member)s, %(vendor_id)s, %(matched_by)s, 0, 0, '', 0, 0, '', '', '[]',
-    false)
-ON CONFLICT (connection_id, member_id) DO UPDATE
-SET vendor_id = excluded.vendor_id, matched_by = excluded.matched_by
+INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by,
+    matched_on, wanted, done, fingerprint, version, attempts, stuck, last_error, candidates,
+    is_backfill)
+VALUES (%(connection)s, %(member)s, %(vendor_id)s, %(matched_by)s, %(matched_on)s, 0, 0, '', 0, 0,
+    '', '', '[]', false)
+ON CONFLICT (connection_id, member_id) DO UPDATE SET vendor_id = excluded.vendor_id,
+    matched_by = excluded.matched_by, matched_on = excluded.matched_on
 """
 
 
@@ -88,7 +96,9 @@ def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID
             standing = None
         person = _person(connection, contact, standing)
         known[member_id] = Known(person, contact, standing, _known_trouble(contact))
-    return known | _match(connection, [one for one in known.values() if _is_new(one)])
+    known |= _match(connection, [one for one in known.values() if _is_to_be_found(one)])
+    # Whom we made in bulk we know by our id only since this moment: who else has their email?
+    return known | _match(connection, [one for one in known.values() if _is_to_be_found(one)])
 
 
 def ask_for_ids(connection: Connection, known: Sequence[Known]) -> dict[UUID, Known]:
@@ -112,11 +122,14 @@ def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> Non
     Args:
         vendor_id: Empty: none of them, the vendor is to make a new profile.
     """
+    connection = Connection.objects.get(pk=connection_id)
+    person = get_to_know_locally(connection, member_id).person
     with transaction.atomic():
         Relay.objects.select_for_update().get(connection_id=connection_id)
         Contact.objects.filter(connection_id=connection_id, member_id=member_id).update(
             vendor_id=vendor_id,
             matched_by="person" if vendor_id else "new",
+            matched_on=hash_identity(person),
             stuck="",
             candidates=[],
             last_error="",
@@ -142,25 +155,22 @@ def _person(connection: Connection, contact: Contact, standing: Standing | None)
         external_ids=tuple(value for type_, value in ids if type_ == "external"),
         first_name=shared.first_name if shared else "",
         last_name=shared.last_name if shared else "",
+        lacks_email=contact.matched_by == "no_email",
     )
 
 
-def _is_new(known: Known) -> bool:
-    return not known.contact.matched_by and known.standing is not None and known.trouble is None
+def _is_to_be_found(known: Known) -> bool:
+    if known.standing is None or known.trouble is not None:
+        return False
+    contact = known.contact
+    is_changed = contact.matched_on != hash_identity(known.person)
+    return not contact.matched_by or (contact.matched_by in _NOT_FOUND and is_changed)
 
 
 def _known_trouble(contact: Contact) -> Outcome | None:
     if contact.stuck != Contact.Stuck.PARKED:
         return None
-    return _in_doubt(contact.candidates)
-
-
-def _in_doubt(candidates: Sequence[str]) -> Outcome:
-    return Ambiguous(
-        reason=Doubt.SEVERAL_MATCHES,
-        error="Several people at the vendor match: choose one at the connection's people.",
-        candidates=tuple(candidates),
-    )
+    return several_match(contact.candidates)
 
 
 def _match(connection: Connection, new: Sequence[Known]) -> dict[UUID, Known]:
@@ -182,19 +192,35 @@ def _adapter_that_matches(connection: Connection) -> Matches | None:
 def _learn(connection: Connection, known: Known, match: Match) -> Known:
     if match.outcome is not None:
         return _troubled(known, match.outcome)
-    if match.candidates:
-        return _troubled(known, _in_doubt(match.candidates))
     contact = known.contact
-    contact.vendor_id, contact.matched_by = match.vendor_id, match.matched_by or "new"
+    if others := _others(contact, match):
+        return _troubled(known, several_match(others))
+    is_ours = contact.matched_by in _NOT_FOUND and match.matched_by == "member_id"
+    if not is_ours:
+        contact.matched_on = hash_identity(known.person)
+    if not is_ours and not contact.vendor_id:
+        unknown = "new" if known.person.email else "no_email"
+        contact.matched_by = match.matched_by or unknown
+    contact.vendor_id = match.vendor_id or contact.vendor_id
     values: dict[str, Any] = {
         "connection": connection.pk,
         "member": contact.member_id,
         "vendor_id": contact.vendor_id,
         "matched_by": contact.matched_by,
+        "matched_on": contact.matched_on,
     }
     with database.cursor() as cursor:
         cursor.execute(_LEARN, values)
     return Known(_person(connection, contact, known.standing), contact, known.standing)
+
+
+def _others(contact: Contact, match: Match) -> tuple[str, ...]:
+    """List who a person has to choose from: two who fit, or one beside whom we made there."""
+    if not contact.vendor_id:
+        return match.candidates
+    is_another = match.vendor_id and match.matched_by != "member_id"
+    others = match.candidates or ((match.vendor_id,) if is_another else ())
+    return (contact.vendor_id, *others) if others else ()
 
 
 def _troubled(known: Known, outcome: Outcome) -> Known:

@@ -51,6 +51,8 @@ UPDATE crm_sync_contact AS contact SET
     attempts = CASE WHEN %(waits)s THEN contact.attempts + 1 ELSE 0 END,
     stuck = %(stuck)s, last_error = %(error)s, candidates = %(candidates)s,
     vendor_id = CASE WHEN %(vendor_id)s = '' THEN contact.vendor_id ELSE %(vendor_id)s END,
+    matched_by = CASE WHEN contact.matched_by = 'no_email' AND %(is_named)s THEN 'new'
+        ELSE contact.matched_by END,
     fingerprint = CASE WHEN %(delivered)s THEN %(fingerprint)s ELSE contact.fingerprint END,
     version = CASE WHEN %(delivered)s THEN %(version)s ELSE contact.version END,
     sent_at = CASE WHEN %(delivered)s THEN clock_timestamp() ELSE contact.sent_at END
@@ -154,6 +156,7 @@ def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> boo
         ).decode(),
         "vendor_id": outcome.vendor_id if isinstance(outcome, Delivered) else "",
         "delivered": delivered,
+        "is_named": delivered and bool(draft.profile.person.email),
         "fingerprint": draft.fingerprint,
         "version": draft.profile.version,
     }

@@ -241,7 +241,41 @@ class TestMatching:
         vendor.matches[email] = Match(candidates=("v-1", "v-2"))
         member = enrol(till, email)
         drain()
-        assert contact_of(destination, member).matched_by == "new"
+        assert contact_of(destination, member).matched_by == "no_email"
+
+    def test_who_was_not_found_is_asked_for_once_more_with_an_email(
+        self, till: Till, vendor: Vendor, connect_vendor: Connect
+    ) -> None:
+        destination = connect_vendor(vendor)
+        Connection.objects.filter(pk=destination.pk).update(shares_email=False)
+        email = f"{unique('m')}@example.com"
+        member = enrol(till, email)
+        drain()
+        Connection.objects.filter(pk=destination.pk).update(shares_email=True)
+        for _ in range(2):
+            till.send(till.command(*_adjust(member)))
+            drain()
+        contact = contact_of(destination, member)
+        assert (contact.matched_by, contact.vendor_id) == ("new", f"v-{member}")
+        assert vendor.asked == 2
+
+    def test_two_of_whom_we_made_one_are_parked_and_not_asked_for_again(
+        self, till: Till, vendor: Vendor, connect_vendor: Connect
+    ) -> None:
+        destination = connect_vendor(vendor)
+        Connection.objects.filter(pk=destination.pk).update(shares_email=False)
+        email = f"{unique('m')}@example.com"
+        vendor.matches[email] = Match(vendor_id="v-7", matched_by="email")
+        member = enrol(till, email)
+        drain()
+        Connection.objects.filter(pk=destination.pk).update(shares_email=True)
+        till.send(till.command(*_adjust(member)))
+        drain()
+        assert contact_of(destination, member).candidates == [f"v-{member}", "v-7"]
+        resolve_match(connection_id=destination.pk, member_id=UUID(member), vendor_id="")
+        asked = vendor.asked
+        drain()
+        assert (contact_of(destination, member).stuck, vendor.asked) == ("", asked)
 
     def test_a_vendor_that_does_not_answer_keeps_the_lane(
         self, till: Till, vendor: Vendor, connect_vendor: Connect
