@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any
 
 import httpcore
@@ -50,7 +49,7 @@ class GuardedTransport(httpx.BaseTransport):
 
     def __init__(self, *, allow_private: bool, connect_seconds: float) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=_tls(),
+            ssl_context=httpx.create_ssl_context(),
             max_connections=256,
             max_keepalive_connections=32,
             keepalive_expiry=_KEEPALIVE_SECONDS,
@@ -75,12 +74,6 @@ class GuardedTransport(httpx.BaseTransport):
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """Read the certificate authorities once for all adapters: it takes 20 ms each time."""
-    return httpx.create_ssl_context()
 
 
 class _Body(httpx.SyncByteStream):
