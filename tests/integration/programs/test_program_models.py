@@ -118,9 +118,12 @@ def test_a_program(grocer: Program) -> None:
     }
 
 
-def test_a_row_that_belongs_to_no_program_yet() -> None:
-    for model in (PointCurrency, Store, EarningRule, TierLevel, Reward):
-        model().clean()
+@pytest.mark.parametrize("model", [PointCurrency, Store, EarningRule, TierLevel, Reward])
+def test_a_row_that_belongs_to_no_program_yet_is_only_refused_for_that(model: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        model().full_clean()
+    assert "program" in refused.value.message_dict
+    assert NON_FIELD_ERRORS not in refused.value.message_dict
 
 
 def test_amounts_are_shown_as_they_were_typed(grocer: Program) -> None:
