@@ -36,6 +36,10 @@ _BACKFILL_ACTIONS = ("pause_backfill", "resume_backfill", "cancel_backfill")
 class ConnectionAdmin(DriftPages):
     """Where events go, how far they got, and what is wrong."""
 
+    empty_words = (
+        "No connection yet. Add where events and profiles are to go: a CRM, or an address of "
+        "your own."
+    )
     list_display = ("name", "program", "adapter", "health", "waiting", "dead", "behind")
     list_select_related = ("program",)
     actions = None

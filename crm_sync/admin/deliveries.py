@@ -50,6 +50,9 @@ class AttemptInline(TabularInline):
 class DeliveryAdmin(ModelAdmin):
     """What was sent, what waits, what was given up, and why; only redelivery changes it."""
 
+    empty_words = (
+        "Nothing has been sent yet. Events and profiles go out as soon as there is a connection."
+    )
     list_display = (
         "event",
         "type",

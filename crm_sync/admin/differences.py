@@ -22,6 +22,10 @@ from crm_sync.services.drift import push_again
 class DriftAdmin(ModelAdmin):
     """What vendors have otherwise than they were told; only sending it again changes anything."""
 
+    empty_words = (
+        "Nothing differs. Each night the profiles at every connection are compared with what "
+        "they were told."
+    )
     list_display = ("member", "connection", "field", "there", "here", "since", "pushed_at")
     list_display_links = None
     list_filter = (("connection", RelatedDropdownFilter),)

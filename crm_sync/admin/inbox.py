@@ -33,6 +33,9 @@ _MAY_DECIDE = "crm_sync.change_inboxmessage"
 class InboxMessageAdmin(ModelAdmin):
     """What came in; only a person's decision about what was given up changes anything."""
 
+    empty_words = (
+        "No message has come in yet. What a source sends stands here, with what came of it."
+    )
     list_display = ("topic", "source", "shown_state", "note", "attempts", "received_at")
     list_filter = (("state", ChoicesCheckboxFilter), ("source", RelatedDropdownFilter))
     list_filter_submit = True

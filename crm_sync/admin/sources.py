@@ -25,6 +25,7 @@ _SHOWN = ("listens_at", "waiting", "for_people", "reconciled", "created_at")
 class SourceAdmin(ModelAdmin):
     """Who sends to us, where, and how much of it waits."""
 
+    empty_words = "No source yet. Add who tells us something: a shop, a CRM, a system of your own."
     list_display = ("name", "program", "kind", "is_enabled", "waiting", "for_people")
     list_select_related = ("program",)
     actions = None

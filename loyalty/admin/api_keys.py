@@ -82,6 +82,7 @@ class ApiKeyForm(ModelForm):
 class ApiKeyAdmin(ModelAdmin):
     """The keys of tills and systems; only their beginnings are known."""
 
+    empty_words = "No key yet. Each till, shop or system gets one of its own."
     form = ApiKeyForm
     list_display = ("name", "begins", "program", "may", "state", "created_at")
     list_filter = ("program",)

@@ -44,6 +44,10 @@ class DecisionForm(forms.Form):
 class ApprovalAdmin(ReadOnlyAdmin):
     """Requests, the newest first."""
 
+    empty_words = (
+        "Nothing waits. Adjustments above the limit that a program sets come here, for a "
+        "second person."
+    )
     list_display = ("requested", "member", "effect", "reason", "requested_by", "status", "decider")
     list_filter = (ProgramFilter, ("state", ChoicesCheckboxFilter))
     list_filter_submit = True

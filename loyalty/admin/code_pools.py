@@ -65,6 +65,7 @@ class Piece(UploadForm):
 class CodePoolAdmin(ReadOnlyAdmin):
     """The pools: how many codes are free, and the way to more."""
 
+    empty_words = "No pool yet. Upload codes into one, and name it in the reward that gives them."
     list_display = ("code", "of_program", "free", "held", "given", "burnt", "loaded_at")
     list_display_links = None
     actions_list = ("upload",)

@@ -70,6 +70,7 @@ def member_link(member_id: Any, name: str = "") -> Any:
 class LedgerAdmin(HistoryAdmin):
     """Every change of points, with its postings and its reason."""
 
+    empty_words = "No points have moved yet. Each change will stand here, with who did it and why."
     list_display = ("recorded", "what", "effect", "member", "for_what", "actor", "reason")
     list_filter = (ProgramFilter, KindFilter, ("recorded_at", RangeDateFilter))
     search_help_text = "A member's id"
@@ -139,6 +140,7 @@ def _order_of(row: LedgerTransaction) -> Order | None:
 class OrderAdmin(HistoryAdmin):
     """Purchases as they are now."""
 
+    empty_words = "No purchase has come in yet. Connect a till with an API key."
     list_display = (
         "ref",
         "occurred",
@@ -215,6 +217,7 @@ class OrderAdmin(HistoryAdmin):
 class RedemptionAdmin(HistoryAdmin):
     """What members used their points for."""
 
+    empty_words = "Nobody has used points yet."
     list_display = (
         "created",
         "what",
@@ -257,6 +260,7 @@ class RedemptionAdmin(HistoryAdmin):
 class EventAdmin(HistoryAdmin):
     """The outbox: every effect once, as readers of the feed see it."""
 
+    empty_words = "Nothing has happened yet."
     # Descending positions begin with none at all: events that the relay has not seen yet.
     ordering = ("-position",)
     list_display = ("recorded", "type", "member", "told", "sequence", "position")

@@ -28,6 +28,10 @@ from loyalty.tiers.models import MemberTier
 class MemberAdmin(ReadOnlyAdmin):
     """Find a member; everything about them is on their page."""
 
+    empty_words = (
+        "Nobody has joined yet. Members come with what tills and shops send, or with a list "
+        "that a system enrols."
+    )
     list_display = ("title", "named_by", "tier", "available", "status", "enrolled_at")
     list_filter = ("program", ("state__status", ChoicesCheckboxFilter))
     list_filter_submit = True

@@ -33,6 +33,9 @@ STATE_COLOURS: Final = {"done": "success", "running": "info", "cut short": "dang
 class NightAdmin(ReadOnlyAdmin):
     """The nights, newest first."""
 
+    empty_words = (
+        "No night has come yet. It is worked through from 2 o'clock on, by each program's clock."
+    )
     list_display = ("night", "program", "state", "took", "members", "changed", "failed")
     list_filter = (ProgramFilter,)
     list_filter_submit = True

@@ -1,18 +1,20 @@
 """Segments: how many members are in each, and an upload that shows how far it is."""
 
 from typing import Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.validators import RegexValidator
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from loyalty.admin.access import ReadOnlyAdmin
+from loyalty.admin.access import ReadOnlyAdmin, names_of
 from loyalty.admin.uploads import (
     NoPiece,
     file_field,
@@ -20,10 +22,21 @@ from loyalty.admin.uploads import (
     read_piece,
     refused_piece,
 )
+from loyalty.errors import SegmentInUse
 from loyalty.members.models import Segment
 from loyalty.members.segment_lists import Loaded, load_list
-from loyalty.members.segments import CHUNK, count_members_of
+from loyalty.members.segments import (
+    CHUNK,
+    count_members_of,
+    delete_segment,
+    members_after,
+    who_names,
+)
 from loyalty.programs.models import Program
+
+NOBODY: Final = UUID(int=0)
+SHOWN: Final = 20
+"""Members of a segment whom its page names."""
 
 TYPES: Final = [
     ("", "what the first line says, or ids"),
@@ -71,8 +84,11 @@ class Piece(UploadForm):
 class SegmentAdmin(ReadOnlyAdmin):
     """The segments, and the way to fill one."""
 
+    empty_words = (
+        "No segment yet. Upload the members of one, and name it in the conditions of a rule "
+        "or reward."
+    )
     list_display = ("code", "name", "of_program", "members", "changed_at")
-    list_display_links = None
     actions_list = ("upload",)
 
     def get_urls(self) -> list[Any]:
@@ -96,7 +112,7 @@ class SegmentAdmin(ReadOnlyAdmin):
             "title": "Upload members of a segment",
             "words": WORDS,
             "opts": self.opts,
-            "form": UploadForm(initial={"segment": request.GET.get("segment", ""), "does": "add"}),
+            "form": UploadForm(initial={**request.GET.dict(), "does": "add"}),
             "file": file_field(),
             "piece": reverse("admin:loyalty_segment_piece"),
             "size": CHUNK,
@@ -114,6 +130,70 @@ class SegmentAdmin(ReadOnlyAdmin):
         except NoPiece as wrong:
             return refused_piece(wrong)
         return _load(into, lines)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may delete segments: no point and no history goes with one."""
+        return bool(request.user.has_perm("loyalty.delete_segment"))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one segment: what names it, and some of who is in it."""
+        segment = self._segment(request, object_id)
+        may_look = request.user.has_perm("loyalty.view_member")
+        some = members_after(segment.program_id, segment.code, NOBODY, SHOWN) if may_look else []
+        titles = names_of(some)
+        upload = reverse("admin:loyalty_segment_upload")
+        named = {"program": segment.program_id, "segment": segment.code}
+        context = {
+            **self._told(request, segment, segment.name),
+            "shown": [{"pk": member, "title": titles[member]} for member in some],
+            "upload": f"{upload}?{urlencode(named)}",
+            "may_upload": self.has_upload_permission(request),
+            "may_delete": self.has_delete_permission(request, segment),
+        }
+        return TemplateResponse(request, "admin/loyalty/segment/page.html", context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say what would be gone, ask, then delete; refused while a rule or reward names it."""
+        segment = self._segment(request, object_id)
+        if not self.has_delete_permission(request, segment):
+            raise PermissionDenied
+        if request.method == "POST":
+            try:
+                delete_segment(segment.program_id, segment.code)
+            except SegmentInUse as refused:
+                messages.error(request, refused.detail)
+                return HttpResponseRedirect(request.path)
+            messages.success(request, f"The segment {segment.name} is deleted.")
+            return HttpResponseRedirect(reverse("admin:loyalty_segment_changelist"))
+        context = self._told(request, segment, f"Delete the segment {segment.name}?")
+        return TemplateResponse(request, "admin/loyalty/segment/delete.html", context)
+
+    def _segment(self, request: HttpRequest, object_id: str) -> Segment:
+        found: Segment | None = self.get_object(request, object_id)
+        if found is None or not self.has_view_permission(request, found):
+            raise Http404
+        return found
+
+    def _told(self, request: HttpRequest, segment: Segment, title: str) -> dict[str, Any]:
+        counts = count_members_of(segment.program_id, [segment.code])
+        return {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "original": segment,
+            "segment": segment,
+            "program": Program.objects.get(pk=segment.program_id),
+            "members": counts.get(segment.code, 0),
+            "named_by": who_names(segment.program_id, segment.code),
+        }
 
     @display(description="Program")
     def of_program(self, segment: Segment) -> str:

@@ -33,6 +33,7 @@ class RollBackForm(forms.Form):
 class PublishedVersionAdmin(ReviewPages, ModelAdmin):
     """The versions of all programs, newest first."""
 
+    empty_words = "Nothing is published yet. Review a program's draft, and publish it there."
     list_display = ("headline", "program", "why", "changes", "published_by", "published_at")
     list_display_links = ("headline",)
     list_filter = ("program",)

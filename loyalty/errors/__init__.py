@@ -213,6 +213,11 @@ class OrderCancelled(Conflict):
     title = "This order was cancelled; nothing of it can be returned."
 
 
+class SegmentInUse(Conflict):
+    code = "segment_in_use"
+    title = "The program names this segment; take it out there and publish that first."
+
+
 class CodeTaken(Conflict):
     code = "code_taken"
     title = "This program has one with this code."

@@ -197,7 +197,7 @@ class Suspicion(Data):
     count: int
     most: int = Field(description="So many are usual, by the program.")
     actor: str | None = Field(description="Who adjusted; the event is of the last member of it.")
-    at: Instant = Field(description="When the one happened that was too many.")
+    at: Instant = Field(description="When the last of them happened.")
 
 
 class Recorded(Data):

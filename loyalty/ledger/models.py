@@ -116,7 +116,14 @@ class LedgerTransaction(models.Model):
     explanation = models.JSONField(default=dict)
 
     class Meta:
-        indexes = [models.Index(fields=["program_id", "recorded_at"], name="ledger_by_time")]
+        indexes = [
+            models.Index(fields=["program_id", "recorded_at"], name="ledger_by_time"),
+            models.Index(  # what one person adjusted for a member lately; earns do not pay for it
+                fields=["member_id", "recorded_at"],
+                condition=models.Q(kind="adjust"),
+                name="adjustments_of_member",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.points:+d}"

@@ -67,9 +67,9 @@ JOIN loyalty_adjustmentrequest AS a
     {"member_id": "uuid", "number": "bigint"},
 )
 
-# By whom points were adjusted in the last 24 hours, without what a second person approved. The
-# newest 500 ledger transactions of each are enough, and bound it for members with a long history.
-# OFFSET 0: the person is looked up once, not for each transaction.
+# By whom points were adjusted in the last 24 hours, without what a second person approved; by an
+# index of adjustments alone, so that neither a long history nor many small ones hide any.
+# OFFSET 0: the person is looked up once, and their adjustments by them, whatever is joined.
 ADJUSTED = Read(
     "adjusted lately",
     f"""
@@ -78,11 +78,12 @@ FROM {{questions}}
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
 CROSS JOIN LATERAL {PERSON} AS o (member_id)
 CROSS JOIN LATERAL (
-    SELECT * FROM loyalty_ledgertransaction AS t WHERE t.member_id = o.member_id
-    ORDER BY t.number DESC LIMIT 500
+    SELECT t.actor, t.points FROM loyalty_ledgertransaction AS t
+    WHERE t.member_id = o.member_id AND t.kind = 'adjust'
+        AND t.recorded_at > (SELECT clock_timestamp() - interval '1 day')
+        AND NOT t.explanation ? 'approved_by'
+    OFFSET 0
 ) AS t
-WHERE t.kind = 'adjust' AND t.recorded_at > clock_timestamp() - interval '1 day'
-    AND NOT t.explanation ? 'approved_by'
 GROUP BY r.ord, t.actor
 """,
     REF,

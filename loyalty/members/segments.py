@@ -11,10 +11,17 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from loyalty.engine.commands import MemberRef
 from loyalty.engine.load import MEMBER_OF
+from loyalty.errors import SegmentInUse
 from loyalty.members.models import Segment, SegmentMember
+from loyalty.programs.drafts import lock
+from loyalty.programs.expiry import local_day
+from loyalty.programs.models import Program
+from loyalty.programs.segments import naming
+from loyalty.programs.selectors import draft_document, live_document
 
 CHUNK: Final = 2_000
 """Members who are locked at once: their tills wait so long."""
@@ -191,9 +198,30 @@ def filled_segments(program_id: int) -> frozenset[str]:
         return frozenset(row[0] for row in cursor.fetchall())
 
 
+def who_names(program_id: int, code: str) -> list[str]:
+    """List in words what names a segment, in what is live and in the draft."""
+    program = Program.objects.get(pk=program_id)
+    today = local_day(timezone.now(), program.timezone).isoformat()
+    live = naming(live_document(program_id) or {}, code, today=today)
+    draft = naming(draft_document(program), code, today=today)
+    return [*live, *(f"{words} of the draft" for words in draft if words not in live)]
+
+
 def delete_segment(program_id: int, code: str) -> bool:
-    """Empty a segment and forget it; tell whether there was one."""
+    """Empty a segment and forget it; tell whether there was one.
+
+    Raises:
+        SegmentInUse: A rule or reward names it. One for those who are *not* in the segment would
+            be for everybody.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
+        lock(program_id)  # nobody publishes what names it meanwhile
+        if named := who_names(program_id, code):
+            raise SegmentInUse(
+                f"The segment {code} is named by {', '.join(named)}. Take it out there, and"
+                " publish that, before you delete it.",
+                named_by=named,
+            )
         cursor.execute(
             "DELETE FROM loyalty_segmentmember WHERE program_id = %s AND segment = %s",
             [program_id, code],

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from pydantic import ValidationError
 
-from loyalty.errors import SegmentNotFound, ValidationFailed
+from loyalty.errors import SegmentInUse, SegmentNotFound, ValidationFailed
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.once import OnceEndpoint
 from loyalty.http.pagination import Page, decode_cursor, encode_cursor
@@ -99,11 +99,11 @@ class SegmentView(OnceEndpoint):
 
     @operation(
         "remove_segment",
-        "Empty a segment and forget it; rules that name it find nobody in it",
+        "Empty a segment and forget it, unless a rule or a reward names it",
         tag=TAG,
         path=PATH,
         answers={200: SegmentRemoved},
-        errors=[SegmentNotFound],
+        errors=[SegmentNotFound, SegmentInUse],
     )
     def delete(self, request: HttpRequest, code: str) -> HttpResponse:
         if not _is_code(code) or not segments.delete_segment(self.principal.program_id, code):

@@ -1,8 +1,7 @@
 """Signals of fraud: a card that collects on many receipts, a key that adjusts much.
 
-Counted in each hour of the clock, from the ledger, once a minute. It stops nobody: a family with
-one card at a market is no thief, and a till that refuses cannot be argued with. Somebody should
-look.
+Counted in any sixty minutes, from the ledger, once a minute. It stops nobody: a family with one
+card at a market is no thief, and a till that refuses cannot be argued with. Somebody should look.
 """
 
 from dataclasses import dataclass
@@ -20,30 +19,38 @@ from loyalty.nightly.rows import NOTICE, TOLD
 from loyalty.programs.models import Program
 from loyalty.programs.selectors import published_program
 
-# The present hour, and the one before while its last minute may not have been counted.
-_HOURS: Final = """
-WITH hour AS (
-    SELECT DISTINCT date_trunc('hour', clock_timestamp() - n * interval '2 minutes') AS start
-    FROM generate_series(0, 1) AS n
-)"""
+KIND: Final = "fraud:{}"
+BY_MEMBER: Final = "orders"
+BY_ACTOR: Final = "adjustments"
 
-# The one that was too many, and whose it was: the same however often it is counted again.
-ORDERS: Final = f"""{_HOURS}
-SELECT t.member_id, '', count(*), (array_agg(t.recorded_at ORDER BY t.number))[%(most)s + 1]
-FROM hour JOIN loyalty_ledgertransaction AS t ON t.program_id = %(program)s
-    AND t.recorded_at >= hour.start AND t.recorded_at < hour.start + interval '1 hour'
-WHERE t.kind = 'earn' AND t.order_number IS NOT NULL
-GROUP BY hour.start, t.member_id HAVING count(*) > %(most)s
+# More than so many in the hour that ends with one of them, the last of these, and whose it was: a
+# worker that stood still has a quarter of an hour to count it. It is told once an hour, however
+# long it goes on, because the one that was told of is known by its notice.
+_MANY: Final = """
+WITH recent AS (
+    SELECT t.member_id, t.recorded_at AS at, {who} AS who
+    FROM loyalty_ledgertransaction AS t
+    WHERE t.program_id = %(program)s AND {which}
+        AND t.recorded_at > clock_timestamp() - interval '75 minutes'
+), counted AS (
+    SELECT c.member_id, c.at, c.who, count(*) OVER (
+        PARTITION BY c.who ORDER BY c.at
+        RANGE BETWEEN interval '1 hour' PRECEDING AND CURRENT ROW) AS within
+    FROM recent AS c
+    WHERE c.who IN (SELECT who FROM recent GROUP BY who HAVING count(*) > %(most)s)
+)
+SELECT DISTINCT ON (c.who) c.member_id, c.who, c.within, c.at FROM counted AS c
+WHERE c.within > %(most)s AND c.at > clock_timestamp() - interval '15 minutes'
+    AND NOT EXISTS (
+        SELECT FROM recent AS r JOIN loyalty_notice AS n ON n.member_id = r.member_id
+            AND n.kind = %(kind)s AND n.about = r.at
+        WHERE r.who = c.who AND r.at > c.at - interval '1 hour')
+ORDER BY c.who, c.at DESC, c.member_id
 """
-ADJUSTMENTS: Final = f"""{_HOURS}
-SELECT (array_agg(t.member_id ORDER BY t.recorded_at, t.member_id, t.number))[%(most)s + 1],
-    t.actor, count(*),
-    (array_agg(t.recorded_at ORDER BY t.recorded_at, t.member_id, t.number))[%(most)s + 1]
-FROM hour JOIN loyalty_ledgertransaction AS t ON t.program_id = %(program)s
-    AND t.recorded_at >= hour.start AND t.recorded_at < hour.start + interval '1 hour'
-WHERE t.kind = 'adjust'
-GROUP BY hour.start, t.actor HAVING count(*) > %(most)s
-"""
+ORDERS: Final = _MANY.format(
+    who="t.member_id::text", which="t.kind = 'earn' AND t.order_number IS NOT NULL"
+)
+ADJUSTMENTS: Final = _MANY.format(who="t.actor", which="t.kind = 'adjust'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Suspect:
 
     Attributes:
         pattern: `orders` of the member, or `adjustments` by the actor, the last one theirs.
-        at: When the one happened that was too many.
+        at: When the last of them happened.
     """
 
     member: MemberRef
@@ -65,7 +72,7 @@ class Suspect:
     @property
     def kind(self) -> str:
         """Name the notice by which it is told once."""
-        return f"fraud:{self.pattern}"
+        return KIND.format(self.pattern)
 
 
 def _told(payload: Suspect) -> Ask:
@@ -109,8 +116,8 @@ def raise_signals() -> int:
         except NotFound:
             continue
         suspects = [
-            *_find(ORDERS, program_id, "orders", points.orders_per_hour),
-            *_find(ADJUSTMENTS, program_id, "adjustments", points.adjustments_per_hour),
+            *_find(ORDERS, program_id, BY_MEMBER, points.orders_per_hour),
+            *_find(ADJUSTMENTS, program_id, BY_ACTOR, points.adjustments_per_hour),
         ]
         found += len(suspects)
         for suspect in suspects:
@@ -122,11 +129,14 @@ def _find(query: str, program_id: int, pattern: str, most: int | None) -> list[S
     if most is None:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(query, {"program": program_id, "most": most})
+        kind = KIND.format(pattern)
+        cursor.execute(query, {"program": program_id, "most": most, "kind": kind})
         rows = cursor.fetchall()
     return [
-        Suspect(("account", str(member)), pattern, actor, count, most, at)
-        for member, actor, count, at in rows
+        Suspect(
+            ("account", str(member)), pattern, who if pattern == BY_ACTOR else "", count, most, at
+        )
+        for member, who, count, at in rows
     ]
 
 

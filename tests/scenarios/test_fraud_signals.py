@@ -39,16 +39,37 @@ def test_scenario_46_a_card_on_many_receipts_is_told_once_an_hour(clock: Clock):
     assert len(signals(till)) == 2
 
 
+def test_scenario_46_a_burst_over_the_edge_of_an_hour_is_told(clock: Clock):
+    """Sixty minutes are any sixty; each earn of a long one counts, and it is told once an hour."""
+    till = open_till(points={"fraud_signals": {"orders_per_hour": 3}})
+    clerk, slow = till.member(), till.member()
+    clock.set(clock.now.replace(minute=40, second=0))
+    for _ in range(4):  # at :40, :54, :08 and :22
+        till.earn(clerk, unique("o"), "5.00")
+        till.earn(slow, unique("o"), "5.00")
+        clock.move(timedelta(minutes=14))
+        raise_signals()
+        slow = till.member()  # each time somebody else
+    [(member, told)] = signals(till)
+    assert (member, told["count"]) == (till.ids[clerk], 4)
+    for _ in range(6):
+        till.earn(clerk, unique("o"), "5.00")
+        clock.move(timedelta(minutes=14))
+        raise_signals()
+    assert [told["count"] for _, told in signals(till)] == [4, 5]
+
+
 def test_scenario_46_a_key_that_adjusts_many_is_named(clock: Clock):
     till = open_till(points={"fraud_signals": {"adjustments_per_hour": 2}})
-    cards = [till.member() for _ in range(3)]
+    cards = [till.member() for _ in range(4)]
     clock.set(clock.now.replace(minute=59, second=30))
-    for card in cards:
+    for card in cards[:3]:
         till.adjust(card, 10)
-        clock.move(timedelta(seconds=1))
-    clock.move(timedelta(seconds=60))  # in the next hour; the last minutes are counted yet
-    for _ in range(2):
-        raise_signals()
+        clock.move(timedelta(seconds=20))
+    raise_signals()
+    till.adjust(cards[3], 10)  # of another member, in the same hour
+    clock.move(timedelta(minutes=1))
+    raise_signals()
     [(member, told)] = signals(till)
     assert (member, told["actor"], told["count"]) == (till.ids[cards[2]], "till", 3)
 

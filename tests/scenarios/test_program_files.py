@@ -57,8 +57,24 @@ def test_the_grocers_weekend_shop(clock: Clock):
     assert till.redeem("4711", points=500).status == 201
 
 
+def test_the_grocers_harvest(clock: Clock):
+    """20.00 of apples and 10.00 more of produce in September: 75 more, twice a month."""
+    till = open_shop("grocer")
+    clock.set(datetime(2027, 9, 1, 3, 59, tzinfo=UTC))  # still August in New York
+    apples = {**line("1", "20.00", category="PRODUCE"), "sku": "apples-2kg"}
+    basket = [apples, line("2", "10.00", category="PRODUCE")]
+    assert till.earn("4711", unique("o"), lines=basket).points == 60
+    clock.move(timedelta(minutes=1))
+    for more in (75, 75, 0):  # 30, doubled, and the apples' 20 two times more
+        award = till.earn("4711", unique("o"), lines=basket)
+        assert award.points == 30 + 30 + 40 + more
+    why = [(one["rule"], one.get("campaign"), one["points"]) for one in award.explanation]
+    assert ("harvest-triple", "harvest", 40) in why
+    assert "harvest-basket" in [one["rule"] for one in award.not_applied]
+
+
 def test_ten_stamps_are_a_coffee(clock: Clock):
-    """Two for joining, one a coffee, a second one at 14:30 on a weekday, two on the tenth visit."""
+    """Two for joining, one a coffee, two at half past two; the tenth stamp is a free coffee."""
     till = open_shop("coffee")
     vienna = ZoneInfo("Europe/Vienna")
     coffee = [line("1", "3.90", category="COFFEE")]
@@ -73,12 +89,15 @@ def test_ten_stamps_are_a_coffee(clock: Clock):
         "77", unique("o"), lines=[line("1", "4.50", category="CAKE")], store=None, channel="pos"
     )
     assert cake.points == 0
+    assert till.redeem("77", reward="extra-shot").balance["available"] == 3
     for visit in range(4, 11):
         clock.set(datetime(2027, 1, 20 + visit, 9, 0, tzinfo=vienna))
         last = till.earn("77", unique("o"), lines=coffee, store=None, channel="pos")
-    assert last.points == 3  # the tenth visit
-    assert last.balance["available"] == 5 + 6 + 3
-    assert till.redeem("77", reward="free-coffee").balance["available"] == 4
+        assert "issued" not in last.body or visit == 10
+    assert last.points == 3  # the tenth visit counts three: 3 + 6 + 3 are two more than the card
+    [free] = last.issued
+    assert (free["reward"], free["points"]) == ("free-coffee", 10)
+    assert (free["given_for"], last.balance["available"]) == ("auto_redeem", 2)
 
 
 def test_fashion_waits_for_what_comes_back(clock: Clock):

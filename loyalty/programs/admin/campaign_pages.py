@@ -31,6 +31,7 @@ STATES = {
 class CampaignAdmin(PartAdmin):
     """Dated rules with a budget."""
 
+    empty_words = "No campaign yet. One gives points for some days, up to a budget."
     form = CampaignForm
     change_form_after_template = "admin/loyalty/campaign/rules.html"
     list_display = ("name", "what", "dates", "running", "budget")

@@ -88,11 +88,18 @@ class LevelsInline(TabularInline):
 class ProgramAdmin(DraftAdmin):
     """A program: who it is, its points and its tiers."""
 
+    empty_words = (
+        "No program yet. Add one with its name, currency and time zone, or apply a program file."
+    )
     form = ProgramForm
     inlines = (LevelsInline, PointsInline)
     list_display = ("name", "code", "currency", "timezone", "live", "published")
     search_fields = ("name", "code")
     warn_unsaved_form = True
+    conditional_fields = {
+        "rolling_months": "window == 'rolling'",
+        "validity_months": "validity == 'months'",
+    }
     fieldsets = (
         ("Program", {"fields": (("name", "code"), ("currency", "timezone"))}),
         (
@@ -103,9 +110,11 @@ class ProgramAdmin(DraftAdmin):
                     "window",
                     "rolling_months",
                     "validity",
-                    ("validity_months", "warning_days"),
+                    "validity_months",
+                    "warning_days",
                     "downgrade",
-                    ("grace_days", "on_return"),
+                    "grace_days",
+                    "on_return",
                 ),
                 "description": "Needs tier levels, below; without any, nobody rises or falls.",
             },
@@ -181,6 +190,9 @@ def _several_programs() -> bool:
 class StoreAdmin(PartAdmin):
     """The stores; tills name them by their codes."""
 
+    empty_words = (
+        "No store yet. Add those whose codes your tills send; purchases without a store need none."
+    )
     form = StoreForm
     list_display = ("name", "code")
     search_fields = ("code", "name")
@@ -190,6 +202,10 @@ class StoreAdmin(PartAdmin):
 class EarningRuleAdmin(PartAdmin):
     """What gives points."""
 
+    empty_words = (
+        "No rule yet: nothing gives points. Begin with one that gives points for the amount "
+        "of a purchase."
+    )
     form = RuleForm
     list_display = ("__str__", "what", "conditions", "dates", "state")
     list_filter = ("kind", "is_active")
@@ -251,6 +267,7 @@ class EarningRuleAdmin(PartAdmin):
 class RewardAdmin(PartAdmin):
     """What members can have for their points."""
 
+    empty_words = "No reward yet: points buy nothing. Add what members can have for theirs."
     form = RewardForm
     list_display = ("name", "cost", "what", "left", "dates", "state")
     list_filter = ("is_active", "gives")

@@ -50,6 +50,9 @@ RING_AGAIN: Final = timedelta(seconds=10)
 class BacktestAdmin(ModelAdmin):
     """Backtests, newest first; what they found is never changed."""
 
+    empty_words = (
+        "No backtest yet. One shows what a draft would have given for the purchases that you have."
+    )
     list_display = ("what", "period", "points", "state_shown", "created_by", "created_at")
     list_display_links = ("what",)
     list_filter = ("program",)

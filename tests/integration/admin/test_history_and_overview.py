@@ -1,12 +1,15 @@
 """Ledger, orders, redemptions, events and the overview: all of it to look at only."""
 
 import pytest
+from django.contrib.admin import site
 
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.orders.models import Order
+from loyalty.trials.models import Backtest
 from tests.factories import Till, line
 from tests.integration.admin.forms import Marketer, text_of
 
+OURS = ("loyalty", "crm_sync")
 LISTS = ("ledgertransaction", "order", "redemption", "outboxevent", "publishedversion", "member")
 
 
@@ -107,3 +110,12 @@ def test_whoever_may_not_see_members_sees_no_numbers(colleague: Marketer, till: 
     page = colleague.open("")
     assert page.status_code == 200 and page.context["overview"] is None
     assert "Members" not in text_of(page)
+
+
+def test_an_empty_list_says_what_to_do(marketer: Marketer):
+    ours = [page for page in site._registry.values() if page.opts.app_label in OURS]
+    assert [page for page in ours if not getattr(page, "empty_words", "")] == []
+    nothing = text_of(marketer.open("loyalty/earningrule/?q=nothing-like-this"))
+    assert "Nothing is like what you look for. Show all" in nothing
+    if not Backtest.objects.exists():
+        assert "No backtest yet." in text_of(marketer.open("loyalty/backtest/"))

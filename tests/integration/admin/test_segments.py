@@ -5,7 +5,9 @@ from typing import Any
 
 from django.http import HttpResponse
 
+from loyalty.members.models import Segment
 from loyalty.members.segments import count_members_of, segments_of_member
+from loyalty.programs.models import EarningRule
 from tests.factories import Till, unique
 from tests.integration.admin.forms import Marketer, text_of
 
@@ -51,3 +53,26 @@ def test_what_is_no_piece_is_refused_and_changes_nothing(marketer: Marketer, til
 
 def test_who_may_not_upload_cannot(colleague: Marketer, till: Till):
     assert send(colleague, till, [till.member()], type="card").status_code == 403
+
+
+def test_a_segment_says_what_names_it_and_is_deleted_when_nothing_does(
+    marketer: Marketer, colleague: Marketer, till: Till
+):
+    card = till.member()
+    send(marketer, till, [card], type="card")
+    page = f"loyalty/segment/{Segment.objects.get(program_id=till.program.pk).pk}/"
+    rule = {"code": "vip-visit", "bonus": 5, "when": {"segment": ["vip"]}}
+    till.again(earning_rules=[rule])
+    EarningRule.objects.filter(program=till.program).update(is_active=False)  # a draft
+
+    shown = text_of(marketer.open(page + "change/"))
+    assert "Earning rule vip-visit" in shown
+    assert "1 member" in shown
+    refused = text_of(marketer.client.post(f"/admin/{page}delete/", follow=True))
+    assert "The segment vip is named by earning rule vip-visit." in refused
+    assert colleague.client.post(f"/admin/{page}delete/").status_code == 404
+    till.again(earning_rules=[{**rule, "when": {}}])
+    assert "who they were is not kept" in text_of(marketer.open(page + "delete/"))
+    gone = text_of(marketer.client.post(f"/admin/{page}delete/", follow=True))
+    assert "The segment vip is deleted." in gone
+    assert segments_of_member(till.ids[card]) == []

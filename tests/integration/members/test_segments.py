@@ -68,6 +68,22 @@ def test_a_segment_is_deleted_with_what_it_held(till: Till):
     assert inside(till) == set()
 
 
+def test_one_that_the_program_names_is_not_deleted(till: Till):
+    api, card = Caller(till.program.pk), till.member()
+    add(till, card)
+    rule = {"code": "vip-visit", "bonus": 5, "when": {"not_in_segment": ["vip"]}}
+    till.again(earning_rules=[rule])
+
+    refused = api.call("DELETE", "/v1/segments/vip")
+
+    assert code_of(refused) == (409, "segment_in_use")
+    assert body_of(refused)["named_by"] == ["earning rule vip-visit"]
+    assert inside(till) == {till.ids[card]}
+    till.again(earning_rules=[{**rule, "active": False}])
+    assert api.call("DELETE", "/v1/segments/vip").status_code == 200
+    assert inside(till) == set()
+
+
 def test_the_survivor_of_a_merge_is_in_the_segments_of_both(till: Till):
     old, new = till.member(), till.member()
     add(till, old, to="theirs")
