@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -24,6 +25,7 @@ from crm_sync.inbound.people import Origin, consents_of, take_in
 from crm_sync.models import Connection, Contact
 from crm_sync.services.calls import adapter_of, call
 from crm_sync.services.profiles import fields_of
+from loyalty.errors import LoyaltyError
 from loyalty.members.consent import record_consents
 from loyalty.members.selectors import list_owners, list_present
 
@@ -54,7 +56,7 @@ def poll(*, connection_id: int, seconds: float) -> int:
     if not row.update(next_at=Now() + timedelta(seconds=settings.CRM_LEASE_SECONDS)):
         return 0
     ends = time.monotonic() + seconds
-    count = 0
+    count = missed = 0
     while True:
         cursor = PollCursor.objects.select_related("connection__program").get(pk=connection_id)
         page = _ask(cursor)
@@ -62,10 +64,24 @@ def poll(*, connection_id: int, seconds: float) -> int:
         if page.outcome is not None:
             _fail(cursor, storable(page.outcome))
             return count
-        take_page(cursor.connection, page.changes)
-        _keep(cursor, page)
+        missed += _take_safely(cursor.connection, page.changes)
+        _keep(cursor, page, missed)
         if not page.has_more or time.monotonic() >= ends:
             return count
+
+
+def _take_safely(connection: Connection, changes: Sequence[Change]) -> int:
+    """Take in what changed; return how many people could not be, who keep nobody else waiting."""
+    try:
+        take_page(connection, changes)
+    except (LoyaltyError, OperationalError):
+        raise  # it is us, and passes
+    except Exception:
+        if len(changes) > 1:
+            return sum(_take_safely(connection, [change]) for change in changes)
+        log.exception("change not taken in", connection=connection.pk, id=changes[0].vendor_id)
+        return 1
+    return 0
 
 
 def take_page(connection: Connection, changes: Sequence[Change]) -> int:
@@ -130,13 +146,14 @@ def _ask(cursor: PollCursor) -> ChangePage:
     return ChangePage(changes=[], cursor=cursor.cursor, outcome=found)
 
 
-def _keep(cursor: PollCursor, page: ChangePage) -> None:
+def _keep(cursor: PollCursor, page: ChangePage, missed: int) -> None:
+    said = f"{missed} people could not be taken in; the worker's log says why." if missed else ""
     wait = 0 if page.has_more else settings.CRM_POLL_SECONDS
     PollCursor.objects.filter(pk=cursor.pk).update(
         cursor=page.cursor,
         asked_at=Now(),
         next_at=Now() + timedelta(seconds=wait),
-        last_error="",
+        last_error=said,
     )
 
 

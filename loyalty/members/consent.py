@@ -1,5 +1,7 @@
 """Consent as others tell it: every word is kept, the newest counts. Nobody here gives or takes it.
 
+Where it cannot be told which of two words is newer, the opt-out counts.
+
 Rows are only added: the database refuses to change or delete them, but with an erased member.
 """
 
@@ -26,11 +28,18 @@ ORDER BY s.member_id FOR SHARE OF s
 # the last of the same source, also where that one was said of somebody merged into the member: the
 # same state, read once more, must not override what another source said meanwhile. And that nobody
 # was ever asked is no word at all.
+#
+# An opt-out counts from when it was heard; consent only from when it must have been given: after
+# the same source's last opt-out, or at no known time. So it never outdoes an opt-out, told by
+# whomever, that may have come after it.
 _INSERT: Final = """
 INSERT INTO loyalty_consentrecord
-    (member_id, program_id, channel, is_given, source, at, raw_id, recorded_at)
+    (member_id, program_id, channel, is_given, source, at, counts_from, raw_id, recorded_at)
 SELECT said.member_id, %(program)s, said.channel, said.is_given, said.source,
-    coalesce(said.at, clock_timestamp()), said.raw_id, clock_timestamp()
+    coalesce(said.at, clock_timestamp()),
+    CASE WHEN said.at IS NOT NULL THEN least(said.at, clock_timestamp())
+         WHEN said.is_given THEN coalesce(last.counts_from, 'epoch') ELSE clock_timestamp() END,
+    said.raw_id, clock_timestamp()
 FROM unnest(%(members)s::uuid[], %(channels)s::text[], %(given)s::boolean[], %(sources)s::text[],
             %(times)s::timestamptz[], %(raw_ids)s::text[])
     AS told (member_id, channel, is_given, source, told_at, raw_id)
@@ -39,7 +48,7 @@ CROSS JOIN LATERAL (
         CASE WHEN told_at <= clock_timestamp() + interval '1 day' THEN told_at END AS at
 ) AS said
 LEFT JOIN LATERAL (
-    SELECT c.is_given FROM loyalty_consentrecord AS c
+    SELECT c.is_given, c.counts_from FROM loyalty_consentrecord AS c
     WHERE c.channel = said.channel AND c.source = said.source
       AND (c.member_id = said.member_id OR c.member_id IN (
           SELECT s.member_id FROM loyalty_memberstate AS s WHERE s.merged_into = said.member_id))
@@ -99,7 +108,8 @@ def list_consents(member_ids: Collection[UUID], *, limit: int = 100) -> list[Con
 
 
 def present_consents(member_ids: Collection[UUID]) -> dict[str, ConsentRecord]:
-    """Give the newest word about each channel."""
+    """Give the word about each channel that counts: the newest, by when it must have been said."""
     rows = ConsentRecord.objects.filter(member_id__in=member_ids)
-    newest = rows.order_by("channel", "-at", "-recorded_at").distinct("channel")
+    newest = rows.order_by("channel", "-counts_from", "-recorded_at", "is_given")
+    newest = newest.distinct("channel")
     return {row.channel: row for row in newest}

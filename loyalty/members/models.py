@@ -210,7 +210,9 @@ class ConsentRecord(models.Model):
     """One word about whether a member may be written to. Rows are only added.
 
     Attributes:
-        at: When it was given or withdrawn, as the source says.
+        at: When it was given or withdrawn, as the source says; when it was heard, if it does not.
+        counts_from: Before all that counts from later. Of an opt-out that is `at`; of consent
+            whose time nobody says, what it must have come after.
         raw_id: The source's own id of the message that said so.
     """
 
@@ -221,6 +223,7 @@ class ConsentRecord(models.Model):
     is_given = models.BooleanField()
     source = models.CharField(max_length=100)
     at = models.DateTimeField()
+    counts_from = models.DateTimeField()
     raw_id = models.CharField(max_length=200, blank=True)
     recorded_at = models.DateTimeField()
 

@@ -55,6 +55,7 @@ class Migration(migrations.Migration):
                 ('is_given', models.BooleanField()),
                 ('source', models.CharField(max_length=100)),
                 ('at', models.DateTimeField()),
+                ('counts_from', models.DateTimeField()),
                 ('raw_id', models.CharField(blank=True, max_length=200)),
                 ('recorded_at', models.DateTimeField()),
             ],

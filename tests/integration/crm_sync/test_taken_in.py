@@ -65,6 +65,40 @@ def test_a_word_without_a_time_counts_if_it_is_a_new_one(till: Till) -> None:
         assert record(till, said(member, given, at)) == new
 
 
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [
+        # (who, given, hours since Monday or None for a word without a time), and what counts
+        ([("a", False, 0), ("b", True, None)], False),
+        ([("b", True, None), ("a", False, 0)], False),  # heard late, and older than was heard
+        ([("a", False, 0), ("b", True, -1)], False),
+        ([("a", False, 0), ("b", True, 1)], True),
+        ([("b", True, None)], True),
+        ([("a", False, 0), ("b", False, 1), ("b", True, None)], True),  # B's came after A's
+        ([("a", False, 2), ("b", False, 1), ("b", True, None)], False),  # B's may be older
+        ([("a", True, 0), ("a", False, None), ("b", True, None)], False),
+        ([("a", True, 0), ("a", False, None), ("a", True, None)], True),
+    ],
+)
+def test_an_opt_out_counts_unless_consent_was_surely_given_later(
+    till: Till, words: list[tuple[str, bool, int | None]], counts: bool
+) -> None:
+    member = till.ids[till.member()]
+    for source, given, hours in words:
+        at = None if hours is None else MONDAY + timedelta(hours=hours)
+        assert record(till, said(member, given, at, source=source)) == 1  # every word is kept
+    assert present_consents([UUID(member)])["email"].is_given == counts
+
+
+def test_a_time_ahead_outdoes_no_opt_out_of_today(till: Till) -> None:
+    member = till.ids[till.member()]
+    now = timezone.now()
+    record(till, said(member, True, now + timedelta(hours=14), source="a"))
+    record(till, said(member, False, now + timedelta(minutes=1), source="b"))
+    record(till, said(member, False, None, source="b"))
+    assert not present_consents([UUID(member)])["email"].is_given
+
+
 def test_the_database_keeps_every_word(till: Till) -> None:
     member = till.ids[till.member()]
     record(till, said(member, True, MONDAY))
@@ -175,6 +209,23 @@ def test_polls_go_on_where_they_stopped(
     for member in (one, other):
         assert present_consents([UUID(member)])["sms"].source == "connection:Vendor"
     assert list_polled() == []
+
+
+def test_one_who_cannot_be_taken_in_holds_up_nobody(
+    till: Till, vendor: tuple[PolledVendor, Connection]
+) -> None:
+    polled, connection = vendor
+    one, other = till.ids[till.member()], till.ids[till.member()]
+    polled.pages = [
+        ChangePage(changes=[change("a\x00", member_id=one), change(member_id=other)], cursor="1")
+    ]
+    list_polled()
+    poll(connection_id=connection.pk, seconds=30)
+    cursor = PollCursor.objects.get(pk=connection.pk)
+    assert cursor.cursor == "1"
+    assert cursor.last_error.startswith("1 people could not be taken in")
+    assert list(present_consents([UUID(one)])) == []
+    assert list(present_consents([UUID(other)])) == ["sms"]
 
 
 def test_whoever_may_be_two_members_is_left_out(
