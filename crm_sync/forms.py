@@ -12,6 +12,7 @@ from unfold.widgets import (
 
 from crm_sync.adapters.contract import ConfigRefused, PushesProfiles, ReadsBack, Setting
 from crm_sync.adapters.fields import Field
+from crm_sync.inbound.sources import check_sources_of
 from crm_sync.mapping import problems_of
 from crm_sync.models import EVENT_TYPE, Connection
 from crm_sync.services.connections import adapters, check_config, check_secrets
@@ -75,7 +76,9 @@ class ConnectionForm(ModelForm):
         is_new = self.instance._state.adding
         try:
             check_secrets(adapter=adapter, given=self.secrets, is_new=is_new)
-            self.instance.config = check_config(adapter=adapter, config=given)
+            checked = check_config(adapter=adapter, config=given)
+            check_sources_of(self.instance, checked)
+            self.instance.config = checked
         except ConfigRefused as error:
             shown = [setting.name for setting in settings if setting.name in self.fields]
             self.add_error(shown[0] if shown else None, str(error))

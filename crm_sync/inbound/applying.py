@@ -19,7 +19,7 @@ from crm_sync.inbound.contract import (
 )
 from crm_sync.inbound.matching import Found, find_person
 from crm_sync.inbound.models import InboxMessage, Source
-from crm_sync.inbound.orders import order_of, remember, settle
+from crm_sync.inbound.orders import forget_order, order_of, remember, settle
 from crm_sync.inbound.people import Origin, take_in
 from crm_sync.services.profiles import fields_of
 from loyalty.engine.commands import Command
@@ -65,7 +65,10 @@ def apply(
             return Result(State.DONE, f"The refund waits for the order {known.ref}.")
         order = order_of(known, said.who)
         result = _apply(source, order, message_id, chosen or known.member_id)
-        settle(known, result.member_id if result.state is State.DONE else None)
+        if result.state is State.DONE and result.member_id is not None:
+            settle(known, result.member_id)
+        elif result.state is State.IGNORED:
+            forget_order(known)
         return result
     return _apply(source, said, message_id, chosen)
 

@@ -8,7 +8,7 @@ the vendor's id for it, and reads one message. What is done with that is not its
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from crm_sync.adapters.contract import Consent, Setting
 
@@ -203,5 +203,18 @@ class Kind(Protocol):
 
         Raises:
             Unreadable: It is not what its topic promises.
+        """
+        ...
+
+
+@runtime_checkable
+class NamesAccount(Protocol):
+    """A kind whose settings name the vendor's account, as those of a connection to it do."""
+
+    def check_account(self, config: Mapping[str, Any], connection: Mapping[str, Any]) -> None:
+        """Compare a source's settings with those of a connection to the same vendor.
+
+        Raises:
+            ConfigRefused: They are of different accounts.
         """
         ...

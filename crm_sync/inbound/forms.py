@@ -7,8 +7,9 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from crm_sync.adapters.contract import ConfigRefused, Setting
 from crm_sync.inbound.models import Source
-from crm_sync.inbound.sources import check_source
+from crm_sync.inbound.sources import check_account, check_source
 from crm_sync.inbound.vendors import KINDS
+from crm_sync.models import Connection
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Source]
@@ -54,9 +55,18 @@ class SourceForm(ModelForm):
             shown = [name for name in ("secret", *given) if name in self.fields]
             self.add_error(shown[0] if shown else None, str(error))
         connection = found.get("connection")
+        self._check_account(kind, connection)
         if connection is not None and connection.program_id != self._program_id(found):
             self.add_error("connection", "This connection is of another program.")
         return found
+
+    def _check_account(self, kind: str, connection: Connection | None) -> None:
+        if self.errors:
+            return
+        try:
+            check_account(kind=kind, config=self.instance.config, connection=connection)
+        except ConfigRefused as error:
+            self.add_error("connection", str(error))
 
     def _program_id(self, found: dict[str, Any]) -> int | None:
         program = found.get("program")

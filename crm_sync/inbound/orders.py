@@ -40,13 +40,19 @@ def order_of(known: KnownOrder, who: Who) -> OrderSaid:
     )
 
 
-def settle(known: KnownOrder, member_id: UUID | None) -> None:
-    """Keep whose order it is; what is known of strangers' orders is not kept."""
+def settle(known: KnownOrder, member_id: UUID) -> None:
+    """Keep whose order it is."""
     row = KnownOrder.objects.filter(source_id=known.source_id, ref=known.ref)
-    if member_id is not None:
-        row.update(member_id=member_id)
-    else:
-        row.filter(member_id=None, revision=known.revision).delete()
+    row.update(member_id=member_id)
+
+
+def forget_order(known: KnownOrder) -> None:
+    """Delete what is known of a stranger's order, unless more was said of it meanwhile.
+
+    Not of one that waits for a person: refunds that were told before it stand nowhere else.
+    """
+    row = KnownOrder.objects.filter(source_id=known.source_id, ref=known.ref)
+    row.filter(member_id=None, revision=known.revision).delete()
 
 
 def _add(known: KnownOrder, said: PurchaseSaid | RefundSaid) -> None:

@@ -4,26 +4,40 @@ What is read goes into the inbox as a webhook would have left it, under an id of
 time: it is done as a webhook is, once, and an order that is known already changes nothing. Each
 change is read even where a webhook brought one of the same second: it may have been another.
 
+An order that cannot be read is left to the inbox under a topic of its own, which tries it again and
+shows it to a person in the end; the walk goes on. Where the next one cannot be read either, it is
+the shop that does not answer, and the walk waits.
+
 A walk goes through a time that has a fixed end, page by page; the cursor moves after a page is in
 the inbox, so a worker that dies, or a shop that fails in the middle, costs one page read again.
 """
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+import orjson
 import structlog
 from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from crm_sync.adapters.contract import ListsOrders, OrderChanged, OrderPage, OrderTold
-from crm_sync.adapters.outcomes import Outcome, Postponed, Retryable, storable
+from crm_sync import vault
+from crm_sync.adapters.contract import (
+    ConfigRefused,
+    ListsOrders,
+    OrderChanged,
+    OrderPage,
+    OrderTold,
+)
+from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable, storable
 from crm_sync.inbound.contract import Item
 from crm_sync.inbound.models import InboxMessage, OrderCursor, Source
 from crm_sync.inbound.receiving import keep
+from crm_sync.inbound.sources import check_account
 from crm_sync.services.calls import adapter_of, call
 
 log = structlog.get_logger(__name__)
@@ -32,6 +46,21 @@ log = structlog.get_logger(__name__)
 OVERLAP: Final = timedelta(minutes=10)
 # A webhook of the last minute may still be on its way, and the second that runs is not over.
 SETTLES: Final = timedelta(minutes=1)
+UNREAD: Final = "orders/unread"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How far a page was put into the inbox.
+
+    Attributes:
+        outcome: Why no more, if the shop did not answer.
+        is_all: Nothing is left of the page; else time was up.
+    """
+
+    count: int
+    outcome: Outcome | None = None
+    is_all: bool = True
 
 
 def list_reconciled() -> list[int]:
@@ -49,7 +78,9 @@ def list_reconciled() -> list[int]:
     found = [
         row
         for row in rows.select_related("connection")
-        if row.connection is not None and isinstance(adapter_of(row.connection), ListsOrders)
+        if row.connection is not None
+        and isinstance(adapter_of(row.connection), ListsOrders)
+        and _is_of_its_account(row)
     ]
     OrderCursor.objects.bulk_create(
         [OrderCursor(source=row, since=row.created_at, next_at=Now()) for row in found],
@@ -58,6 +89,16 @@ def list_reconciled() -> list[int]:
     due = OrderCursor.objects.filter(source__in=found, next_at__lte=Now())
     due = due.exclude(source__connection__relay__resume_at__gt=Now())
     return list(due.order_by("next_at").values_list("pk", flat=True))
+
+
+def _is_of_its_account(source: Source) -> bool:
+    """Say whether the orders that would be read are this shop's; its page says so if not."""
+    try:
+        check_account(kind=source.kind, config=source.config, connection=source.connection)
+    except ConfigRefused as error:
+        OrderCursor.objects.filter(source=source).update(last_error=str(error)[:500])
+        return False
+    return True
 
 
 def reconcile(*, source_id: int, seconds: float) -> int:
@@ -72,21 +113,53 @@ def reconcile(*, source_id: int, seconds: float) -> int:
         cursor = OrderCursor.objects.select_related("source__connection").get(pk=source_id)
         cursor.until = cursor.until or timezone.now() - SETTLES
         page = _list(cursor)
-        for order in _unread(cursor.source, page.orders):
-            if count and time.monotonic() >= ends:
-                _pause(cursor)
-                return count
-            outcome = _take(cursor.source, order)
-            if outcome is not None:
-                page = OrderPage(outcome=outcome)
-                break
-            count += 1
-        if page.outcome is not None:
-            _fail(cursor, storable(page.outcome))
+        taken = _take_all(cursor.source, page, ends, is_first=count == 0)
+        count += taken.count
+        if taken.outcome is not None:
+            _fail(cursor, storable(taken.outcome))
+            return count
+        if not taken.is_all:
+            _pause(cursor)
             return count
         _keep(cursor, page.page)
         if not page.page or time.monotonic() >= ends:
             return count
+
+
+def read_late(message: InboxMessage) -> OrderTold | Outcome | None:
+    """Read the order of a message that says only that it could not be read; None if it is gone."""
+    connection = message.source.connection
+    adapter: Any = adapter_of(connection) if connection is not None else None
+    if connection is None or not isinstance(adapter, ListsOrders):
+        return Permanent(error="There is no connection any more by which to read the order.")
+    ref = str(orjson.loads(vault.unseal(message.content)["content"])["id"])
+    told: OrderTold | Outcome | None = call(
+        connection, lambda target: adapter.read_order(target, ref)
+    )
+    return told
+
+
+def _take_all(source: Source, page: OrderPage, ends: float, *, is_first: bool) -> Taken:
+    """Put a page's orders into the inbox, as far as there is time and the shop answers."""
+    count, is_in_doubt = 0, False
+    for order in _unread(source, page.orders):
+        if (count or not is_first) and time.monotonic() >= ends:
+            return Taken(count, is_all=False)
+        outcome = _take(source, order)
+        if outcome is not None:
+            if _is_the_shops(outcome) or (is_in_doubt and not isinstance(outcome, Permanent)):
+                return Taken(count, outcome)
+            log.warning("order not read", source=source.pk, ref=order.ref, error=outcome.error)
+            content = orjson.dumps({"id": order.ref}).decode()
+            keep(source, [Item(message_id=_name(order), topic=UNREAD, content=content)])
+        is_in_doubt = outcome is not None and not isinstance(outcome, Permanent)
+        count += 1
+    return Taken(count, page.outcome)
+
+
+def _is_the_shops(outcome: Outcome) -> bool:
+    """Say whether no order at all can be read now."""
+    return isinstance(outcome, Postponed) or (isinstance(outcome, Retryable) and outcome.throttled)
 
 
 def _list(cursor: OrderCursor) -> OrderPage:

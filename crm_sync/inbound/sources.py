@@ -13,9 +13,10 @@ from django.utils import timezone
 from crm_sync import vault
 from crm_sync.adapters.access import SecretMissing
 from crm_sync.adapters.contract import ConfigRefused
-from crm_sync.inbound.contract import Kind
+from crm_sync.inbound.contract import Kind, NamesAccount
 from crm_sync.inbound.models import InboxMessage, Source
 from crm_sync.inbound.vendors import KINDS
+from crm_sync.models import Connection
 
 
 def kind_of(source: Source) -> Kind | None:
@@ -41,6 +42,34 @@ def check_source(*, kind: str, config: Mapping[str, Any], secret: str, is_new: b
     return KINDS[kind].check(config)
 
 
+def check_account(*, kind: str, config: Mapping[str, Any], connection: Connection | None) -> None:
+    """Refuse a connection to another account of the vendor than the one that sends here.
+
+    One app's secret signs for all who installed it, and what one shop says is no other's.
+
+    Raises:
+        ConfigRefused: saying which accounts they are.
+    """
+    judge: object = KINDS.get(kind)
+    if connection is not None and connection.adapter == kind and isinstance(judge, NamesAccount):
+        judge.check_account(config, connection.config)
+
+
+def check_sources_of(connection: Connection, config: Mapping[str, Any]) -> None:
+    """Refuse settings of a connection that lead to another account than its sources'.
+
+    Raises:
+        ConfigRefused: naming the first of these sources.
+    """
+    for source in Source.objects.filter(connection__pk=connection.pk or 0, removed_at=None):
+        judge: object = kind_of(source)
+        if source.kind == connection.adapter and isinstance(judge, NamesAccount):
+            try:
+                judge.check_account(source.config, config)
+            except ConfigRefused as error:
+                raise ConfigRefused(f"The source {source} belongs to it. {error}") from None
+
+
 def create_source(
     *,
     program_id: int,
@@ -62,6 +91,7 @@ def create_source(
         config=check_source(kind=kind, config=config or {}, secret=secret, is_new=True),
         connection_id=connection_id,
     )
+    check_account(kind=kind, config=source.config, connection=source.connection)
     return source, add_source(source, secret=secret)
 
 

@@ -16,9 +16,12 @@ from django.db import connection as database
 
 from crm_sync import vault
 from crm_sync.adapters.access import SecretMissing
+from crm_sync.adapters.contract import OrderTold
+from crm_sync.adapters.outcomes import Permanent, storable
 from crm_sync.inbound.applying import Result, apply
 from crm_sync.inbound.contract import Said, Unreadable
 from crm_sync.inbound.models import InboxMessage
+from crm_sync.inbound.reconciling import UNREAD, read_late
 from crm_sync.inbound.sources import kind_of
 from crm_sync.inbound.vendors.generic import load_object
 from crm_sync.rules import MAX_ATTEMPTS, retry_seconds
@@ -55,6 +58,11 @@ SET note = %(note)s, next_at = clock_timestamp() + make_interval(secs => %(secon
 WHERE id = %(id)s AND attempts = %(attempts)s AND state = 'pending'
 """
 
+_READ_LATE = """
+UPDATE crm_sync_inboxmessage SET topic = %(topic)s, content = %(content)s
+WHERE id = %(id)s AND attempts = %(attempts)s AND state = 'pending'
+"""
+
 # A message that is settled for good names nobody any more.
 _SETTLE = """
 UPDATE crm_sync_inboxmessage SET
@@ -85,6 +93,8 @@ def work_inbox(*, seconds: float) -> int:
 def work(message: InboxMessage) -> None:
     """Do one claimed message, and write down what came of it."""
     try:
+        if message.topic == UNREAD and not _read_late(message):
+            return
         said = read(message)
         result = _apply(message, said)
     except (Unreadable, SecretMissing) as error:
@@ -97,6 +107,10 @@ def work(message: InboxMessage) -> None:
         log.exception("inbox failed", message=message.pk)
         _later(message, "It failed here; the worker's log says how.")
         return
+    _settle(message, result, said)
+
+
+def _settle(message: InboxMessage, result: Result, said: Said | None = None) -> None:
     who = getattr(said, "who", None)
     _execute(
         _SETTLE,
@@ -107,6 +121,24 @@ def work(message: InboxMessage) -> None:
         person=who.vendor_id if who else "",
         candidates=_as_json(result),
     )
+
+
+def _read_late(message: InboxMessage) -> bool:
+    """Ask the shop for an order that could not be read; True if the message says it now."""
+    told = read_late(message)
+    if isinstance(told, OrderTold):
+        message.topic, message.content = told.topic, vault.seal({"content": told.content})
+        _execute(_READ_LATE, message, topic=message.topic, content=message.content)
+        return True
+    if told is None:
+        _settle(message, Result(State.IGNORED, "The shop has this order no more."))
+        return False
+    note = f"The order cannot be read. {storable(told).error}"[:500]
+    if isinstance(told, Permanent):
+        _settle(message, Result(State.DEAD, note))
+    else:
+        _later(message, note)
+    return False
 
 
 def read(message: InboxMessage) -> Said | None:
@@ -146,8 +178,7 @@ def _claim() -> list[InboxMessage]:
 
 def _later(message: InboxMessage, note: str) -> None:
     if message.attempts >= MAX_ATTEMPTS:
-        values = {"state": "dead", "member": None, "person": "", "candidates": "[]"}
-        _execute(_SETTLE, message, note=note, **values)
+        _settle(message, Result(State.DEAD, note))
         return
     seconds = retry_seconds(message.attempts, random.random())
     _execute(_LATER, message, note=note, seconds=seconds)

@@ -57,6 +57,14 @@ class HubSpotSource:
             raise ConfigRefused("The account is a number, as in the addresses of HubSpot's pages.")
         return {"address": address, "portal": portal}
 
+    def check_account(self, config: Mapping[str, Any], connection: Mapping[str, Any]) -> None:
+        """Compare the account's number with the connection's, where that has one."""
+        number = str(connection.get("hub_id") or config["portal"])
+        if number != config["portal"]:
+            raise ConfigRefused(
+                f"The connection is of account {number}, and this source of {config['portal']}."
+            )
+
     def verify(
         self, arrival: Arrival, secrets: Sequence[str], config: Mapping[str, Any], now: datetime
     ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from crm_sync.adapters.contract import ConfigRefused, Consent, Setting
 from crm_sync.inbound.contract import (
@@ -28,6 +29,7 @@ from crm_sync.inbound.signatures import content_id, require_match, sha256_base64
 from crm_sync.inbound.vendors.generic import load_object
 
 CHANNEL: Final = "shopify"
+_SHOPS: Final = ".myshopify.com"
 _GID: Final = "gid://shopify/Customer/"
 _ORDERS: Final = ("create", "updated", "paid", "cancelled", "fulfilled", "partially_fulfilled")
 _PAID: Final = ("paid", "partially_refunded")
@@ -90,6 +92,15 @@ class ShopifySource:
             "external_prefix": str(config.get("external_prefix") or ""),
             "phones": phones,
         }
+
+    def check_account(self, config: Mapping[str, Any], connection: Mapping[str, Any]) -> None:
+        """Compare the shop's domain with the address of its API; a sandbox's says nothing."""
+        host = urlsplit(str(connection.get("address") or "")).hostname or ""
+        if host.endswith(_SHOPS) and host != config["shop"]:
+            raise ConfigRefused(
+                f"The connection leads to {host}, and this source is {config['shop']}: "
+                "write the shop's domain that ends in myshopify.com, or choose its own connection."
+            )
 
     def verify(
         self, arrival: Arrival, secrets: Sequence[str], config: Mapping[str, Any], now: datetime

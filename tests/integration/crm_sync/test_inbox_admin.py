@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,11 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from crm_sync.inbound.sources import valid_secrets
+from crm_sync.adapters.contract import ConfigRefused
+from crm_sync.inbound.reconciling import list_reconciled
+from crm_sync.inbound.sources import check_sources_of, create_source, valid_secrets
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import Source
+from crm_sync.models import Connection, OrderCursor, Relay, Source
 from tests.factories import Till, balance_of, unique
 from tests.integration.crm_sync.senders import Sender, StandardSender, name, said, standard
 
@@ -137,3 +140,43 @@ def test_whoever_may_only_look_sees_nobodys_data(till: Till, page: Client) -> No
 
 def test_an_address_without_a_secret_gets_nothing(till: Till) -> None:
     assert Sender(standard(till).source, "").post({}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "ours", "others"),
+    [
+        (
+            "shopify",
+            {"shop": "corner.myshopify.com"},
+            {"address": "https://corner.myshopify.com"},
+            {"address": "https://other.myshopify.com", "api_version": "2026-10"},
+        ),
+        ("hubspot", {"portal": "77"}, {"hub_id": "77"}, {"hub_id": "78"}),
+    ],
+)
+def test_a_source_and_its_connection_are_of_one_account(
+    page: Client, till: Till, kind: str, config: Any, ours: Any, others: Any
+) -> None:
+    connection = Connection.objects.create(
+        program=till.program, name="CRM", adapter=kind, config=others
+    )
+    Relay.objects.create(connection=connection)
+    given = {"program_id": till.program.pk, "name": "In", "kind": kind, "config": config}
+    given |= {"secret": "s", "connection_id": connection.pk}
+    with pytest.raises(ConfigRefused, match="The connection"):
+        create_source(**given)
+    form = {"program": str(till.program.pk), "name": "In", "kind": kind, "secret": "s", **config}
+    refused = page.post(f"{SOURCES}add/?kind={kind}", {**form, "connection": str(connection.pk)})
+    assert "and this source" in refused.content.decode()
+
+    Connection.objects.filter(pk=connection.pk).update(config=ours)
+    source, _ = create_source(**given)
+    connection.refresh_from_db()
+    check_sources_of(connection, ours)
+    with pytest.raises(ConfigRefused, match="The source In belongs to it"):
+        check_sources_of(connection, others)
+    if kind == "shopify":  # whatever got past the forms: no other shop's orders are read
+        assert list_reconciled() == [source.pk]
+        Connection.objects.filter(pk=connection.pk).update(config=others)
+        assert list_reconciled() == []
+        assert "corner" in OrderCursor.objects.get(source=source).last_error

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db.models.functions import Now
 
 from crm_sync import tasks
 from crm_sync.adapters.shopify import ShopifyAdapter
-from crm_sync.inbound.reconciling import list_reconciled, reconcile
+from crm_sync.inbound.deciding import choose_member, try_again
+from crm_sync.inbound.reconciling import UNREAD, list_reconciled, reconcile
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Connection, KnownOrder, OrderCursor, Source
@@ -149,6 +151,57 @@ def test_a_shop_that_fails_in_the_middle_costs_nothing(shop: Shop) -> None:
     assert ends is not None
     assert (shop.is_asked(), shop.points) == (1, 50)
     assert (shop.cursor.page, shop.cursor.since, shop.cursor.last_error) == ("", ends, "")
+
+
+def test_an_order_that_cannot_be_read_is_shown_and_holds_up_nothing(shop: Shop) -> None:
+    shop.sells(order(1), order(2, minutes=1))
+    odd = Fault(Reply(400, {"errors": "Odd."}), says="Order/1")
+    shop.api.faults = [odd, odd]
+    assert (shop.is_asked(), shop.points) == (2, 50)
+    assert (shop.cursor.last_error, shop.cursor.until) == ("", None)
+    message = shop.sender.source.messages.get(topic=UNREAD)
+    assert message.state == "dead"
+    assert message.note.startswith("The order cannot be read. ")
+    assert try_again(message_ids=[message.pk]) == 1
+    work_inbox(seconds=60)
+    message.refresh_from_db()
+    assert (message.state, message.topic, shop.points) == ("done", "orders/updated", 100)
+
+
+def test_one_failure_may_be_the_orders_and_two_are_the_shops(shop: Shop) -> None:
+    shop.sells(order(1), order(2, minutes=1), order(3, minutes=2))
+    failure = Reply(500, {"errors": "Oops."})
+    shop.api.faults = [Fault(failure, says=f"Order/{number}") for number in (1, 2)]
+    assert (shop.is_asked(), shop.points) == (1, 50)  # the inbox has read the first by now
+    assert "500" in shop.cursor.last_error
+    assert (shop.is_asked(), shop.points, shop.cursor.last_error) == (2, 150, "")
+
+
+def test_an_order_that_is_gone_or_has_no_shop_any_more_ends_well(shop: Shop) -> None:
+    shop.sells(order(1), order(2, minutes=1))
+    failure = Reply(500, {"errors": "Oops."})
+    shop.api.faults = [Fault(failure, says="Order/1"), Fault(failure, says="Order/1")]
+    shop.is_asked()
+    (message,) = shop.sender.source.messages.filter(topic=UNREAD, state="pending")
+    del shop.api.orders[1]
+    for connection, state in ((None, "dead"), (shop.connection, "ignored")):
+        Source.objects.filter(pk=shop.sender.source.pk).update(connection=connection)
+        try_again(message_ids=[message.pk])
+        message.source.messages.filter(pk=message.pk).update(next_at=Now())
+        work_inbox(seconds=60)
+        message.refresh_from_db()
+        assert message.state == state
+
+
+def test_a_refund_that_came_first_outlives_the_doubt_who_bought(shop: Shop, till: Till) -> None:
+    other = till.member()
+    name(till, other, "external", f"gid://shopify/Customer/{CUSTOMER['id']}")
+    shop.tells("refunds/create", refund(7, 1, FIRST, 2))
+    shop.tells("orders/create", order(1))
+    message = shop.sender.source.messages.get(state="parked")
+    choose_member(message_id=message.pk, member_id=UUID(shop.member))
+    work_inbox(seconds=60)
+    assert shop.points == 30
 
 
 def test_a_turn_that_is_over_is_gone_on_with(shop: Shop) -> None:
