@@ -58,8 +58,9 @@ class Contact(models.Model):
     Attributes:
         vendor_id: What the vendor calls them, once we know.
         matched_by: How we know: member_id, external_id, email, phone, a person; `new` where the
-            vendor knew nobody, `no_email` where there was no email to tell it either. Empty:
-            nobody has asked yet.
+            vendor knew nobody, `no_email` where there was no email to tell it either, `nobody`
+            where a person has said that none of those who were found is meant. Empty: nobody has
+            asked yet.
         matched_on: Hash of what the vendor was asked by; where that changes, who was not found is
             looked for again.
         fingerprint: Hash of what was sent last; the same again is not sent.
@@ -159,7 +160,7 @@ class BulkJob(models.Model):
     """Profiles that a vendor took as one job, and what we have to ask it for.
 
     Attributes:
-        job_id: The vendor's.
+        job_id: The vendor's; empty where the call that makes the job failed, and is made again.
         items: For each profile, in their order: member, what was `wanted`, fingerprint, version.
     """
 

@@ -21,7 +21,6 @@ from crm_sync.inbound.reconciling import list_reconciled, reconcile
 from crm_sync.inbound.working import work_inbox
 from crm_sync.services import lanes, prune
 from crm_sync.services.backfill import list_running_backfills, step_backfill
-from crm_sync.services.bulk import poll_jobs
 from crm_sync.services.compare import (
     list_due_comparisons,
     start_all_comparisons,
@@ -29,6 +28,7 @@ from crm_sync.services.compare import (
 )
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.forget import forget_erased_everywhere
+from crm_sync.services.jobs import poll_jobs
 from crm_sync.services.lanes import Lease
 from crm_sync.services.relay import claim_due_lanes, relay_events
 

@@ -1,6 +1,5 @@
-"""Profiles at a connection: mapping with a preview, backfills, replays, people in doubt."""
+"""Profiles at a connection: mapping with a preview, backfills, people in doubt."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +17,8 @@ from crm_sync.services.backfill import (
     set_backfill_state,
     start_backfill,
 )
-from crm_sync.services.people import get_to_know_locally, resolve_match
+from crm_sync.services.people import get_to_know_locally, look_again, resolve_match
 from crm_sync.services.profiles import draft_profile, fields_of
-from crm_sync.services.redeliver import replay
-from loyalty.events.selectors import positions_between
 from loyalty.members.selectors import find_member_id
 
 SHOWN_AT_ONCE = 100
@@ -92,30 +89,6 @@ class ProfilePages(ConnectionPages):
         """Ask, then end it."""
         return self._set_backfill(request, object_id, Backfill.State.CANCELLED, "Cancel")
 
-    @action(description="Replay", icon="history", permissions=["change"])
-    def replay_time(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask for a time, then send all wanted events of it again."""
-        connection = self.connection_of(request, object_id)
-        if connection is None:
-            return HttpResponseRedirect("../../")
-        if request.method != "POST":
-            return self.show(request, connection, "replay", {"title": "Replay a time"})
-        since, until = _instant(request, "since"), _instant(request, "until")
-        if since is None or until is None or since >= until:
-            messages.error(request, "Give two times, the earlier one first.")
-            return self.show(request, connection, "replay", {"title": "Replay a time"})
-        found = positions_between(since, until)
-        count = 0
-        if found:
-            count = replay(
-                connection_id=connection.pk,
-                after_position=found[0] - 1,
-                up_to_position=found[1],
-            )
-        self.log_change(request, connection, f"Replayed {count} events of {since} to {until}.")
-        messages.success(request, f"{count:,} events are on their way again.")
-        return HttpResponseRedirect(self.page_of(connection))
-
     @action(description="In doubt", icon="person_search", permissions=["change"])
     def people(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """List whose profiles were given up or parked; take a person's word for who is who."""
@@ -135,8 +108,13 @@ class ProfilePages(ConnectionPages):
         return self.show(request, connection, "people", more)
 
     def _resolve(self, request: HttpRequest, connection: Connection) -> None:
-        member_id, vendor_id = UUID(request.POST["member"]), request.POST["vendor_id"]
+        member_id, vendor_id = UUID(request.POST["member"]), request.POST.get("vendor_id", "")
         contact = Contact.objects.filter(connection=connection, member_id=member_id).first()
+        if contact is not None and "again" in request.POST:
+            look_again(connection_id=connection.pk, member_id=member_id)
+            self.log_change(request, connection, f"Had {member_id} looked for again.")
+            messages.success(request, "The vendor is asked again; what was parked waits for that.")
+            return
         if contact is None or (vendor_id and vendor_id not in contact.candidates):
             messages.error(request, "Choose one of the candidates.")
             return
@@ -180,11 +158,3 @@ def _preview(connection: Connection, asked: str) -> dict[str, Any]:
         "person": draft.profile.person,
         "is_unchanged": draft.is_unchanged,
     }
-
-
-def _instant(request: HttpRequest, name: str) -> datetime | None:
-    """Read a time of an input of the browser, which knows no zone: it is UTC."""
-    try:
-        return datetime.fromisoformat(request.POST.get(name, "")).replace(tzinfo=UTC)
-    except ValueError:
-        return None

@@ -4,32 +4,45 @@ Only profiles that nobody else is sending are taken: a member with a lane of the
 the way, and is served there. While a vendor works on a job, its members' lanes are free; if one of
 them was sent something newer meanwhile, it is sent once more when the job is done, because the job
 may have overwritten it.
+
+Where a call fails as a whole, it is made again as a whole, as a job that the vendor has no id for
+yet: a vendor that is failing is not called a thousand times instead of once.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-import structlog
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F
 from django.db.models.functions import Now
 
-from crm_sync.adapters.contract import JobReport, PushesInBulk, PushesProfiles, RunsJobs, Submitted
-from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed, storable
+from crm_sync.adapters.contract import PushesInBulk, PushesProfiles, Submitted
+from crm_sync.adapters.outcomes import (
+    Ambiguous,
+    Configuration,
+    Delivered,
+    Outcome,
+    Postponed,
+    Retryable,
+    Skipped,
+    storable,
+)
 from crm_sync.models import BulkJob, Connection, Contact, Relay
 from crm_sync.rules import GIVEN_UP, Next
-from crm_sync.services import health, lanes
-from crm_sync.services.calls import adapter_of, call, no_adapter
+from crm_sync.services import health
+from crm_sync.services.calls import adapter_of, call
 from crm_sync.services.forget import forget_contacts
-from crm_sync.services.people import get_to_know, want_profiles
+from crm_sync.services.people import get_to_know, say_who_cannot_be_made
 from crm_sync.services.profiles import Draft, draft_profile, fields_of
 
 ASK_SECONDS = 5.0
-log = structlog.get_logger(__name__)
+NOT_TAKEN_YET: Final = ""  # in the place of the vendor's id of a job
+UNTIL_ALONE: Final = 300.0  # so much later a lane goes on by itself, if nobody makes the call again
+MISFIT: Final = "What came back does not fit what was sent: not one outcome for each profile."
 
 _LEASE = """
 INSERT INTO crm_sync_lane (connection_id, member_id, next_at, additions, lease_until, lease_token)
@@ -38,6 +51,21 @@ SELECT %(connection)s, member, clock_timestamp(), 1,
 FROM unnest(%(members)s::uuid[]) AS member ORDER BY member
 ON CONFLICT (connection_id, member_id) DO UPDATE SET additions = crm_sync_lane.additions + 1
 RETURNING member_id, lease_token = %(token)s
+"""
+
+# Who got events meanwhile is served in their own lane.
+_TAKE_WAITING = """
+WITH waiting AS MATERIALIZED (
+    SELECT connection_id, member_id FROM crm_sync_lane
+    WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s::uuid[])
+      AND additions = 1 AND (lease_until IS NULL OR lease_until < statement_timestamp())
+    ORDER BY member_id FOR UPDATE SKIP LOCKED
+)
+UPDATE crm_sync_lane AS lane
+SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), lease_token = %(token)s
+FROM waiting
+WHERE lane.connection_id = waiting.connection_id AND lane.member_id = waiting.member_id
+RETURNING lane.member_id
 """
 
 _CLOSE = """
@@ -75,15 +103,8 @@ def lease_many(*, connection_id: int, member_ids: Sequence[UUID], token: UUID) -
 
     The caller has locked the relay row, and asked for the profiles in the same transaction.
     """
-    values: dict[str, Any] = {
-        "connection": connection_id,
-        "members": list(member_ids),
-        "token": token,
-        "seconds": settings.CRM_LEASE_SECONDS,
-    }
-    with database.cursor() as cursor:
-        cursor.execute(_LEASE, values)
-        return [member_id for member_id, is_ours in cursor.fetchall() if is_ours]
+    found = _lease(_LEASE, connection_id, member_ids, token)
+    return [member_id for member_id, is_ours in found if is_ours]
 
 
 def push_many(*, connection_id: int, member_ids: Sequence[UUID], token: UUID) -> None:
@@ -100,21 +121,23 @@ def push_many(*, connection_id: int, member_ids: Sequence[UUID], token: UUID) ->
     _close(connection_id, token, waiting)
 
 
-def poll_jobs() -> int:
-    """Ask vendors how far their jobs are; return how many were asked for.
+def take_waiting(*, connection_id: int, member_ids: Sequence[UUID], token: UUID) -> list[UUID]:
+    """Lease the lanes that wait until a call is made again; the caller has locked the relay row."""
+    return [row[0] for row in _lease(_TAKE_WAITING, connection_id, member_ids, token)]
 
-    A destination that is paused is left alone; one that is down is paused after each failure, so
-    that a job may ask whether it is back, as a lane may.
-    """
-    count = 0
-    for job_id in list(_due_jobs().order_by("ask_at").values_list("pk", flat=True)[:20]):
-        # Claimed by moving its time: whoever asks at the same moment finds it gone. The one before
-        # it may have paused the connection.
-        claimed = _due_jobs().filter(pk=job_id)
-        if claimed.update(ask_at=Now() + timedelta(seconds=settings.CRM_LEASE_SECONDS)):
-            _ask(BulkJob.objects.select_related("connection").get(pk=job_id))
-            count += 1
-    return count
+
+def _lease(
+    statement: str, connection_id: int, member_ids: Sequence[UUID], token: UUID
+) -> list[tuple[Any, ...]]:
+    values: dict[str, Any] = {
+        "connection": connection_id,
+        "members": list(member_ids),
+        "token": token,
+        "seconds": settings.CRM_LEASE_SECONDS,
+    }
+    with database.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
 
 
 def _drafts(
@@ -153,23 +176,73 @@ def _take(
         )
         _in_flight(connection.pk, drafts)
         return
-    if isinstance(found, Outcome):
-        found = [found] * len(drafts)
-    # What is wrong with the whole call is one failure of the connection, not a thousand.
-    found = [*found, *[found[-1]] * (len(drafts) - len(found))]
-    pairs = list(zip(drafts, found, strict=True))
+    outcomes = [found] * len(drafts) if isinstance(found, Outcome) else _one_each(drafts, found)
+    whole = storable(outcomes[0])
+    if all(one is outcomes[0] for one in outcomes) and _is_of_the_call(whole):
+        _call_again_later(connection, drafts, whole, waiting)
+        return
+    pairs = [
+        (draft, say_who_cannot_be_made(draft.known, one))
+        for draft, one in zip(drafts, outcomes, strict=True)
+    ]
     _done(connection.pk, [pair for pair in pairs if isinstance(pair[1], Delivered)])
+    # What is wrong with the whole call is one failure of the connection, not a thousand.
     noted: set[str] = set()
     for draft, outcome in pairs:
         if not isinstance(outcome, Delivered):
             _fail(connection.pk, draft, storable(outcome), waiting, noted)
 
 
+def _one_each(drafts: Sequence[Draft], found: Sequence[Outcome]) -> list[Outcome]:
+    """Give one outcome to each: those that none came back for are not known to be there."""
+    if len(found) > len(drafts):
+        return [Retryable(error=MISFIT)] * len(drafts)
+    is_refused = bool(found) and not isinstance(found[-1], Delivered | Skipped)
+    unknown = found[-1] if is_refused else Retryable(error=MISFIT)
+    return [*found, *[unknown] * (len(drafts) - len(found))]
+
+
+def _is_of_the_call(outcome: Outcome) -> bool:
+    """Say whether an outcome of all is one that the whole call had, and may not have again."""
+    return isinstance(outcome, Retryable | Configuration | Postponed)
+
+
+def _call_again_later(
+    connection: Connection, drafts: Sequence[Draft], outcome: Outcome, waiting: dict[UUID, float]
+) -> None:
+    """Leave a call that failed as a whole to be made again; one by one only if nobody comes."""
+    contacts = [draft.known.contact for draft in drafts]
+    if isinstance(outcome, Postponed):
+        seconds = outcome.seconds
+        with transaction.atomic():
+            health.hold_off(connection.pk, seconds)
+    else:
+        attempts = min(contact.attempts for contact in contacts) + 1
+        verdict = health.judge(connection.pk, outcome, attempts=attempts)
+        failures = Relay.objects.get(pk=connection.pk).failures
+        health.note(connection.pk, failures, verdict, outcome)
+        seconds = verdict.lane_seconds
+        Contact.objects.filter(
+            connection=connection, member_id__in=[contact.member_id for contact in contacts]
+        ).update(attempts=F("attempts") + 1, last_error=outcome.error)
+        if verdict.delivery is not Next.WAIT:
+            seconds = 0.0  # each by itself, with an end and a reason of its own
+    waiting |= {contact.member_id: seconds and seconds + UNTIL_ALONE for contact in contacts}
+    if seconds:
+        BulkJob.objects.create(
+            connection=connection,
+            job_id=NOT_TAKEN_YET,
+            items=[_item(draft) for draft in drafts],
+            ask_at=Now() + timedelta(seconds=seconds),
+            last_error=outcome.error,
+        )
+
+
 def _in_flight(connection_id: int, drafts: Sequence[Draft]) -> None:
     """Count them as sent; without a fingerprint, so that whatever is newer is sent in any case."""
     items = [_item(draft) for draft in drafts]
     blank = [(member, wanted, "", version) for member, wanted, _, version in items]
-    _write_done(connection_id, blank, [""] * len(items), [draft.left_out for draft in drafts])
+    write_done(connection_id, blank, [""] * len(items), [draft.left_out for draft in drafts])
 
 
 def _item(draft: Draft) -> Item:
@@ -185,10 +258,10 @@ def _item(draft: Draft) -> Item:
 def _done(connection_id: int, pairs: Sequence[tuple[Draft, Outcome]]) -> None:
     items = [_item(draft) for draft, _ in pairs]
     vendor_ids = [o.vendor_id if isinstance(o, Delivered) else "" for _, o in pairs]
-    _write_done(connection_id, items, vendor_ids, [draft.left_out for draft, _ in pairs])
+    write_done(connection_id, items, vendor_ids, [draft.left_out for draft, _ in pairs])
 
 
-def _write_done(
+def write_done(
     connection_id: int, items: Sequence[Item], vendor_ids: Sequence[str], left_out: Sequence[str]
 ) -> set[UUID]:
     """Write down that these were sent; give those whom nobody had sent anything newer."""
@@ -252,77 +325,3 @@ def _close(connection_id: int, token: UUID, waiting: dict[UUID, float]) -> None:
     }
     with database.cursor() as cursor:
         cursor.execute(_CLOSE, values)
-
-
-def _due_jobs() -> QuerySet[BulkJob]:
-    due = BulkJob.objects.filter(
-        ended_at__isnull=True, ask_at__lte=Now(), connection__is_enabled=True
-    )
-    return due.exclude(connection__relay__resume_at__gt=Now())
-
-
-def _ask(job: BulkJob) -> None:
-    adapter: object = adapter_of(job.connection)
-    if not isinstance(adapter, RunsJobs):
-        _wait(job, no_adapter(job.connection), settings.CRM_LEASE_SECONDS)
-        return
-    member_ids = [item[0] for item in job.items]
-    found = call(job.connection, lambda t: adapter.poll_job(t, job.job_id, member_ids))
-    report = JobReport(is_done=False, outcome=found) if isinstance(found, Outcome) else found
-    trouble = storable(report.outcome) if report.outcome is not None else Delivered()
-    if isinstance(trouble, Postponed):
-        _wait(job, trouble, trouble.seconds)
-        return
-    verdict = health.judge(job.connection_id, trouble, attempts=1)
-    health.note(
-        job.connection_id, Relay.objects.get(pk=job.connection_id).failures, verdict, trouble
-    )
-    if report.is_done:
-        _end(job, report)
-    elif isinstance(trouble, Delivered):
-        _wait(job, trouble, ASK_SECONDS)
-    elif verdict.delivery is Next.WAIT:
-        _wait(job, trouble, max(ASK_SECONDS, verdict.lane_seconds))
-    else:
-        _give_up(job, trouble.error)
-
-
-def _wait(job: BulkJob, trouble: Outcome, seconds: float) -> None:
-    """Ask again later; not for ever, because a backfill ends only when its jobs have ended."""
-    limit = timedelta(hours=settings.CRM_JOB_HOURS)
-    row = BulkJob.objects.filter(pk=job.pk)
-    if row.filter(submitted_at__lt=Now() - limit).exists():
-        error = trouble.error or "The vendor still works on it."
-        _give_up(job, f"Given up after {settings.CRM_JOB_HOURS:g} hours: {error}"[:500])
-        return
-    row.update(ask_at=Now() + timedelta(seconds=seconds), last_error=trouble.error)
-
-
-def _give_up(job: BulkJob, error: str) -> None:
-    """End a job of which nobody learns anything more; its profiles go one by one."""
-    log.warning("bulk job given up", connection=job.connection_id, job=job.job_id, error=error)
-    _settle(job, [UUID(item[0]) for item in job.items], failed=len(job.items), error=error)
-
-
-def _end(job: BulkJob, report: JobReport) -> None:
-    """Settle each profile of a job; what failed, or was overtaken, is wanted again."""
-    pairs = list(zip(job.items, report.outcomes, strict=True))
-    good = [(tuple(item), o) for item, o in pairs if isinstance(o, Delivered)]
-    items = [item for item, _ in good]
-    sent = _write_done(job.connection_id, items, [o.vendor_id for _, o in good], [""] * len(items))
-    overtaken = [UUID(item[0]) for item in items if UUID(item[0]) not in sent]
-    failed = [(item, storable(o)) for item, o in pairs if not isinstance(o, Delivered)]
-    again = overtaken + [UUID(item[0]) for item, _ in failed]
-    _settle(job, again, failed=len(failed), error=failed[0][1].error if failed else "")
-
-
-def _settle(job: BulkJob, again: Sequence[UUID], *, failed: int, error: str) -> None:
-    with transaction.atomic():
-        Relay.objects.select_for_update().get(pk=job.connection_id)
-        # Sent one by one now, so that each gets its own outcome, attempts and reason.
-        Contact.objects.filter(connection_id=job.connection_id, member_id__in=again).update(
-            fingerprint=""
-        )
-        want_profiles(connection_id=job.connection_id, member_ids=again, is_backfill=True)
-        lanes.open_lanes(connection_id=job.connection_id, member_ids=again)
-        BulkJob.objects.filter(pk=job.pk).update(ended_at=Now(), failed=failed, last_error=error)

@@ -69,4 +69,6 @@ def call_for_outcomes(
     """Call an adapter for one outcome each; its own failure is the first one's."""
     found: Any = call(connection, do)
     outcomes = [found] if isinstance(found, Outcome) else list(found)
+    if not outcomes:  # or the lane would be served again and again, without a trace
+        outcomes = [Retryable(error="The adapter gave no outcome.")]
     return [storable(outcome) for outcome in outcomes]

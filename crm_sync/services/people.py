@@ -5,15 +5,22 @@ an email may be somebody who is there already.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection as database
 from django.db import transaction
 
 from crm_sync.adapters.contract import Adapter, Match, Matches, Person, PushesProfiles
-from crm_sync.adapters.outcomes import Outcome, several_match, storable
+from crm_sync.adapters.outcomes import (
+    Outcome,
+    Permanent,
+    Retryable,
+    Skipped,
+    several_match,
+    storable,
+)
 from crm_sync.mapping import hash_identity
 from crm_sync.models import Connection, Contact, Delivery, Relay
 from crm_sync.services import lanes
@@ -22,7 +29,12 @@ from crm_sync.services.redeliver import redeliver
 from loyalty.members.selectors import Standing, list_standings
 
 _GONE = {"closed", "erased"}
-_NOT_FOUND = {"new", "no_email"}  # whoever is there was made by us
+_NOBODY: Final = "nobody"
+_NOT_FOUND = {"new", "no_email", _NOBODY}  # whoever is there was made by us
+_CANNOT_BE_MADE: Final = (
+    "Email and phone lead to somebody else at the vendor, who was said not to be the member, and "
+    "without them it makes nobody: correct them here, or there and look again."
+)
 
 _WANT = """
 INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by,
@@ -51,12 +63,15 @@ class Known:
     """A member with all that a call about them needs.
 
     Attributes:
+        person: Without what leads to somebody else there, where a person has said that it does.
+        identity: Hash of all that the member may be found by.
         standing: None where the member is gone.
         trouble: Why nothing may be written about them yet.
     """
 
     person: Person
     contact: Contact
+    identity: str
     standing: Standing | None = None
     trouble: Outcome | None = None
 
@@ -91,11 +106,9 @@ def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID
     known = {}
     for member_id in member_ids:
         contact = contacts.get(member_id) or Contact(connection=connection, member_id=member_id)
-        standing = standings.get(member_id)
-        if standing is not None and standing.status in _GONE:
-            standing = None
-        person = _person(connection, contact, standing)
-        known[member_id] = Known(person, contact, standing, _known_trouble(contact))
+        known[member_id] = replace(
+            _known(connection, contact, standings.get(member_id)), trouble=_known_trouble(contact)
+        )
     known |= _match(connection, [one for one in known.values() if _is_to_be_found(one)])
     # Whom we made in bulk we know by our id only since this moment: who else has their email?
     return known | _match(connection, [one for one in known.values() if _is_to_be_found(one)])
@@ -110,26 +123,49 @@ def get_to_know_locally(connection: Connection, member_id: UUID) -> Known:
     """Say what we know of a member, asking nobody: for a look at it."""
     contact = Contact.objects.filter(connection=connection, member_id=member_id).first()
     contact = contact or Contact(connection=connection, member_id=member_id)
-    standing = list_standings([member_id]).get(member_id)
-    if standing is not None and standing.status in _GONE:
-        standing = None
-    return Known(_person(connection, contact, standing), contact, standing)
+    return _known(connection, contact, list_standings([member_id]).get(member_id))
 
 
 def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> None:
     """Take a person's word for who a member is at the vendor, and send what was parked.
 
     Args:
-        vendor_id: Empty: none of them, the vendor is to make a new profile.
+        vendor_id: Empty: none of them. They are made anew, without email, phone and external ids,
+            which lead to others: vendors take whoever has one for the one who is meant.
     """
     connection = Connection.objects.get(pk=connection_id)
-    person = get_to_know_locally(connection, member_id).person
+    known = get_to_know_locally(connection, member_id)
+    _decide(
+        connection_id,
+        member_id,
+        vendor_id=vendor_id,
+        matched_by="person" if vendor_id else _NOBODY,
+        matched_on=known.identity,
+    )
+
+
+def look_again(*, connection_id: int, member_id: UUID) -> None:
+    """Ask the vendor once more who a member is: something was put right there."""
+    _decide(connection_id, member_id, matched_by="", matched_on="")
+
+
+def say_who_cannot_be_made(known: Known, outcome: Outcome) -> Outcome:
+    """Give what came of a profile; with what to do, where a person's word has kept it from there.
+
+    It is listed then with those in doubt, instead of being left out like anybody without an email.
+    """
+    is_nobody = known.contact.matched_by == _NOBODY and not known.person.vendor_id
+    if not is_nobody or not isinstance(outcome, Skipped):
+        return outcome
+    return Permanent(duration_ms=outcome.duration_ms, error=f"{outcome.error} {_CANNOT_BE_MADE}")
+
+
+def _decide(connection_id: int, member_id: UUID, **decided: str) -> None:
+    """Write down what was decided of a member who was in doubt, and send what was parked."""
     with transaction.atomic():
         Relay.objects.select_for_update().get(connection_id=connection_id)
         Contact.objects.filter(connection_id=connection_id, member_id=member_id).update(
-            vendor_id=vendor_id,
-            matched_by="person" if vendor_id else "new",
-            matched_on=hash_identity(person),
+            **decided,
             stuck="",
             candidates=[],
             last_error="",
@@ -142,6 +178,16 @@ def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> Non
         connection_id=connection_id, member_id=member_id, state=Delivery.State.PARKED
     )
     redeliver(delivery_ids=list(parked.values_list("pk", flat=True)))
+
+
+def _known(connection: Connection, contact: Contact, standing: Standing | None) -> Known:
+    if standing is not None and standing.status in _GONE:
+        standing = None
+    person = _person(connection, contact, standing)
+    identity = hash_identity(person)
+    if contact.matched_by == _NOBODY and contact.matched_on == identity:
+        person = replace(person, email="", phone="", external_ids=())
+    return Known(person, contact, identity, standing)
 
 
 def _person(connection: Connection, contact: Contact, standing: Standing | None) -> Person:
@@ -163,7 +209,7 @@ def _is_to_be_found(known: Known) -> bool:
     if known.standing is None or known.trouble is not None:
         return False
     contact = known.contact
-    is_changed = contact.matched_on != hash_identity(known.person)
+    is_changed = contact.matched_on != known.identity
     return not contact.matched_by or (contact.matched_by in _NOT_FOUND and is_changed)
 
 
@@ -178,6 +224,8 @@ def _match(connection: Connection, new: Sequence[Known]) -> dict[UUID, Known]:
     if adapter is None or not new:
         return {}
     found = call(connection, lambda target: adapter.match(target, [one.person for one in new]))
+    if not isinstance(found, Outcome) and len(found) != len(new):
+        found = Retryable(error=f"{len(found)} were matched, where {len(new)} were asked for.")
     if isinstance(found, Outcome):
         return {one.contact.member_id: _troubled(one, found) for one in new}
     pairs = zip(new, found, strict=True)
@@ -196,11 +244,10 @@ def _learn(connection: Connection, known: Known, match: Match) -> Known:
     if others := _others(contact, match):
         return _troubled(known, several_match(others))
     is_ours = contact.matched_by in _NOT_FOUND and match.matched_by == "member_id"
-    if not is_ours:
-        contact.matched_on = hash_identity(known.person)
-    if not is_ours and not contact.vendor_id:
-        unknown = "new" if known.person.email else "no_email"
-        contact.matched_by = match.matched_by or unknown
+    is_decided = contact.matched_by == _NOBODY and contact.matched_on == known.identity
+    if not is_ours and not is_decided:
+        contact.matched_on = known.identity
+        contact.matched_by = _matched_by(known, match)
     contact.vendor_id = match.vendor_id or contact.vendor_id
     values: dict[str, Any] = {
         "connection": connection.pk,
@@ -211,7 +258,15 @@ def _learn(connection: Connection, known: Known, match: Match) -> Known:
     }
     with database.cursor() as cursor:
         cursor.execute(_LEARN, values)
-    return Known(_person(connection, contact, known.standing), contact, known.standing)
+    return _known(connection, contact, known.standing)
+
+
+def _matched_by(known: Known, match: Match) -> str:
+    """Say how somebody is known now; whom we made there without an email still lacks it."""
+    contact = known.contact
+    if contact.vendor_id:
+        return "no_email" if contact.matched_by == _NOBODY else contact.matched_by
+    return match.matched_by or ("new" if known.person.email else "no_email")
 
 
 def _others(contact: Contact, match: Match) -> tuple[str, ...]:
@@ -224,4 +279,4 @@ def _others(contact: Contact, match: Match) -> tuple[str, ...]:
 
 
 def _troubled(known: Known, outcome: Outcome) -> Known:
-    return Known(known.person, known.contact, known.standing, storable(outcome))
+    return replace(known, trouble=storable(outcome))

@@ -25,7 +25,7 @@ from crm_sync.services import health
 from crm_sync.services.calls import adapter_of, call_for_outcomes
 from crm_sync.services.forget import forget_contacts, keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
-from crm_sync.services.people import Known, get_to_know
+from crm_sync.services.people import Known, get_to_know, say_who_cannot_be_made
 
 # As for deliveries: one statement, all or nothing, and only under our own lease.
 _SETTLE = """
@@ -116,13 +116,13 @@ def push_profile(lease: Lease, connection: Connection) -> bool:
     if known.trouble is not None:
         return settle(lease, draft, known.trouble, began)
     if draft.is_unchanged:
-        Contact.objects.filter(connection=connection, member_id=lease.member_id).update(
-            done=known.contact.wanted
-        )
+        Contact.objects.filter(
+            connection=connection, member_id=lease.member_id, done__lt=known.contact.wanted
+        ).update(done=known.contact.wanted, attempts=0, stuck="", last_error=draft.left_out)
         return True
     profile = draft.profile
     outcomes = call_for_outcomes(connection, lambda target: adapter.push(target, [profile]))
-    return settle(lease, draft, outcomes[0], began)
+    return settle(lease, draft, say_who_cannot_be_made(known, outcomes[0]), began)
 
 
 def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> bool:

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import JobReport
-from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable
+from crm_sync.adapters.outcomes import Delivered, Outcome, Permanent, Postponed, Retryable
 from crm_sync.models import Backfill, BulkJob, Connection, Contact, Lane, Relay
+from crm_sync.rules import MAX_ATTEMPTS
 from crm_sync.services.backfill import (
     BackfillRefused,
     list_running_backfills,
@@ -18,7 +19,7 @@ from crm_sync.services.backfill import (
     start_backfill,
     step_backfill,
 )
-from crm_sync.services.bulk import poll_jobs
+from crm_sync.services.jobs import poll_jobs
 from crm_sync.services.relay import relay_events
 from tests.factories import Till
 from tests.integration.crm_sync.outbox import drain, pass_time
@@ -178,9 +179,44 @@ class TestInBulk:
         step_backfill(backfill_id=backfill.pk)
         failures = Relay.objects.get(connection=destination).failures
         assert failures == (1 if isinstance(outcome, Retryable) else 0)
-        pass_time(destination)
+        pass_time(destination, "100 seconds")
+        drain()
+        assert vendor.profiles == {}  # a vendor that fails is not called for each of them instead
         run_backfill(backfill)
         assert set(vendor.profiles) == set(ids)
+        assert [len(job) for job in vendor.jobs.values()] == [3]
+
+    def test_a_call_that_fails_for_good_goes_one_by_one_and_whoever_waits_is_never_left(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        ids = members(till, 2)
+        vendor = BulkVendor(outcomes=[Retryable(error="500")])
+        destination = connect_vendor(vendor)
+        backfill = start_backfill(connection_id=destination.pk)
+        step_backfill(backfill_id=backfill.pk)
+        Contact.objects.filter(connection=destination).update(attempts=MAX_ATTEMPTS - 1)
+        vendor.outcomes = [Retryable(error="500")]
+        BulkJob.objects.update(ask_at=backfill.started_at)
+        poll_jobs()
+        assert not BulkJob.objects.filter(connection=destination, ended_at=None).exists()
+        drain()
+        assert (set(vendor.profiles), vendor.jobs) == (set(ids), {})
+
+    @pytest.mark.parametrize("count", [0, 1, 4])
+    def test_another_number_of_outcomes_than_profiles_is_no_success_of_the_others(
+        self, till: Till, connect_vendor: Connect, monkeypatch: pytest.MonkeyPatch, count: int
+    ) -> None:
+        ids = members(till, 3)
+        vendor = BulkVendor()
+        destination = connect_vendor(vendor)
+        backfill = start_backfill(connection_id=destination.pk)
+        with monkeypatch.context() as patch:
+            patch.setattr(vendor, "push_bulk", lambda t, profiles: [Delivered()] * count)
+            step_backfill(backfill_id=backfill.pk)
+        assert Contact.objects.filter(connection=destination, fingerprint="").count() >= 2
+        pass_time(destination)
+        run_backfill(backfill)
+        assert len(set(vendor.profiles) & set(ids)) >= 2
 
 
 class TestAskingForJobs:
@@ -210,6 +246,20 @@ class TestAskingForJobs:
         poll_jobs()
         job.refresh_from_db()
         return bool(asked)
+
+    @pytest.mark.parametrize("count", [0, 1, 3])
+    def test_a_report_that_does_not_fit_ends_the_job_and_each_goes_by_itself(
+        self, job: BulkJob, monkeypatch: pytest.MonkeyPatch, count: int
+    ) -> None:
+        report = JobReport(is_done=True, outcomes=[Delivered()] * count)
+        monkeypatch.setattr(self.vendor, "poll_job", lambda target, job_id, ids: report)
+        BulkJob.objects.filter(pk=job.pk).update(ask_at=self.backfill.started_at)
+        poll_jobs()
+        job.refresh_from_db()
+        assert job.ended_at is not None
+        assert "not one outcome for each" in job.last_error
+        drain()
+        assert set(self.vendor.profiles) == set(self.ids)
 
     def test_what_the_vendor_asked_for_is_heeded_and_a_pause(self, job: BulkJob) -> None:
         busy = Retryable(error="429", retry_after=600.0, throttled=True, status_code=429)

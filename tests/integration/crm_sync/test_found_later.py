@@ -15,11 +15,11 @@ from crm_sync.models import Allowance, Connection, Contact, Delivery, Lane
 from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.sandboxes.shopify import Shopify
 from crm_sync.services.connections import create_connection
-from crm_sync.services.people import resolve_match
+from crm_sync.services.people import look_again, resolve_match
 from tests.factories import Till
 from tests.integration.crm_sync.outbox import drain, pass_time
 from tests.integration.crm_sync.vendor_cases import CASES, Case
-from tests.integration.http.caller import Caller
+from tests.integration.http.caller import Caller, body_of
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,14 @@ class Shop:
         answer = Caller(self.till.program.pk).post(path, {"type": "email", "value": email})
         assert answer.status_code in (200, 201), answer.content
 
+    def rename(self, member_id: UUID, before: str, after: str) -> None:
+        caller, path = Caller(self.till.program.pk), f"/v1/members/{member_id}/identifiers"
+        known = body_of(caller.get(f"/v1/members/{member_id}"))["identifiers"]
+        number = next(one["id"] for one in known if one["value"] == before)
+        gone = caller.call("DELETE", f"{path}/{number}")
+        assert gone.status_code == 200, gone.content
+        self.give_email(member_id, after)
+
     def tell(self) -> None:
         for _ in range(20):
             drain()
@@ -193,6 +201,43 @@ def test_an_email_that_comes_later_finds_the_right_person(shop: Shop) -> None:
         assert shelf.mark(cids) == str(cid)
         assert shop.contact(cid).vendor_id == shelf.id_of(cids)
         assert (shop.contact(cid).matched_by, shop.contact(cid).stuck) == ("new", "")
+
+
+@pytest.mark.parametrize(
+    "shop", [case for case in CASES if case.name in SHELVES], ids=lambda c: c.name, indirect=True
+)
+def test_none_of_them_takes_nobody_elses(shop: Shop) -> None:
+    shelf, other, bob = SHELVES[shop.case.name], str(uuid4()), shop.card()
+    others = shelf.add(shop.sandbox, "bob@example.com", other)
+    shop.give_email(bob, "bob@example.com")
+    shop.tell()
+    assert shop.contact(bob).candidates == [shelf.id_of(others)]
+    resolve_match(connection_id=shop.destination.pk, member_id=bob, vendor_id="")
+    for points in (0, 3):  # the second time with an event of later
+        if points:
+            shop.till.adjust(next(c for c, i in shop.till.ids.items() if i == str(bob)), points)
+        shop.tell()
+        contact = shop.contact(bob)
+        assert shelf.mark(others) == other
+        assert shelf.id_of(shelf.find(shop.sandbox, "bob@example.com")) == shelf.id_of(others)
+        assert contact.matched_by == "nobody"
+        assert contact.vendor_id != shelf.id_of(others)
+        # Whoever can be made without an email is there; else a person reads what to do.
+        assert bool(contact.vendor_id) == shelf.makes_nameless
+        assert contact.stuck == ("" if shelf.makes_nameless else "dead")
+        assert ("look again" in contact.last_error) == (not shelf.makes_nameless)
+
+    look_again(connection_id=shop.destination.pk, member_id=bob)
+    shop.tell()
+    assert shop.contact(bob).stuck == "parked"
+    resolve_match(connection_id=shop.destination.pk, member_id=bob, vendor_id="")
+    shop.tell()
+    shop.rename(bob, "bob@example.com", "rob@example.com")
+    shop.tell()
+    robs = shelf.find(shop.sandbox, "rob@example.com")
+    if shop.case.name != "postscript":
+        assert shelf.mark(robs) == str(bob)
+        assert (shop.contact(bob).matched_by, shop.contact(bob).stuck) == ("new", "")
 
 
 @pytest.mark.parametrize("shop", MAKE_NAMELESS, ids=lambda case: case.name, indirect=True)

@@ -17,7 +17,7 @@ from crm_sync.models import Backfill, BulkJob, Connection, Delivery
 from crm_sync.sandboxes.keeping import Keeper
 from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.services.backfill import step_backfill
-from crm_sync.services.bulk import poll_jobs
+from crm_sync.services.jobs import poll_jobs
 from tests.factories import Till
 from tests.integration.crm_sync.outbox import drain
 
