@@ -145,7 +145,8 @@ class Relay(models.Model):
         resume_at: Nothing is sent before: the destination asked for it, or does not answer.
         live_from: Events up to this position were there before the connection: nobody is to be
             messaged because of them.
-        notice: What the connection cannot do as it is set up at the vendor.
+        notice: What the connection cannot do as it is set up at the vendor, in our words: they
+            name nobody.
     """
 
     connection = models.OneToOneField(

@@ -33,6 +33,7 @@ PROBE_JITTER = 0.2  # a probe comes at most so much later: one lane asks for all
 
 # Seconds between probes of a destination that is down: doubled each time.
 PROBE_SECONDS_MIN, PROBE_SECONDS_MAX = 5.0, 60.0
+SAID_LAST = " The last time: "  # before a destination's own words
 THROTTLE_SECONDS = 5.0  # pause of a busy destination that gives no Retry-After
 
 
@@ -107,7 +108,7 @@ def judge(
     failures += 1
     reason = ""
     if failing_hours >= disable_hours and failures >= MAX_ATTEMPTS:
-        reason = f"It failed for {failing_hours:.0f} hours. The last time: {outcome.error}"
+        reason = f"It failed for {failing_hours:.0f} hours.{SAID_LAST}{outcome.error}"
     asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0
     return Verdict(
         _after_failure(outcome, attempts, was_down),

@@ -11,7 +11,7 @@ from crm_sync.models import Delivery, Relay
 from crm_sync.rules import wants
 from crm_sync.services import lanes
 from crm_sync.services.connections import adapters
-from crm_sync.services.forget import forget_answers
+from crm_sync.services.forget import forget_answers, forget_words_of_calls
 from crm_sync.services.people import want_profiles
 from loyalty.events import selectors as events
 from loyalty.events.selectors import EventKey
@@ -60,6 +60,7 @@ def fan_out(*, connection_id: int) -> bool:
         erased = [key.member_id for key in keys if key.type == "member.erased"]
         if erased:
             forget_answers(connection_id=connection_id, member_ids=erased)
+            forget_words_of_calls(connection_id=connection_id)
         relay.position = keys[-1].position if len(keys) == EVENTS_AT_ONCE else head
         relay.save(update_fields=["position"])
         return len(keys) == EVENTS_AT_ONCE

@@ -12,7 +12,19 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from crm_sync.adapters.outcomes import Configuration, Outcome
-from crm_sync.models import Attempt, Connection, Contact, Delivery, Drift, Lane
+from crm_sync.models import (
+    Attempt,
+    BulkJob,
+    Comparison,
+    Connection,
+    Contact,
+    Delivery,
+    Drift,
+    Lane,
+    OrderCursor,
+    PollCursor,
+)
+from crm_sync.rules import SAID_LAST
 from loyalty.members.selectors import list_erased, walk_erased
 
 NOT_KEPT: Final = "What was said is not kept: the member was erased."
@@ -42,6 +54,25 @@ def forget_answers(*, connection_id: int, member_ids: Collection[UUID]) -> None:
     for attempts in (of_events, Attempt.objects.filter(delivery__isnull=True, **theirs)):
         attempts.filter(_SAID).update(error=NOT_KEPT)
         attempts.exclude(answer="").update(answer="")
+    _forget_words_of_jobs(connection_id, member_ids)
+
+
+def forget_words_of_calls(*, connection_id: int) -> None:
+    """Delete what a destination said of calls about many at once: nobody knows whom it named.
+
+    A call that fails again says it again.
+    """
+    for said in (
+        Comparison.objects.filter(connection_id=connection_id),
+        PollCursor.objects.filter(connection_id=connection_id),
+        OrderCursor.objects.filter(source__connection_id=connection_id),
+    ):
+        said.exclude(last_error="").update(last_error=NOT_KEPT)
+    connection = Connection.objects.filter(pk=connection_id)
+    for reason in connection.values_list("disabled_reason", flat=True):
+        ours, said_last, _ = reason.partition(SAID_LAST)
+        if said_last:
+            connection.update(disabled_reason=f"{ours}{SAID_LAST}{NOT_KEPT}")
 
 
 def forget_contacts(*, connection_id: int, member_ids: Collection[UUID]) -> None:
@@ -62,9 +93,24 @@ def forget_erased_everywhere() -> int:
         count += len(members)
         for connection_id, is_enabled in connections:
             forget_answers(connection_id=connection_id, member_ids=members)
+            if not is_enabled:
+                forget_words_of_calls(connection_id=connection_id)
             gone = _list_idle(connection_id, members) if is_enabled else members
             forget_contacts(connection_id=connection_id, member_ids=gone)
     return count
+
+
+def _forget_words_of_jobs(connection_id: int, member_ids: Collection[UUID]) -> None:
+    """Delete what was said of jobs that these members were in: it may be about one of them."""
+    theirs = {str(member_id) for member_id in member_ids}
+    said = BulkJob.objects.filter(connection_id=connection_id)
+    said = said.exclude(last_error__in=("", NOT_KEPT))
+    named = [
+        pk
+        for pk, items in said.values_list("pk", "items")
+        if any(member_id in theirs for member_id, *_ in items)
+    ]
+    BulkJob.objects.filter(pk__in=named).update(last_error=NOT_KEPT)
 
 
 def _list_idle(connection_id: int, member_ids: Collection[UUID]) -> list[UUID]:

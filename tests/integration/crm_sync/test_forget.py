@@ -1,12 +1,27 @@
 """What connections know of members who were erased goes, whatever state the connection is in."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db.models import CharField, TextField
+from django.db.models.functions import Now
 
 from crm_sync.adapters.outcomes import Configuration, Permanent, Retryable
-from crm_sync.models import Attempt, Connection, Contact, Delivery
+from crm_sync.models import (
+    Attempt,
+    BulkJob,
+    Comparison,
+    Connection,
+    Contact,
+    Delivery,
+    OrderCursor,
+    PollCursor,
+    Source,
+)
+from crm_sync.rules import SAID_LAST
 from crm_sync.services.connections import disable_connection, enable_connection, remove_connection
 from crm_sync.services.forget import NOT_KEPT, forget_erased_everywhere
 from tests.factories import Till
@@ -84,3 +99,70 @@ def test_what_was_said_before_and_after_is_forgotten_alike(
     drain()
     kept = Attempt.objects.filter(delivery__connection=connection).exclude(outcome="delivered")
     assert {(one.answer, one.error) for one in kept} == {("", error)}
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_what_was_said_of_many_at_once_is_forgotten_with_one_of_them(
+    till: Till, connect_vendor: Callable[..., Connection], is_stopped: bool
+) -> None:
+    connection = connect_vendor(Vendor())
+    gone, other = till.member(), till.member()
+    drain()
+    source = Source.objects.create(
+        program=till.program, name="Shop", kind="shopify", connection=connection, secrets=""
+    )
+    jobs = [
+        BulkJob.objects.create(
+            connection=connection,
+            job_id=card,
+            items=[[till.ids[card], 1, "", 1]],
+            ask_at=Now(),
+            ended_at=Now(),
+            last_error=WORD,
+        )
+        for card in (gone, other)
+    ]
+    rows = [
+        Comparison.objects.create(connection=connection, last_error=WORD),
+        PollCursor.objects.create(connection=connection, next_at=Now(), last_error=WORD),
+        OrderCursor.objects.create(source=source, since=Now(), next_at=Now(), last_error=WORD),
+    ]
+    if is_stopped:
+        disable_connection(connection_id=connection.pk, reason=f"Down.{SAID_LAST}{WORD}")
+    erase(till, gone)
+    drain()
+    if is_stopped:
+        forget_erased_everywhere()
+    for row in (connection, *rows, *jobs):
+        row.refresh_from_db()
+    assert [row.last_error for row in (*rows, *jobs)] == [NOT_KEPT] * 4 + [WORD]
+    if is_stopped:
+        assert connection.disabled_reason == f"Down.{SAID_LAST}{NOT_KEPT}"
+
+
+def test_every_column_that_may_hold_a_vendors_words_is_known() -> None:
+    """A new one has to be forgotten too: see to it in crm_sync/services/forget.py first."""
+    words = re.compile("error|reason|answer|note|content|here|there|notice")
+    found = {
+        f"{model.__name__}.{field.name}"
+        for model in apps.get_app_config("crm_sync").get_models()
+        for field in model._meta.fields
+        if isinstance(field, CharField | TextField) and words.search(field.name)
+    }
+    assert found == {
+        "Attempt.answer",
+        "Attempt.error",
+        "BulkJob.last_error",
+        "Comparison.last_error",
+        "Connection.disabled_reason",
+        "Contact.last_error",
+        "Delivery.last_error",
+        "Drift.here",
+        "Drift.there",
+        "InboxMessage.content",
+        "InboxMessage.note",  # in our words
+        "OrderCursor.last_error",
+        "PollCursor.last_error",
+        "Relay.notice",  # in our words
+        "Vault.content",  # our secrets
+    }
