@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 
 from config.home import StartError
 from tests.services import Services, number_of_worker, own_redis_url
+from tests.specs import NO_SPECS
 
 IS_CONTROLLER = number_of_worker() == 0
 CHROMIUM = Path("/usr/bin/chromium")
@@ -54,6 +55,15 @@ def pytest_unconfigure() -> None:
     """Stop the servers, after Ctrl-C too."""
     if services is not None:
         services.stop()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say plainly that vendors' own contracts were not there: a green run proves less then."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    count = sum(NO_SPECS in reason for reason in reasons)
+    if count:
+        said = f"{count} tests did not hold requests against the vendors' own contracts: {NO_SPECS}"
+        terminalreporter.write_line(f"WARNING: {said}.", yellow=True, bold=True)
 
 
 def _leaves_rows(item: pytest.Item) -> bool:

@@ -70,6 +70,7 @@ class AttentiveAdapter:
     batch_size = 1
     bulk_size = 256
     is_signed = False
+    old_events = "Old events are not sent: Attentive would write to people."
     default_fields = (
         Field("status", "Loyalty status", "text"),
         Field("enrolled_at", "Loyalty enrolled at", "datetime"),
@@ -147,7 +148,7 @@ class AttentiveAdapter:
     def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
         person = delivery.person or Person(member_id=str(delivery.body["member"]))
         if delivery.is_backfill:
-            return Skipped(error="Old events are not sent: Attentive would write to people.")
+            return Skipped(error=self.old_events)
         if not _can_be_named(person):
             return _nameless()
         body = {

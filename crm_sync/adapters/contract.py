@@ -4,7 +4,7 @@ An adapter is one kind of destination. It sees no database and no Django, never 
 raises for what a destination does; it says what it means (crm_sync/adapters/outcomes.py). When,
 how often and in which order is not its business. What it can do beyond events it shows by having
 the methods: `PushesProfiles`, `PushesInBulk`, `RunsJobs`, `Matches`, `ReadsBack`,
-`Polls`, `ListsOrders` (docs/decisions/0005).
+`Polls`, `ListsOrders`, `LeavesOutOldEvents` (docs/decisions/0005).
 """
 
 from collections.abc import Mapping, Sequence
@@ -280,6 +280,17 @@ class Adapter(Protocol):
             event: Of the type connection.test, for destinations that can only be sent something.
         """
         ...
+
+
+@runtime_checkable
+class LeavesOutOldEvents(Protocol):
+    """A destination that nothing tells that an event is old: those of a backfill are skipped.
+
+    Attributes:
+        old_events: Why, in a sentence for the person who would send them.
+    """
+
+    old_events: str
 
 
 @runtime_checkable

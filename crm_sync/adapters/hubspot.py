@@ -106,6 +106,7 @@ class HubSpotAdapter:
     batch_size = 1
     bulk_size = _AT_ONCE
     is_signed = False
+    old_events = "HubSpot knows no old events: workflows would write to people."
     default_fields = (
         Field("member_id", MEMBER_ID, "text"),
         Field("program", "loyalty_program", "text"),
@@ -214,7 +215,7 @@ class HubSpotAdapter:
         if target.config["events"] == "none":
             return Skipped(error="This connection sends no events, only where members stand.")
         if delivery.is_backfill:
-            return Skipped(error="HubSpot knows no old events: workflows would write to people.")
+            return Skipped(error=self.old_events)
         person = delivery.person or Person(member_id=str(delivery.body["member"]))
         trace = str(delivery.correlation_id)
         made: Outcome = Delivered(vendor_id=person.vendor_id)

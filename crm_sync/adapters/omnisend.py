@@ -73,6 +73,7 @@ class OmnisendAdapter:
     batch_size = 1
     bulk_size = 100
     is_signed = False
+    old_events = "Old events are not sent: Omnisend would write to people."
     default_fields = (
         Field("member_id", MEMBER_ID, "text"),
         Field("program", "loyaltyProgram", "text"),
@@ -206,7 +207,7 @@ class OmnisendAdapter:
     def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
         person = delivery.person or Person(member_id=str(delivery.body["member"]))
         if delivery.is_backfill:
-            return Skipped(error="Old events are not sent: Omnisend would write to people.")
+            return Skipped(error=self.old_events)
         if not _can_be_named(person):
             return _nameless()
         body = orjson.dumps(event_document(delivery, person))

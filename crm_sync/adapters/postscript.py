@@ -61,6 +61,7 @@ class PostscriptAdapter:
     )
     batch_size = 1
     is_signed = False
+    old_events = "Old events are not sent: Postscript would write to people."
     default_fields = (
         Field("member_id", MEMBER_ID, "text"),
         Field("status", "loyalty_status", "text"),
@@ -145,7 +146,7 @@ class PostscriptAdapter:
 
     def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
         if delivery.is_backfill:
-            return Skipped(error="Old events are not sent: Postscript would write to people.")
+            return Skipped(error=self.old_events)
         person = delivery.person or Person(member_id=str(delivery.body["member"]))
         subscriber = self._subscriber(target, person)
         if isinstance(subscriber, Outcome):

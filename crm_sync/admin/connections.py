@@ -16,6 +16,7 @@ from unfold.decorators import action, display
 from crm_sync.adapters.outcomes import Delivered
 from crm_sync.admin.drift import DriftPages
 from crm_sync.admin.profiles import FieldInline
+from crm_sync.admin.replays import ReplayPages
 from crm_sync.forms import form_for, keeps_profiles, settings_of, shows_what_it_has
 from crm_sync.models import Connection, PollCursor
 from crm_sync.selectors import Health, list_health, recent_outcomes
@@ -33,7 +34,7 @@ _BACKFILL_ACTIONS = ("pause_backfill", "resume_backfill", "cancel_backfill")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(DriftPages):
+class ConnectionAdmin(DriftPages, ReplayPages):
     """Where events go, how far they got, and what is wrong."""
 
     empty_words = (

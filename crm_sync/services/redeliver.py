@@ -1,13 +1,16 @@
 """Sending again what is settled: dead deliveries, or a range that a destination has lost."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection, transaction
 
+from crm_sync.adapters.contract import LeavesOutOldEvents
 from crm_sync.models import Connection, Delivery, Relay
 from crm_sync.rules import wants
 from crm_sync.services import lanes
+from crm_sync.services.calls import adapter_of
 from loyalty.events import selectors as events
 
 EVENTS_AT_ONCE = 500
@@ -63,6 +66,60 @@ def redeliver_dead(*, connection_id: int) -> int:
     while ids := list(dead.order_by("position").values_list("pk", flat=True)[:EVENTS_AT_ONCE]):
         count += redeliver(delivery_ids=ids)
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a replay would do.
+
+    Attributes:
+        wanted: Events that would be sent, or are on their way.
+        waiting: Those of them that are on their way already.
+        unwanted: Events of types that the destination does not take.
+        ahead: Events that its cursor has not reached: they come anyway.
+        why_skipped: Why none of them would reach anybody; empty if they would.
+    """
+
+    wanted: int
+    waiting: int
+    unwanted: int
+    ahead: int
+    why_skipped: str
+
+
+def why_replays_are_skipped(connection: Connection) -> str:
+    """Say why a destination is sent no old events; empty if it is."""
+    adapter: object = adapter_of(connection)
+    return adapter.old_events if isinstance(adapter, LeavesOutOldEvents) else ""
+
+
+def foresee_replay(*, connection_id: int, after_position: int, up_to_position: int) -> Forecast:
+    """Say what a replay of the events in (after_position, up_to_position] would do."""
+    destination = Connection.objects.select_related("relay").get(pk=connection_id)
+    end = min(up_to_position, destination.relay.position)
+    reached = events.count_events(
+        program_id=destination.program_id, after_position=after_position, up_to_position=end
+    )
+    ahead = events.count_events(
+        program_id=destination.program_id,
+        after_position=max(after_position, end),
+        up_to_position=up_to_position,
+    )
+    types = destination.event_types
+    waiting = Delivery.objects.filter(
+        connection_id=connection_id,
+        state=Delivery.State.PENDING,
+        position__gt=after_position,
+        position__lte=end,
+    )
+    wanted = sum(count for type_, count in reached.items() if wants(types, type_))
+    return Forecast(
+        wanted=wanted,
+        waiting=waiting.count(),
+        unwanted=sum(reached.values()) - wanted,
+        ahead=sum(count for type_, count in ahead.items() if wants(types, type_)),
+        why_skipped=why_replays_are_skipped(destination),
+    )
 
 
 def replay(*, connection_id: int, after_position: int, up_to_position: int) -> int:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Max, Min
+from django.db.models import Count, Max, Min
 
 from loyalty.events.models import FeedHead, OutboxEvent
 
@@ -54,6 +54,14 @@ def list_event_keys(
     )
     keys = rows.order_by("position").values_list("position", "member_id", "sequence", "type")
     return [EventKey(*row) for row in keys[:limit]]  # type: ignore[arg-type]  # all have positions
+
+
+def count_events(*, program_id: int, after_position: int, up_to_position: int) -> dict[str, int]:
+    """Count a program's events in (after_position, up_to_position], by type."""
+    rows = OutboxEvent.objects.filter(
+        program_id=program_id, position__gt=after_position, position__lte=up_to_position
+    )
+    return dict(rows.values_list("type").annotate(Count("pk")).order_by())
 
 
 def list_members_told(*, type_: str, after_position: int, up_to_position: int) -> list[UUID]:

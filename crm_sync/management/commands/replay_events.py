@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from crm_sync.models import Connection
-from crm_sync.services.redeliver import replay
+from crm_sync.services.redeliver import replay, why_replays_are_skipped
 from loyalty.events.selectors import positions_between
 
 
@@ -26,8 +26,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make the deliveries; the workers send them."""
-        if not Connection.objects.filter(pk=options["connection"]).exists():
+        connection = Connection.objects.filter(pk=options["connection"]).first()
+        if connection is None:
             raise CommandError(f"There is no connection {options['connection']}.")
+        if why := why_replays_are_skipped(connection):
+            raise CommandError(f"All of the events would be skipped. {why}")
         found = positions_between(options["since"], options["until"])
         count = 0
         if found:

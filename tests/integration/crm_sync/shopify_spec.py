@@ -10,7 +10,7 @@ from graphql import parse as parse_document
 from graphql import validate as validate_document
 from graphql.execution.values import get_variable_values
 
-from tests.integration.crm_sync.vendor_specs import folder
+from tests.specs import folder
 
 
 @lru_cache(maxsize=1)

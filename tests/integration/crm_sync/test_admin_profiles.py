@@ -1,6 +1,7 @@
 """What a person sees and does in the admin about a CRM that keeps profiles."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.test import Client
@@ -133,9 +134,32 @@ class TestBackfills:
         assert "datetime-local" in text_of(page.get(address))
         bad = page.post(address, {"since": "2099-01-01T00:00", "until": "2026-01-01T00:00"})
         assert "the earlier one first" in text_of(bad)
+        nothing = {"since": "2020-01-01T00:00", "until": "2020-01-02T00:00"}
+        assert "Nothing was recorded" in text_of(page.post(address, nothing))
         times = {"since": "2026-01-01T00:00", "until": "2099-01-01T00:00"}
-        assert "1 events" in text_of(page.post(address, times, follow=True))
+        counted = text_of(page.post(address, times))
+        assert "<strong>1 events</strong> would be sent again" in counted
+        assert Delivery.objects.get(connection=destination).state == "delivered"
+        assert "1 events" in text_of(page.post(address, {**times, "sure": "1"}, follow=True))
         assert Delivery.objects.get(connection=destination).state == "pending"
+
+    def test_a_replay_that_would_reach_nobody_is_not_offered(
+        self, page: Client, till: Till, connect_vendor: Connect
+    ) -> None:
+        @dataclass
+        class Forgetful(Vendor):
+            old_events: str = "It would write to people."
+
+        till.member()
+        destination = connect_vendor(Forgetful(), from_beginning=True)
+        drain()
+        address = f"{CONNECTIONS}{destination.pk}/replay_time/"
+        times = {"since": "2026-01-01T00:00", "until": "2099-01-01T00:00", "sure": "1"}
+        for response in (page.get(address), page.post(address, times)):
+            shown = text_of(response)
+            assert "all of its events would be skipped. It would write to people." in shown
+            assert "datetime-local" not in shown
+        assert Delivery.objects.get(connection=destination).state == "delivered"
 
 
 def test_people_in_doubt_are_listed_and_resolved(

@@ -90,6 +90,14 @@ class TestReplayEvents:
         )
         assert printed.startswith("0 events")
 
+    def test_refuses_what_would_be_skipped(self, outbox: Outbox) -> None:
+        destination = outbox.connect()
+        Connection.objects.filter(pk=destination.pk).update(adapter="hubspot")
+        now = timezone.now().isoformat()
+        span = (f"--connection={destination.pk}", f"--since={now}", f"--until={now}")
+        with pytest.raises(CommandError, match=r"would be skipped\. HubSpot knows no old events"):
+            run("replay_events", *span)
+
 
 class TestWebhookReceiver:
     @pytest.fixture

@@ -22,7 +22,8 @@ from crm_sync.services.connections import create_connection
 from tests.factories import Till
 from tests.integration.crm_sync.klaviyo_calls import ADA, event, profile
 from tests.integration.crm_sync.outbox import drain, pass_time
-from tests.integration.crm_sync.vendor_specs import folder, open_api
+from tests.integration.crm_sync.vendor_specs import open_api
+from tests.specs import folder
 
 
 class TestJourney:

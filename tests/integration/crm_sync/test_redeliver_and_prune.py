@@ -4,17 +4,25 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from django.utils import timezone
 
 from crm_sync.models import Attempt, Connection, Delivery
 from crm_sync.services.connections import disable_connection
 from crm_sync.services.prune import delete_old_deliveries, delete_old_events
-from crm_sync.services.redeliver import redeliver, replay
+from crm_sync.services.redeliver import (
+    Forecast,
+    foresee_replay,
+    redeliver,
+    replay,
+    why_replays_are_skipped,
+)
 from crm_sync.services.relay import relay_events
 from loyalty.events.models import OutboxEvent
 from loyalty.events.rules import event_id
 from tests.integration.crm_sync.outbox import Outbox, drain
 from tests.integration.crm_sync.receivers import Answer, Receiver
+from tests.integration.crm_sync.vendor_cases import CASES, Case
 
 
 def of(destination: Connection, **wanted: Any) -> list[int]:
@@ -88,6 +96,30 @@ class TestReplay:
         outbox.write(uuid4())
         relay_events()
         assert replay(connection_id=destination.pk, after_position=0, up_to_position=2**62) == 0
+
+    def test_what_it_would_do_is_said_before(self, outbox: Outbox) -> None:
+        destination, member = outbox.connect(event_types=["points.*"]), uuid4()
+        for type_ in ("points.earned", "points.redeemed", "tier.upgraded"):
+            outbox.write(member, type_)
+        relay_events()
+        disable_connection(connection_id=destination.pk, reason="later")
+        outbox.write(member)
+        outbox.write(member, "tier.downgraded")
+        relay_events()
+        first = Delivery.objects.filter(connection=destination).order_by("position")[0]
+        first.state, first.settled_at = "delivered", timezone.now()
+        first.save()
+        everything = {"after_position": 0, "up_to_position": 2**62}
+        found = foresee_replay(connection_id=destination.pk, **everything)
+        assert found == Forecast(wanted=2, waiting=1, unwanted=1, ahead=1, why_skipped="")
+        assert replay(connection_id=destination.pk, **everything) == found.wanted
+
+    @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+    def test_who_skips_old_events_says_why(self, case: Case, outbox: Outbox) -> None:
+        destination = outbox.connect()
+        Connection.objects.filter(pk=destination.pk).update(adapter=case.name)
+        destination.refresh_from_db()
+        assert bool(why_replays_are_skipped(destination)) != case.takes_old_events
 
 
 class TestPrune:

@@ -1,30 +1,13 @@
-"""Vendors' own contracts, where a folder `specs` with them lies beside the project.
-
-Set VENDOR_SPECS to have them elsewhere. Nothing of them is part of the project.
-"""
+"""What vendors' own contracts say of requests."""
 
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 from openapi_schema_validator import OAS30Validator
 
 from crm_sync.sandboxes.server import Call
-
-ROOT = Path(__file__).parents[3]
-
-
-def folder(vendor: str) -> Path:
-    """Find a vendor's folder, or skip the test."""
-    given = os.environ.get("VENDOR_SPECS")
-    places = [Path(given) / vendor] if given else sorted(ROOT.parent.glob(f"*/specs/{vendor}"))
-    for place in places:
-        if place.is_dir():
-            return place
-    pytest.skip(f"no specs/{vendor} beside the project; set VENDOR_SPECS")
 
 
 class OpenApi:
