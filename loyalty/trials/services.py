@@ -67,11 +67,17 @@ def ask(program: Program, tried: Candidate, *, begin: date, end: date, actor: st
 def run_backtest(
     backtest_id: int, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Backtest:
-    """Run a backtest that waits, or that was lost with its process; others are left alone."""
-    took = _take(backtest_id)
+    """Run a backtest that waits; others are left alone."""
+    if not _take(backtest_id):
+        return Backtest.objects.get(pk=backtest_id)
+    return run_taken(backtest_id, progress=progress)
+
+
+def run_taken(
+    backtest_id: int, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Backtest:
+    """Run a backtest that somebody has taken for this process."""
     backtest = Backtest.objects.select_related("program").get(pk=backtest_id)
-    if not took:
-        return backtest
     try:
         result = _evaluate(backtest, _Beat(backtest_id, progress))
     except Cancelled:
@@ -101,7 +107,13 @@ def ring(backtest_id: int) -> None:
 
 
 def run_in_own_process(backtest_id: int) -> None:
-    """Run it beside the worker's threads, which deliver to CRMs and must not wait for it."""
+    """Run it beside the worker's threads, which deliver to CRMs and must not wait for it.
+
+    It is taken before its process starts, which takes seconds on a busy machine: the page asks
+    again meanwhile, and each question would start another process.
+    """
+    if not _take(backtest_id):
+        return
     command = [sys.executable, "manage.py", "backtest", "--run", str(backtest_id)]
     code = subprocess.run(command, cwd=settings.BASE_DIR, check=False).returncode
     if code and _end(backtest_id, State.FAILED, problem=LOST):

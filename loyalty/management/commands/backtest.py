@@ -41,13 +41,13 @@ class Command(BaseCommand):
         tried.add_argument("--file", metavar="FILE", help="a program file; the draft if not")
         tried.add_argument("--version-number", type=int, metavar="N", help="a published version")
         parser.add_argument("--csv", metavar="OUT", help="write all tables there; - is stdout")
-        parser.add_argument("--run", type=int, metavar="ID", help="run one that the admin made")
+        parser.add_argument("--run", type=int, metavar="ID", help="run one that a worker took")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run it with a progress bar; end with 1 where it fails."""
         if options["run"] is not None:
             os.nice(NICE)
-            services.run_backtest(options["run"])
+            services.run_taken(options["run"])
             return
         if not options["program"] or options["begin"] is None:
             raise CommandError("Say which orders: --program CODE --from DAY, and --to DAY.")

@@ -4,6 +4,7 @@ import csv
 from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -211,6 +212,26 @@ def test_a_cancelled_backtest_stops_at_once(till: Till):
     assert services.run_backtest(backtest.pk, progress=stop).state == "cancelled"
     backtest.refresh_from_db()
     assert backtest.result is None
+
+
+def test_a_worker_that_is_rung_again_starts_no_second_process(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+):
+    till.earn(till.member(), "o", "10.00")
+    backtest = asked(till)
+    started: list[list[str]] = []
+
+    def rung_again_while_it_starts(command: list[str], **_: Any) -> CompletedProcess[bytes]:
+        started.append(command)
+        services.run_in_own_process(backtest.pk)
+        call_command("backtest", *command[command.index("--run") :])
+        return CompletedProcess(command, 0)
+
+    monkeypatch.setattr("loyalty.trials.services.subprocess.run", rung_again_while_it_starts)
+    monkeypatch.setattr("loyalty.management.commands.backtest.os.nice", lambda _: 0)
+    services.run_in_own_process(backtest.pk)
+    backtest.refresh_from_db()
+    assert (len(started), backtest.state) == (1, "done")
 
 
 def test_a_backtest_whose_process_was_killed_says_so(till: Till):
