@@ -64,6 +64,7 @@ def lapse_hold(work: MemberWork, due: OpenHold) -> None:
         points=back.available + back.grace,
         redemption_number=due.number,
         reason="The hold was not captured in time.",
+        explanation=back.lapsed(),
     )
     work.put_hold(due, "lapsed")
     work.rows.put(

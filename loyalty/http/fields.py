@@ -24,6 +24,7 @@ _MONEY = r"^-?[0-9]{1,9}(\.[0-9]{1,4})?$"
 _QUANTITY = r"^[0-9]{1,9}(\.[0-9]{1,4})?$"
 _REF = r"^[A-Za-z0-9._:-]+$"
 _PRINTABLE = r"^[^\u0000-\u001f\u007f]*$"
+_NOT_BLANK = r"^[^\u0000-\u001f\u007f]*[^\u0000-\u0020\u007f][^\u0000-\u001f\u007f]*$"
 
 
 class Body(BaseModel):
@@ -109,4 +110,4 @@ Channel = Annotated[str, Field(pattern=_REF, min_length=1, max_length=20, exampl
 Name = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=100)]
 OptionalName = Annotated[str, Field(pattern=_PRINTABLE, max_length=100)]
 OptionalReason = Annotated[str, Field(pattern=_PRINTABLE, max_length=500)]
-Reason = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=500)]
+Reason = Annotated[str, Field(pattern=_NOT_BLANK, min_length=1, max_length=500)]

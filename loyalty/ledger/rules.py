@@ -332,6 +332,11 @@ class GivenBack:
     expired: int = 0
     grace: int = 0
 
+    def lapsed(self) -> dict[str, int]:
+        """Say what became of points whose lots had ended, for who asks years later."""
+        found = {"expired_meanwhile": self.expired, "given_grace": self.grace}
+        return {name: points for name, points in found.items() if points}
+
 
 def give_back(
     books: Books,

@@ -118,7 +118,8 @@ def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
     code = code_of(session.found(redemption_of(work.member_id, redemption.number))[0])
     if code is not None:
         hand_out(work, work.program.rewards.get(redemption.reward), redemption, code)
-    put_transaction(work, "capture", number, redemption, points=back.available + back.grace)
+    given = back.available + back.grace
+    put_transaction(work, "capture", number, redemption, points=given, back=back)
     put_redemption(work, redemption)
     tell(work, "points.redeemed", "capture", redemption, captured=points)
     if left:
@@ -183,7 +184,7 @@ def let_go(
     work.put_hold(hold, "voided")
     _stock_back(work, redemption)
     given = back.available + back.grace
-    put_transaction(work, "void", number, redemption, points=given, reason=reason)
+    put_transaction(work, "void", number, redemption, points=given, reason=reason, back=back)
     put_redemption(work, redemption)
     if "code_from_pool" in redemption.gives:
         give_code_back(work, redemption.number)
@@ -244,7 +245,7 @@ def give_points_back(
         if code is not None:
             code_back(work, work.program.rewards.get(redemption.reward), redemption, code)
     given = back.available + back.grace
-    put_transaction(work, "reinstate", number, redemption, points=given, reason=reason)
+    put_transaction(work, "reinstate", number, redemption, points=given, reason=reason, back=back)
     put_redemption(work, redemption)
     facts = {"points": points, "expired": back.expired, "grace": back.grace}
     tell(work, "points.reinstated", "reverse", redemption, **facts)

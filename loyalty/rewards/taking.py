@@ -10,7 +10,7 @@ from loyalty.engine.session import MemberWork, OpenHold, Session
 from loyalty.engine.tables import STOCK
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
-from loyalty.ledger.rules import Use
+from loyalty.ledger.rules import GivenBack, Use
 from loyalty.programs.rules import Reward
 from loyalty.rewards.codes import code_at_hand, take_code
 from loyalty.rewards.rows import put_redemption, stock_of, use_of
@@ -144,8 +144,13 @@ def put_transaction(
     *,
     points: int,
     reason: str = "",
+    back: GivenBack | None = None,
 ) -> None:
-    """Write the ledger transaction of what happened to a redemption."""
+    """Write the ledger transaction of what happened to a redemption.
+
+    Args:
+        back: What came back with it.
+    """
     what = redemption.reward or "points"
     given_for = {"given_for": redemption.given_for} if redemption.given_for else {}
     work.transaction(
@@ -156,7 +161,12 @@ def put_transaction(
         reason=reason,
         store=redemption.store,
         redemption_number=redemption.number,
-        explanation={"reward": what, "gives": redemption.gives, **given_for},
+        explanation={
+            "reward": what,
+            "gives": redemption.gives,
+            **given_for,
+            **(back.lapsed() if back else {}),
+        },
     )
 
 

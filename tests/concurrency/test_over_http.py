@@ -21,9 +21,9 @@ from tests.wire import Wire
 class Shop:
     """A program on the live stack, a key, and members with points."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, **changes: Any) -> None:
         self.stack = stack
-        self.document = program_document()
+        self.document = program_document(**changes)
         stack.manage("program", "apply", "-", stdin=json.dumps(self.document))
         self.key = stack.api_key(self.document["program"])
         prefix = self.key.rpartition("_")[0]

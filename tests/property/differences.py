@@ -10,7 +10,8 @@ _LOT = ", ".join(f"'{name}', l.{name}" for name in BUCKETS)
 
 # One statement: what is compared, and a fingerprint of every row of the member.
 SEEN = f"""
-SELECT i.value, m.id, s.status, g.level,
+SELECT i.value, m.id, s.status,
+    json_build_array(coalesce(g.level, 'bronze'), g.valid_until, g.grace_until),
     (SELECT json_build_object('pending', w.pending, 'available', w.available, 'held', w.held,
         'debt', w.debt, 'lifetime_earned', w.lifetime_earned) FROM loyalty_wallet AS w
      WHERE w.member_id = m.id),
@@ -52,7 +53,7 @@ def seen(program_id: int, cards: list[str]) -> dict[str, dict[str, Any]]:
     """Read what the database says about these members, by card."""
     found = {}
     for card, *values in rows(SEEN, program_id, cards):
-        values[3:7] = [json.loads(v) if isinstance(v, str) else v for v in values[3:7]]
+        values[2:7] = [json.loads(v) if isinstance(v, str) else v for v in values[2:7]]
         found[card] = dict(zip(_NAMES, values, strict=True))
     return found
 
@@ -66,7 +67,7 @@ def difference(member: Member, found: dict[str, Any]) -> str | None:
     takes = sorted(member.takes.values(), key=lambda take: take.number)
     pairs = {
         "wallet": (member.wallet(), found["wallet"]),
-        "level": ("silver" if member.silver else "bronze", found["level"] or "bronze"),
+        "level": (member.standing.said, found["level"]),
         "status": ("frozen" if member.frozen else "active", found["status"]),
         "takes": ([[t.state, t.points, t.captured, t.back] for t in takes], found["takes"] or []),
         "days": (

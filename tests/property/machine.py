@@ -15,7 +15,7 @@ from loyalty.engine.load import spendable_lots
 from loyalty.ledger.audit import audit
 from loyalty.nightly import services as nightly
 from tests.factories import SAYS as _SAYS
-from tests.factories import Clock, Reply, Till, line, open_till, program_document, rows
+from tests.factories import Clock, Reply, Till, line, open_till, rows
 from tests.property.differences import difference, seen
 from tests.property.model import Policy
 from tests.property.shop import Shop
@@ -73,9 +73,8 @@ class Machine:
         return datetime(2027, 1, 1, tzinfo=UTC) + timedelta(seconds=self.random.randrange(31536000))
 
     def open(self) -> Till:
-        tiers = program_document()["tiers"]
         return open_till(
-            tiers={**tiers, "downgrade": "never"},
+            tiers=self.policy.terms.entry(),
             points={
                 "expiry": {"months": self.policy.months},
                 "clawback": self.policy.clawback,

@@ -5,10 +5,12 @@ plain numbers, decides with loops, and does not know postings, rows or SQL. It r
 `No` with the code of the refusal before anything has changed.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from tests.property.levels import TERMS, Standing, Terms
 
 BUCKETS = (
     "granted", "pending", "available", "held", "redeemed", "expired", "revoked", "settled", "moved"
@@ -33,9 +35,12 @@ class Policy:
     hold_minutes: int = 30
     late_days: int = 60
     zone: ZoneInfo = NEW_YORK
-    silver: int = 250
     rewards: dict[str, int] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> Terms:
+        return TERMS[self.clawback, self.lapsed]
 
     def day(self, moment: datetime) -> date:
         return moment.astimezone(self.zone).date()
@@ -143,7 +148,7 @@ class Member:
         self.debt = 0
         self.lifetime = 0
         self.frozen = False
-        self.silver = False
+        self.standing = Standing(policy.terms)
         self.days: dict[date, int] = {}
         self.last = now
 
@@ -156,6 +161,7 @@ class Member:
             for name, take in self.takes.items()
         }
         twin.days = dict(self.days)
+        twin.standing = replace(self.standing)
         return twin
 
     def total(self, bucket: str) -> int:
@@ -164,14 +170,6 @@ class Member:
     def wallet(self) -> dict[str, int]:
         found = {name: self.total(name) for name in ("pending", "available", "held")}
         return {**found, "debt": self.debt, "lifetime_earned": self.lifetime}
-
-    def metric(self, now: datetime) -> int:
-        today = self.policy.day(now)
-        try:
-            year_ago = today.replace(year=today.year - 1)
-        except ValueError:
-            year_ago = date(today.year - 1, 2, 28)
-        return sum(spend for day, spend in self.days.items() if day > year_ago)
 
     # Time
 
@@ -268,9 +266,9 @@ class Member:
     # Orders
 
     def price(self, lines: list[Line]) -> None:
-        """A point per dollar, twice for produce; silver members get the dollars once more."""
+        """A point per dollar, twice for produce; each level gets the dollars once more."""
         for one in lines:
-            one.worth = one.price * (1 + one.produce + self.silver)
+            one.worth = one.price * (1 + one.produce + self.standing.place)
 
     def count(self, bill: Bill, sign: int) -> None:
         if bill.state == "paid":
@@ -278,8 +276,7 @@ class Member:
             self.days[day] = self.days.get(day, 0) + sign * bill.spend
 
     def rise(self, now: datetime) -> None:
-        if self.metric(now) >= self.policy.silver:
-            self.silver = True
+        self.standing.rise(self.days, self.policy.day(now))
 
     def set_worth(self, name: str, bill: Bill, wanted: int, now: datetime) -> None:
         change = wanted - bill.kept

@@ -4,6 +4,7 @@ Each method either does it and returns the status of the answer, or raises `No` 
 nothing. `perform` adds what holds for all of them: keys, and that what is due is done first.
 """
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,6 +37,7 @@ class Shop:
         self.late: list[str] = []
         self.number = 0
         self.now = datetime.min
+        self.nights: Counter[str] = Counter()
 
     def perform(self, key: str, name: str, said: dict[str, Any]) -> tuple[int, str, bool]:
         """Do one command; return its status, its code if it is refused, and if it is a replay."""
@@ -86,6 +88,7 @@ class Shop:
     def night(self) -> None:
         for member in self.members.values():
             self.catch_up(member)
+            self.nights[member.standing.night(member.days, self.policy.day(self.now))] += 1
         self.begin()
 
     def member(self, card: str) -> Member:

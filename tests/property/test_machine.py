@@ -23,5 +23,6 @@ def test_engine_does_what_the_reference_does(clawback: str, lapsed: str, clock: 
     except Deviation as found:
         pytest.fail(f"LOYALTY_SEED={SEED} repeats this.\n{found}", pytrace=False)
     print(f"seed {SEED}: {machine.operations} operations; {dict(sorted(machine.counts.items()))}")
+    print(f"levels by night: {dict(machine.shop.nights)}")
     refused = sum(n for name, n in machine.counts.items() if not name[-1].isdigit())
     assert refused > machine.operations / 50

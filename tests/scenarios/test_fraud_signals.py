@@ -4,9 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import pytest
+from django.conf import settings
 
 from loyalty.nightly.velocity import raise_signals
 from tests.factories import Clock, Till, open_till, rows, unique
+from tests.integration.http.caller import Caller, body_of
 
 
 def signals(till: Till) -> list[tuple[str, dict[str, Any]]]:
@@ -25,6 +28,8 @@ def test_scenario_46_a_card_on_many_receipts_is_told_once_an_hour(clock: Clock):
     raise_signals()
     assert signals(till) == []
     till.earn(clerk, unique("o"), "5.00")
+    rung = settings.CELERY_BEAT_SCHEDULE["raise-signals"]
+    assert (rung["task"], rung["schedule"]) == ("loyalty.raise_signals", timedelta(seconds=60))
     clock.move(timedelta(seconds=60))
     for _ in range(2):
         raise_signals()
@@ -72,6 +77,15 @@ def test_scenario_46_a_key_that_adjusts_many_is_named(clock: Clock):
     raise_signals()
     [(member, told)] = signals(till)
     assert (member, told["actor"], told["count"]) == (till.ids[cards[2]], "till", 3)
+
+
+@pytest.mark.parametrize("reason", [{}, {"reason": ""}, {"reason": "  "}])
+def test_scenario_46_an_adjustment_needs_a_reason(reason: dict[str, str]):
+    till = open_till()
+    body = {"member": f"card:{till.member()}", "points": 5, **reason}
+    refused = Caller(till.program.pk).post("/v1/adjustments", body)
+    assert refused.status_code == 422
+    assert [each["pointer"] for each in body_of(refused)["errors"]] == ["/reason"]
 
 
 def test_a_program_that_asks_for_none_has_none(clock: Clock):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.factories import Clock, Till, balance_of, line, open_till, rows, unique
+from tests.integration.http.caller import Caller, body_of
 
 MONTHLY = {"expiry": {"months": 1}}
 
@@ -136,10 +137,23 @@ class TestARedemptionReversedAfterItsLotsExpired:
         assert till.reverse(redemption.id).state == "reversed"
         return till, anna
 
+    def told(self, till: Till, card: str) -> tuple[int, dict[str, int]]:
+        """How the member's statement explains what came back."""
+        path = f"/v1/members/card:{card}/ledger"
+        [item] = [
+            item
+            for item in body_of(Caller(till.program.pk).get(path))["items"]
+            if item["kind"] == "reinstate"
+        ]
+        assert item["reason"] == "changed their mind"
+        known = ("expired_meanwhile", "given_grace")
+        return item["points"], {name: n for name, n in item["facts"].items() if name in known}
+
     def test_they_come_back_for_two_weeks_of_grace(self, clock: Clock):
         till, anna = self.reversed_late(clock, "grace")
         assert available(till, anna) == 50
         clock.move(timedelta(days=13, hours=23))
+        assert self.told(till, anna) == (50, {"given_grace": 50})
         assert till.redeem(anna, points=1).status == 201
         clock.move(timedelta(hours=1))
         assert till.redeem(anna, points=1).code == "insufficient_points"
@@ -149,6 +163,7 @@ class TestARedemptionReversedAfterItsLotsExpired:
         assert available(till, anna) == 0
         found = rows("SELECT expired FROM loyalty_lot WHERE member_id = %s", till.ids[anna])
         assert found == [(50,)]
+        assert self.told(till, anna) == (0, {"expired_meanwhile": 50})
 
 
 def test_a_redemption_reversed_in_time_keeps_the_original_end(clock: Clock):

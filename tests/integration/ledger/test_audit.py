@@ -85,7 +85,9 @@ CORRUPTIONS = [
     ("I9, I10", f"DELETE FROM loyalty_orderclaim {WHERE}"),
     ("I9, I10", f"UPDATE loyalty_orderclaim SET ref = ref || '-other' {WHERE}"),
     ("I9, I10", f"UPDATE loyalty_order SET clawed_back = points + 1 {WHERE}"),
-    ("I9", "INSERT INTO loyalty_orderclaim (program_id, scope, ref, member_id, number)"
+    ("I9, I10", f"UPDATE loyalty_orderclaim SET scope = 'store:other' {WHERE}"),
+    ("I9, I10", f"UPDATE loyalty_orderclaim SET program_id = -1 {WHERE}"),
+    ("I9, I10", "INSERT INTO loyalty_orderclaim (program_id, scope, ref, member_id, number)"
            f" SELECT program_id, scope || '-2', ref, member_id, number FROM loyalty_orderclaim"
            f" {WHERE}"),
     ("I10", f"UPDATE loyalty_redemption SET reinstated = captured + 1 {WHERE}"),
