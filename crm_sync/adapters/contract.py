@@ -4,7 +4,7 @@ An adapter is one kind of destination. It sees no database and no Django, never 
 raises for what a destination does; it says what it means (crm_sync/adapters/outcomes.py). When,
 how often and in which order is not its business. What it can do beyond events it shows by having
 the methods: `PushesProfiles`, `PushesInBulk`, `RunsJobs`, `Matches`, `ReadsBack`,
-`Polls`, `ListsOrders`, `LeavesOutOldEvents` (docs/decisions/0005).
+`Polls`, `ListsOrders`, `ListsSegments`, `LeavesOutOldEvents` (docs/decisions/0005).
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +49,7 @@ class Setting:
     Attributes:
         default: What is taken where nothing is filled in, as API versions are.
         is_secret: Encrypted at rest, and never shown again.
+        pattern: What the whole value must match; the default shows what that looks like.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Setting:
     default: str = ""
     is_required: bool = False
     is_secret: bool = False
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +131,17 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """A vendor took many profiles, and will say later what became of them."""
+    """A vendor took many profiles, and will say later what became of them.
+
+    Attributes:
+        settled: What became at once of some, by their places; they are no part of the job.
+        made: What the vendor calls those whom it has just made, by their places.
+    """
 
     job_id: str
     answer: str = ""
+    settled: Mapping[int, Outcome] = field(default_factory=dict)
+    made: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,8 +381,12 @@ class ReadsBack(Protocol):
 class Polls(Protocol):
     """A destination that can be asked what has changed there."""
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
-        """List what changed since a cursor; an empty one begins with all that there is."""
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
+        """List what changed since a cursor; an empty one begins with all that there is.
+
+        Args:
+            fields: Those that the mapping gives the vendor, for vendors that must be asked by name.
+        """
         ...
 
 

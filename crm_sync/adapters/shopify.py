@@ -42,13 +42,20 @@ from crm_sync.adapters.contract import (
 )
 from crm_sync.adapters.fields import Field, FieldLimits
 from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Permanent, Skipped
+from crm_sync.adapters.segments import SegmentPage
+from crm_sync.adapters.shopify_changes import (
+    THEIR_HINT,
+    THEIR_PATTERN,
+    change_page,
+    changes_document,
+    members_document,
+    segment_page,
+)
 from crm_sync.adapters.shopify_documents import (
-    CHANGES,
     MEMBER_ID,
     PROBE,
     READ,
     body_of,
-    change_page,
     changes_of,
     choose,
     data_of,
@@ -122,6 +129,8 @@ class ShopifyAdapter:
     )
     batch_size = 1
     bulk_size = _PEOPLE_AT_ONCE
+    segment_pattern = r"(gid://shopify/Segment/)?[0-9]{1,20}"
+    segment_hint = "the number at the end of the segment's address in the shop's admin"
     is_signed = False
     default_fields = (
         Field("member_id", MEMBER_ID, "text"),
@@ -145,6 +154,8 @@ class ShopifyAdapter:
         text_characters=5_000,
         fields=25,  # what metafieldsSet writes at once, all or nothing
         reserved=frozenset({"last_event", shopify_credit.BOOK}),
+        their_pattern=THEIR_PATTERN,
+        their_hint=THEIR_HINT,
     )
 
     def __init__(self, environment: Environment) -> None:
@@ -212,20 +223,24 @@ class ShopifyAdapter:
             for one in people
         ]
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
-        """List customers that were updated since the cursor, with consent."""
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
+        """List customers that were updated since the cursor, with consent and fields."""
         place = orjson.loads(cursor) if cursor else {}
-        since = place.get("since")
-        given = {
-            "after": place.get("page"),
-            "query": f"updated_at:>='{since}'" if since else None,
-            "namespace": target.config["namespace"],
-            "key": MEMBER_ID,
-        }
+        document, given = changes_document(place, fields, target.config["namespace"])
         try:
-            return change_page(self._ask(target, CHANGES, given, LIST_COST)["customers"], place)
+            found = self._ask(target, document, given, LIST_COST)
+            return change_page(found["customers"], place, fields)
         except CallFailed as failed:
             return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
+
+    def list_segment(self, target: Target, segment: str, page: str) -> SegmentPage:
+        """List which customers are in a segment."""
+        document, given = members_document(segment, page, target.config["namespace"])
+        try:
+            found = self._ask(target, document, given, LIST_COST)
+            return segment_page(found["customerSegmentMembers"])
+        except CallFailed as failed:
+            return SegmentPage(page=page, outcome=failed.outcome)
 
     def list_orders(self, target: Target, begin: datetime, end: datetime, page: str) -> OrderPage:
         """List which orders changed."""

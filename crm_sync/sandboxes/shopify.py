@@ -20,6 +20,7 @@ from graphql import GraphQLSchema, build_schema, graphql_sync
 from crm_sync.sandboxes.server import Call, Person, Reply, Sandbox
 from crm_sync.sandboxes.shopify_orders import order_roots
 from crm_sync.sandboxes.shopify_schema import SCHEMA
+from crm_sync.sandboxes.shopify_segments import segment_roots
 
 BUCKET: Final = 2000
 MUTATION_COST: Final = 10
@@ -45,13 +46,18 @@ _FORMS = {
 
 @dataclass
 class Known:
-    """A customer; `metafields` by namespace and key, each a pair of type and value."""
+    """A customer; `metafields` by namespace and key, each a pair of type and value.
+
+    Attributes:
+        own: Name, language and tags, as GraphQL names them.
+    """
 
     id: str
     email: str = ""
     phone: str = ""
     email_state: str = "NOT_SUBSCRIBED"
     sms_state: str = "NEVER_SUBSCRIBED"
+    own: dict[str, Any] = field(default_factory=dict)
     metafields: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     credits: list[dict[str, Any]] = field(default_factory=list)
     timeline: list[dict[str, Any]] = field(default_factory=list)
@@ -73,6 +79,7 @@ class Shopify(Sandbox):
     Attributes:
         tokens: Access tokens that are good; a client id and secret get another one.
         orders: By their numbers, as webhooks tell of them.
+        segments: Who is in them, by their numbers.
         available: Query points that are left in the bucket.
     """
 
@@ -86,6 +93,7 @@ class Shopify(Sandbox):
         self.scopes = list(SCOPES)
         self.customers: dict[str, Known] = {}
         self.orders: dict[int, dict[str, Any]] = {}
+        self.segments: dict[str, list[Known]] = {}
         self.available = float(BUCKET)
         self.restore_rate = 100.0
         self._clock = datetime(2026, 11, 1, tzinfo=UTC)
@@ -206,6 +214,7 @@ class Work:
             "customerByIdentifier": self._by_identifier,
             "customers": self._list,
             **order_roots(self._shop.orders),
+            **segment_roots(self._shop.segments, self._shown),
             "nodes": lambda _, ids: [self._shown(self._shop.customers.get(one)) for one in ids],
             "metafieldsSet": self._set,
             "metafieldsDelete": self._delete,
@@ -332,6 +341,7 @@ class Work:
             "__typename": "Customer",
             "id": known.id,
             "updatedAt": at,
+            **{"firstName": None, "lastName": None, "locale": "en", "tags": [], **known.own},
             "defaultEmailAddress": email if known.email else None,
             "defaultPhoneNumber": (
                 {"phoneNumber": known.phone, "smsMarketingConsent": sms} if known.phone else None

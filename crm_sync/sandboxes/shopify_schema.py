@@ -41,12 +41,25 @@ type CustomerPhoneNumber {
 type Customer implements Node {
   id: ID!
   updatedAt: DateTime!
+  firstName: String
+  lastName: String
+  locale: String!
+  tags: [String!]!
   verifiedEmail: Boolean!
   defaultEmailAddress: CustomerEmailAddress
   defaultPhoneNumber: CustomerPhoneNumber
   metafield(namespace: String, key: String!): Metafield
   metafields(first: Int, namespace: String): MetafieldConnection!
   storeCreditAccounts(first: Int): StoreCreditAccountConnection!
+}
+type CustomerSegmentMember {
+  id: ID!
+  defaultEmailAddress: CustomerEmailAddress
+  metafield(namespace: String, key: String!): Metafield
+}
+type CustomerSegmentMemberEdge { node: CustomerSegmentMember! }
+type CustomerSegmentMemberConnection {
+  edges: [CustomerSegmentMemberEdge!]! pageInfo: PageInfo!
 }
 type CustomerConnection { nodes: [Customer!]! pageInfo: PageInfo! }
 
@@ -160,6 +173,9 @@ type QueryRoot {
   customers(
     first: Int, after: String, query: String, sortKey: CustomerSortKeys
   ): CustomerConnection!
+  customerSegmentMembers(
+    segmentId: ID, first: Int, after: String
+  ): CustomerSegmentMemberConnection!
   order(id: ID!): Order
   orders(first: Int, after: String, query: String, sortKey: OrderSortKeys): OrderConnection!
   nodes(ids: [ID!]!): [Node]!
