@@ -18,6 +18,7 @@ import orjson
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from crm_sync.sandboxes.server import Call, Person, Reply, Sandbox
+from crm_sync.sandboxes.shopify_bulk import Bulk
 from crm_sync.sandboxes.shopify_orders import order_roots
 from crm_sync.sandboxes.shopify_schema import SCHEMA
 from crm_sync.sandboxes.shopify_segments import segment_roots
@@ -97,12 +98,15 @@ class Shopify(Sandbox):
         self.available = float(BUCKET)
         self.restore_rate = 100.0
         self._clock = datetime(2026, 11, 1, tzinfo=UTC)
+        self.bulk = Bulk()
         self._work = Work(self)
 
     def handle(self, call: Call) -> Reply:
         """Answer as Shopify does: token, limit, then the document."""
         if call.path == "/admin/oauth/access_token":
             return self._grant(call)
+        if (reply := self.bulk.handle(call)) is not None:
+            return reply
         if call.headers.get("x-shopify-access-token") not in self.tokens:
             said = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return Reply(401, {"errors": said})
@@ -171,11 +175,13 @@ class Shopify(Sandbox):
             error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
             return Reply(200, {"errors": [error], "extensions": self._cost(cost)})
         self.available -= cost
+        return Reply(200, {**self.execute(text, variables), "extensions": self._cost(cost)})
+
+    def execute(self, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a document asks, whatever it costs."""
         found = graphql_sync(_schema(), text, self._work.roots(), variable_values=dict(variables))
-        body: dict[str, Any] = {"data": found.data, "extensions": self._cost(cost)}
-        if found.errors:
-            body["errors"] = [error.formatted for error in found.errors]
-        return Reply(200, body)
+        errors = [error.formatted for error in found.errors or []]
+        return {"data": found.data, **({"errors": errors} if errors else {})}
 
     def _cost(self, cost: int) -> dict[str, Any]:
         status = {
@@ -214,6 +220,7 @@ class Work:
             "customerByIdentifier": self._by_identifier,
             "customers": self._list,
             **order_roots(self._shop.orders),
+            **self._shop.bulk.roots(self._shop.url, self._shop.execute),
             **segment_roots(self._shop.segments, self._shown),
             "nodes": lambda _, ids: [self._shown(self._shop.customers.get(one)) for one in ids],
             "metafieldsSet": self._set,
