@@ -1,26 +1,74 @@
-"""A destination that takes everything at once: `python -m benchmarks.sink` prints its port."""
+"""A destination that takes everything at once: `python -m benchmarks.sink` prints its port.
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+It stands for another machine, so it does as little as it can: plain sockets, and a look at the id
+of each event. A GET is answered with what has arrived, as JSON.
+"""
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+
+_ID = re.compile(rb"webhook-id: evt_([0-9a-f]{32})_(\d+)", re.IGNORECASE)
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+_TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Reads a request, and answers 204."""
+class Arrivals:
+    """What has arrived: different events, repeats, and those that came before their turn."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+    def __init__(self) -> None:
+        self._counts = {"events": 0, "repeats": 0, "too_early": 0}
+        self._last: dict[bytes, int] = {}
+        self._lock = threading.Lock()
 
-    def do_POST(self) -> None:
-        """Take it."""
-        self.rfile.read(int(self.headers.get("content-length") or 0))
-        self.send_response(204)
-        self.end_headers()
+    def note(self, member: bytes, sequence: int) -> None:
+        """Look at an event: a member's are counted without gaps."""
+        with self._lock:
+            last = self._last.get(member, sequence - 1)
+            if sequence <= last:
+                self._counts["repeats"] += 1
+                return
+            self._counts["events"] += 1
+            self._counts["too_early"] += sequence > last + 1
+            self._last[member] = sequence
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+    def answer(self) -> bytes:
+        """Say it in an answer to a GET."""
+        body = json.dumps(self._counts).encode()
+        return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def serve(peer: socket.socket, arrivals: Arrivals) -> None:
+    """Answer one request after the other."""
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with peer:
+        for head in _requests(peer):
+            id_ = _ID.search(head)
+            if id_:
+                arrivals.note(id_[1], int(id_[2]))
+            peer.sendall(_TAKEN if id_ else arrivals.answer())
+
+
+def _requests(peer: socket.socket) -> Iterator[bytes]:
+    """Give the head of each request when all of it has come."""
+    received = b""
+    while chunk := peer.recv(65536):
+        received += chunk
+        while (end := received.find(b"\r\n\r\n") + 4) >= 4:
+            length = _LENGTH.search(received, 0, end)
+            end_of_body = end + (int(length[1]) if length else 0)
+            if len(received) < end_of_body:
+                break
+            yield received[:end]
+            received = received[end_of_body:]
 
 
 if __name__ == "__main__":
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        print(server.server_port, flush=True)
-        server.serve_forever()
+    arrivals = Arrivals()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        print(server.getsockname()[1], flush=True)
+        while True:
+            peer, _ = server.accept()
+            threading.Thread(target=serve, args=(peer, arrivals), daemon=True).start()

@@ -4,6 +4,7 @@ PostgreSQL refuses to run as root. In a user namespace it sees another user id, 
 ours: nobody has to be created, and nothing changes owner.
 """
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -42,7 +43,9 @@ def mode_without_root() -> Mode:
 
 
 def popen_arguments(
-    mode: Mode = Mode.PLAIN, when_parent_dies: signal.Signals = signal.SIGTERM
+    mode: Mode = Mode.PLAIN,
+    when_parent_dies: signal.Signals = signal.SIGTERM,
+    niceness: int = 0,
 ) -> dict[str, Any]:
     """Return arguments of subprocess.Popen: a session of its own, and the end with its parent.
 
@@ -52,7 +55,7 @@ def popen_arguments(
     arguments: dict[str, Any] = {
         "start_new_session": True,
         "stdin": subprocess.DEVNULL,
-        "preexec_fn": _before_exec(mode is Mode.NAMESPACE, when_parent_dies),
+        "preexec_fn": _before_exec(mode is Mode.NAMESPACE, when_parent_dies, niceness),
     }
     if mode is Mode.NOBODY:
         nobody = pwd.getpwnam("nobody")
@@ -73,10 +76,14 @@ def nobody_can_reach(folder: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in parents)
 
 
-def _before_exec(in_namespace: bool, when_parent_dies: signal.Signals) -> Callable[[], None]:
+def _before_exec(
+    in_namespace: bool, when_parent_dies: signal.Signals, niceness: int
+) -> Callable[[], None]:
     parent = os.getpid()
 
     def prepare() -> None:
+        if niceness:
+            _give_way(niceness)
         if in_namespace:
             _enter_namespace()
         if _libc is not None:  # after the namespace: a change of credentials clears it
@@ -85,6 +92,17 @@ def _before_exec(in_namespace: bool, when_parent_dies: signal.Signals) -> Callab
                 os._exit(1)
 
     return prepare
+
+
+def _give_way(niceness: int) -> None:
+    """Let others go first, also those of other sessions.
+
+    Where the kernel shares out processor time by session (autogroup), niceness counts only within
+    one, unless the session has one too.
+    """
+    os.nice(niceness)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
+        file.write(str(niceness))
 
 
 def _enter_namespace() -> None:

@@ -27,6 +27,7 @@ from config import environment as env
 from config.home import Home, StartError
 from config.ports import free_port, port_is_free
 from config.supervisor import Child, Stopping, Supervisor
+from config.workers import beat_command, worker_command, worker_niceness
 
 Result = TypeVar("Result")
 _CRMS = ("receiver", "klaviyo")  # in manage.py crm_sandboxes
@@ -188,7 +189,9 @@ class Launcher:
         gunicorn = [python, "-m", "gunicorn", "-c", "config/gunicorn.py", "config.wsgi"]
         metrics = _empty_folder(self.home.path / "metrics")
         self.supervisor.start(self._child("web", gunicorn, PROMETHEUS_MULTIPROC_DIR=str(metrics)))
-        self.supervisor.start(self._child("worker", worker_command()))
+        worker = self._child("worker", worker_command())
+        worker.niceness = worker_niceness()
+        self.supervisor.start(worker)
         self.supervisor.start(self._child("beat", beat_command()))
         self.say("Started web, worker and beat")
 
@@ -285,29 +288,6 @@ class Launcher:
             "CRM_SECRETS_KEYS": self.services["crm_secrets_key"],
             "PYTHONUNBUFFERED": "1",
         }
-
-
-def worker_command() -> list[str]:
-    """Return the command line of the worker.
-
-    Threads, because its work is waiting for other servers: a destination that hangs holds its
-    own few threads, and leaves the others to everybody else.
-    """
-    count = env.integer("WORKER_THREADS", 16, low=6, high=64)
-    return [
-        *(sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--loglevel", "WARNING"),
-        *("--pool", "threads", "--concurrency", str(count)),
-        *("--without-gossip", "--without-mingle"),
-        *("--hostname", "worker@%h"),
-    ]
-
-
-def beat_command() -> list[str]:
-    """Return the command line of the timetable; without a pid file, which a kill would leave."""
-    return [
-        *(sys.executable, "-m", "celery", "-q", "-A", "config", "beat", "--loglevel", "WARNING"),
-        *("--pidfile", ""),
-    ]
 
 
 def _check_database(url: str) -> None:

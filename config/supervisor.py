@@ -33,6 +33,7 @@ class Child:
     restarts: bool = False
     stderr_is_ours: bool = False  # progress bars need the terminal itself
     hides_json: bool = False  # its result is for us, not for the reader
+    niceness: int = 0  # how far it lets the others go first
     process: subprocess.Popen[bytes] | None = None
     rest: bytes = b""
     output: list[str] = field(default_factory=list)
@@ -138,7 +139,7 @@ class Supervisor:
             stdout=subprocess.PIPE,
             stderr=None if child.stderr_is_ours else subprocess.STDOUT,
             env=dict(child.env),
-            **popen_arguments(),
+            **popen_arguments(niceness=child.niceness),
         )
         child.started, child.again_at, child.rest = time.monotonic(), None, b""
         assert child.process.stdout is not None

@@ -34,6 +34,10 @@ PROBE_JITTER = 0.2  # a probe comes at most so much later: one lane asks for all
 # Seconds between probes of a destination that is down: doubled each time.
 PROBE_SECONDS_MIN, PROBE_SECONDS_MAX = 5.0, 60.0
 SAID_LAST = " The last time: "  # before a destination's own words
+# Lanes that are served under one lease: as many as take so long, by the ones before them. A member
+# waits so much longer at most for others of the same claim, unless one of them meets a slow call.
+TOGETHER_SECONDS = 0.25
+TOGETHER_MAX = 20
 THROTTLE_SECONDS = 5.0  # pause of a busy destination that gives no Retry-After
 
 
@@ -123,6 +127,13 @@ def retry_seconds(attempts: int, luck: float) -> float:
     """Give the wait after so many failed attempts: anything up to twice the mean."""
     mean = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
     return max(RETRY_SECONDS_MIN, 2 * mean * luck)
+
+
+def lanes_at_once(served: int, seconds: float) -> int:
+    """Give how many lanes to serve under one lease, where so many took so long."""
+    if served * TOGETHER_SECONDS >= seconds * TOGETHER_MAX:
+        return TOGETHER_MAX
+    return max(1, int(served * TOGETHER_SECONDS / seconds))
 
 
 def wants(event_types: Iterable[str], event_type: str) -> bool:

@@ -18,8 +18,8 @@ from redis import RedisError
 from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
 from crm_sync.inbound.polling import list_polled, poll
 from crm_sync.inbound.reconciling import list_reconciled, reconcile
-from crm_sync.inbound.segments import list_due_segments, walk_segment
 from crm_sync.inbound.working import work_inbox
+from crm_sync.rules import lanes_at_once
 from crm_sync.services import lanes, prune
 from crm_sync.services.backfill import list_running_backfills, step_backfill
 from crm_sync.services.compare import (
@@ -27,7 +27,7 @@ from crm_sync.services.compare import (
     start_all_comparisons,
     step_comparison,
 )
-from crm_sync.services.deliver import serve_lane
+from crm_sync.services.deliver import serve_lanes
 from crm_sync.services.forget import forget_erased_everywhere
 from crm_sync.services.jobs import poll_jobs
 from crm_sync.services.lanes import Lease
@@ -82,15 +82,23 @@ def compare() -> None:
 
 @shared_task(name="crm_sync.deliver_lane", acks_late=False)
 def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
-    """Serve one lane, and then others of the same connection, for a turn."""
+    """Serve one lane, and then others of the same connection, for a turn.
+
+    As many at once as were served in a moment before: what is common to them is read and written
+    once. Where a destination is slow that is one, so that others may serve the rest meanwhile.
+    """
     ends = time.monotonic() + TURN_SECONDS
     lease = lanes.resume(connection_id=connection_id, member_id=UUID(member_id), token=UUID(token))
-    while lease is not None:
-        serve_lane(lease, until=ends)
-        if time.monotonic() >= ends:
+    leases = [lease] if lease else []
+    while leases:
+        began = time.monotonic()
+        serve_lanes(leases, until=ends)
+        now = time.monotonic()
+        if now >= ends:
             ring(lanes.claim_lanes(connection_id=connection_id))
             return
-        lease = next(iter(lanes.claim_lanes(connection_id=connection_id, limit=1)), None)
+        limit = lanes_at_once(len(leases), now - began)
+        leases = lanes.claim_together(connection_id=connection_id, limit=limit)
 
 
 @shared_task(name="crm_sync.inbox", acks_late=False)
@@ -105,13 +113,6 @@ def poll_changes() -> None:
     """Ask vendors for consent, segments and fields that changed there. Every 30 s, in turn."""
     for connection_id in list_polled():
         poll(connection_id=connection_id, seconds=POLL_TURN_SECONDS)
-
-
-@shared_task(name="crm_sync.poll_segments", acks_late=False)
-def poll_segments() -> None:
-    """Read vendors' segments that fill ours. Every 30 s, in turn."""
-    for polled_id in list_due_segments():
-        walk_segment(polled_id=polled_id, seconds=POLL_TURN_SECONDS)
 
 
 @shared_task(name="crm_sync.reconcile", acks_late=False)

@@ -45,8 +45,8 @@ from config import processes
 from config.embedded import PostgresServer, ValkeyServer
 from config.environment import BASE_DIR
 from config.isolation import popen_arguments
-from config.launcher import beat_command, worker_command
 from config.ports import free_port
+from config.workers import beat_command, worker_command
 from tests.services import own_folder
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
@@ -34,18 +35,22 @@ def deadline(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def open_client(*, allow_private: bool, connect_seconds: float) -> httpx.Client:
-    """Make a client that reaches public addresses only; calls need a `deadline` around them."""
-    return httpx.Client(
-        transport=GuardedTransport(allow_private=allow_private, connect_seconds=connect_seconds),
-        trust_env=False,  # a proxy from the environment would be asked to resolve the name
-        follow_redirects=False,
-        timeout=None,
-    )
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came back."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
 
-class GuardedTransport(httpx.BaseTransport):
-    """httpx on httpcore's connection pool, with a network backend of our own."""
+class Connections:
+    """Connections to public addresses only, kept open between calls.
+
+    httpcore's pool by itself, with a network backend of our own. What httpx's client does above it
+    is not wanted here (redirects, proxies of the environment, and cookies: those that one
+    destination sets must not go out with another connection's call), and costs as much again.
+    """
 
     def __init__(self, *, allow_private: bool, connect_seconds: float) -> None:
         self._pool = httpcore.ConnectionPool(
@@ -56,8 +61,14 @@ class GuardedTransport(httpx.BaseTransport):
             network_backend=_Backend(allow_private, connect_seconds),
         )
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; AddressRefused and NameNotResolved pass through as they are."""
+    def exchange(self, request: httpx.Request, *, most_bytes: int) -> Exchange:
+        """Send a request inside a `deadline`, and read at most so many bytes of the answer.
+
+        AddressRefused and NameNotResolved pass through as they are.
+
+        Raises:
+            httpx.HTTPError: There is no answer.
+        """
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
@@ -65,27 +76,25 @@ class GuardedTransport(httpx.BaseTransport):
             target=request.url.raw_path,
         )
         call = httpcore.Request(
-            request.method, url, headers=request.headers.raw, content=request.read()
+            request.method, url, headers=request.headers.raw, content=request.content
         )
         with _as_httpx_errors():
             answer = self._pool.handle_request(call)
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+            try:
+                content = _read(answer, most_bytes)
+            finally:
+                answer.close()
+        return Exchange(answer.status, httpx.Headers(answer.headers), content)
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._pool.close()
 
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _as_httpx_errors():
-            yield from self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
+def _read(answer: httpcore.Response, most_bytes: int) -> bytes:
+    """Read at most so many bytes; whoever sends more has the connection closed."""
+    received = bytearray()
+    for chunk in answer.iter_stream():
+        received += chunk
+        if len(received) > most_bytes:
+            break
+    return bytes(received[:most_bytes])
 
 
 class _Backend(httpcore.NetworkBackend):

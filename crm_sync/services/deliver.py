@@ -1,202 +1,188 @@
-"""Sending what a lane holds, one delivery after the other, and writing down what came of it."""
+"""Sending what lanes hold: of each member the events in order, then the profile."""
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 from uuid import uuid4
 
-import structlog
-from django.conf import settings
-from django.db import connection as database
 from django.utils import timezone
 
-from crm_sync.adapters.contract import Adapter, Outgoing
-from crm_sync.adapters.outcomes import Ambiguous, Outcome, Permanent, Postponed
-from crm_sync.models import Attempt, Connection, Delivery
-from crm_sync.rules import Next
-from crm_sync.services import health, lanes
+from crm_sync.adapters.contract import Adapter, Outgoing, PushesProfiles
+from crm_sync.adapters.outcomes import Ambiguous, Outcome, Permanent
+from crm_sync.models import Connection
+from crm_sync.services import lanes
 from crm_sync.services.calls import adapter_of, call_for_outcomes, no_adapter
-from crm_sync.services.forget import keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know, knows_people
 from crm_sync.services.profiles import push_profile
-from loyalty.events import selectors as events
-from loyalty.events.models import OutboxEvent
+from crm_sync.services.settle import Books
+from crm_sync.services.waiting import Waiting, list_waiting
 from loyalty.events.rules import envelope, event_id
 
-DELIVERIES_AT_ONCE = 100  # of one lane; then it goes to the back of the queue
+DELIVERIES_AT_ONCE = 100  # of all lanes together; one with more goes to the back of the queue
 _DELETED = Permanent(error="The event is older than events are kept, and was deleted.")
-log = structlog.get_logger(__name__)
-
-# One statement, so it is all or nothing, and only under our own lease: the lane goes on or waits,
-# the delivery gets its state, and the attempt is kept in any case.
-_SETTLE = """
-WITH ours AS (
-    UPDATE crm_sync_lane SET
-        lease_until = CASE WHEN %(waits)s THEN NULL
-            ELSE clock_timestamp() + make_interval(secs => %(lease_seconds)s) END,
-        lease_token = CASE WHEN %(waits)s THEN NULL ELSE lease_token END,
-        next_at = CASE WHEN %(waits)s
-            THEN clock_timestamp() + make_interval(secs => %(wait_seconds)s) ELSE next_at END
-    WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
-    RETURNING connection_id
-), logged AS (
-    INSERT INTO crm_sync_attempt (delivery_id, at, duration_ms, status_code, outcome,
-                                  correlation_id, answer, error)
-    SELECT %(delivery)s, %(at)s, %(duration_ms)s, %(status_code)s,
-        CASE WHEN EXISTS (SELECT FROM ours) THEN %(outcome)s ELSE 'fenced' END,
-        %(correlation)s, %(answer)s, %(error)s
-)
-UPDATE crm_sync_delivery AS delivery SET
-    state = %(state)s, attempts = delivery.attempts + 1, last_error = %(error)s,
-    settled_at = CASE WHEN %(state)s = 'pending' THEN NULL ELSE clock_timestamp() END
-FROM ours JOIN crm_sync_relay AS relay ON relay.connection_id = ours.connection_id
-WHERE delivery.id = %(delivery)s
-RETURNING relay.failures
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One lease being served.
+    """Some lanes of a connection being served, one after the other.
 
     Attributes:
+        until: On the monotonic clock, when no further call is begun.
+    """
+
+    connection: Connection
+    adapter: Adapter | None
+    until: float
+    books: Books
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether the time is up."""
+        return time.monotonic() >= self.until
+
+
+@dataclass(slots=True)
+class Visit:
+    """One lane being served.
+
+    Attributes:
+        left: What is still to be sent of it in this turn.
+        has_more: There may be more than that.
         known: Whom the lane is about, at destinations that want to know it.
     """
 
+    turn: Turn
     lease: Lease
-    connection: Connection
-    adapter: Adapter | None
-    known: Known | None
+    left: Sequence[Waiting]
+    has_more: bool
+    known: Known | None = None
 
 
 def serve_lane(lease: Lease, *, until: float = math.inf) -> None:
-    """Send the lane's deliveries in order, then the member's profile, until nothing is left.
+    """Serve a single lane, as `serve_lanes` does."""
+    serve_lanes([lease], until=until)
+
+
+def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> None:
+    """Send these lanes' deliveries, in each in order and until nothing is left, then the profile.
+
+    One of each lane in turn, so that what came of them is written down together, and still before
+    the lane's next one is sent. Where a call fails, the lanes that are left are given back: how
+    many may be tried then is the next claim's business. A lease that was lost meanwhile ends its
+    lane, without a trace in it: whoever has it now goes on from what is written down, so a
+    destination may see an event twice, never none.
 
     Args:
+        leases: Of one connection.
         until: On the monotonic clock, when the turn ends: no further call is begun then.
-
-    A lease that was lost meanwhile ends it, without a trace in the lane: whoever has it now goes
-    on from what is written down, so a destination may see an event twice, never none.
     """
-    connection = Connection.objects.get(pk=lease.connection_id)
+    connection = Connection.objects.get(pk=leases[0].connection_id)
     if not connection.is_enabled:
-        lanes.give_back(lease)
+        lanes.give_back_all(leases)
         return
-    waiting = Delivery.objects.filter(
-        connection=connection, member_id=lease.member_id, state=Delivery.State.PENDING
+    limit = max(1, DELIVERIES_AT_ONCE // len(leases))
+    waiting = list_waiting(leases, limit=limit)
+    turn = Turn(connection, adapter_of(connection), until, Books(connection.pk))
+    visits = deque(
+        Visit(turn, lease, found, has_more=len(found) == limit)
+        for lease, found in ((lease, waiting[lease.member_id]) for lease in leases)
     )
-    deliveries = list(waiting.order_by("sequence")[:DELIVERIES_AT_ONCE])
-    if deliveries and not _send_all(_begin(lease, connection), deliveries, until):
+    try:
+        _take_turns(turn, visits)
+    finally:
+        turn.books.write()
+
+
+def _take_turns(turn: Turn, visits: deque[Visit]) -> None:
+    while visits:
+        visit = visits.popleft()
+        if _go_on(visit):
+            visits.append(visit)
+        if turn.is_over or not turn.books.is_well:
+            break
+    turn.books.write()
+    lanes.give_back_all([visit.lease for visit in visits])
+
+
+def _go_on(visit: Visit) -> bool:
+    """Send the lane's next deliveries, or its profile; False when the lane is done, or left."""
+    turn, lease = visit.turn, visit.lease
+    if visit.left:
+        if not turn.books.is_held(lease):
+            return False
+        if visit.known is None and knows_people(turn.adapter):
+            visit.known = get_to_know(turn.connection, [lease.member_id])[lease.member_id]
+        size = turn.adapter.batch_size if turn.adapter else 1
+        batch, visit.left = visit.left[:size], visit.left[size:]
+        if not _send_batch(visit, batch):
+            return False
+        if visit.left:
+            return True
+    _end(visit)
+    return False
+
+
+def _end(visit: Visit) -> None:
+    turn, lease = visit.turn, visit.lease
+    adapter: object = turn.adapter
+    if not visit.has_more and not isinstance(adapter, PushesProfiles):
+        turn.books.close(lease)
         return
-    if len(deliveries) == DELIVERIES_AT_ONCE or time.monotonic() >= until:
+    if not turn.books.is_held(lease):
+        return
+    if visit.has_more or turn.is_over:
         lanes.give_back(lease)
-    elif push_profile(lease, connection):
+    elif push_profile(lease, turn.connection):
         lanes.close(lease)
 
 
-def _begin(lease: Lease, connection: Connection) -> Turn:
-    adapter = adapter_of(connection)
-    known = None
-    if knows_people(adapter):
-        known = get_to_know(connection, [lease.member_id])[lease.member_id]
-    return Turn(lease, connection, adapter, known)
-
-
-def _send_all(turn: Turn, deliveries: Sequence[Delivery], until: float) -> bool:
-    """Send the deliveries; False if the lane is not ours any more, or waits, or time is up."""
-    size = turn.adapter.batch_size if turn.adapter else 1
-    for first in range(0, len(deliveries), size):
-        if first and time.monotonic() >= until:
-            lanes.give_back(turn.lease)
-            return False
-        if not _send_batch(turn, deliveries[first : first + size]):
-            return False
-    return True
-
-
-def _send_batch(turn: Turn, batch: Sequence[Delivery]) -> bool:
-    found = events.list_member_events(
-        member_id=turn.lease.member_id, sequences=[delivery.sequence for delivery in batch]
-    )
+def _send_batch(visit: Visit, batch: Sequence[Waiting]) -> bool:
+    note, lease = visit.turn.books.note, visit.lease
     outgoing = []
     for delivery in batch:
-        event = found.get(delivery.sequence)
-        if event is not None:
-            outgoing.append((delivery, _outgoing(turn, delivery, event)))
-        elif not _settle(
-            turn.lease, delivery, _outgoing(turn, delivery, None), timezone.now(), _DELETED
-        ):
+        call = _outgoing(visit, delivery)
+        if delivery.event is not None:
+            outgoing.append((delivery, call))
+        elif not note(lease, delivery, call, timezone.now(), _DELETED):
             return False
     began = timezone.now()
-    outcomes = _call(turn, [call for _, call in outgoing])
-    outcomes = keep_nothing_of_erased(turn.lease.member_id, outcomes)
+    outcomes = _call(visit, [call for _, call in outgoing])
     for (delivery, call), outcome in zip(outgoing, outcomes, strict=False):
-        if not _settle(turn.lease, delivery, call, began, outcome):
+        if not note(lease, delivery, call, began, outcome):
             return False
         began += timedelta(milliseconds=outcome.duration_ms)
     if outcomes and len(outcomes) < len(outgoing):
-        lanes.give_back(turn.lease)  # one was refused, and those behind it were not sent
+        _leave(visit)  # one was refused, and those behind it were not sent
     return len(outcomes) == len(outgoing)
 
 
-def _outgoing(turn: Turn, delivery: Delivery, event: OutboxEvent | None) -> Outgoing:
+def _leave(visit: Visit) -> None:
+    visit.turn.books.write()
+    lanes.give_back(visit.lease)
+
+
+def _outgoing(visit: Visit, delivery: Waiting) -> Outgoing:
     return Outgoing(
         event_id=event_id(delivery.member_id, delivery.sequence),
-        body=envelope(event) if event else {},
+        body=envelope(delivery.event) if delivery.event else {},
         correlation_id=uuid4(),
-        person=turn.known.person if turn.known else None,
+        person=visit.known.person if visit.known else None,
         is_backfill=delivery.is_backfill,
     )
 
 
-def _call(turn: Turn, calls: Sequence[Outgoing]) -> list[Outcome]:
-    adapter = turn.adapter
+def _call(visit: Visit, calls: Sequence[Outgoing]) -> list[Outcome]:
+    adapter, connection = visit.turn.adapter, visit.turn.connection
     if not calls:
         return []
     if adapter is None:
-        return [no_adapter(turn.connection)]
-    trouble = turn.known.trouble if turn.known else None
+        return [no_adapter(connection)]
+    trouble = visit.known.trouble if visit.known else None
     if trouble is not None:
         # Who is meant is in doubt for all of them; whatever else is wrong, the first one tells.
         return [trouble] * (len(calls) if isinstance(trouble, Ambiguous) else 1)
-    return call_for_outcomes(turn.connection, lambda target: adapter.send(target, calls))
-
-
-def _settle(
-    lease: Lease, delivery: Delivery, call: Outgoing, began: datetime, outcome: Outcome
-) -> bool:
-    """Write down what came of an attempt; True if the lane goes on with its next delivery."""
-    if isinstance(outcome, Postponed):
-        health.postpone(lease, outcome)
-        return False
-    verdict = health.judge(lease.connection_id, outcome, attempts=delivery.attempts + 1)
-    waits = verdict.delivery is Next.WAIT
-    values: dict[str, Any] = {
-        "connection": lease.connection_id,
-        "member": lease.member_id,
-        "token": lease.token,
-        "lease_seconds": settings.CRM_LEASE_SECONDS,
-        "waits": waits,
-        "wait_seconds": verdict.lane_seconds,
-        "delivery": delivery.pk,
-        "state": Delivery.State.PENDING if waits else verdict.delivery.value,
-        "at": began,
-        "duration_ms": outcome.duration_ms,
-        "status_code": outcome.status_code,
-        "outcome": Attempt.Outcome[type(outcome).__name__.upper()],
-        "correlation": call.correlation_id,
-        "answer": outcome.answer,
-        "error": outcome.error,
-    }
-    with database.cursor() as cursor:
-        cursor.execute(_SETTLE, values)
-        row = cursor.fetchone()
-    if row is None:
-        log.warning("lease was lost while sending", event_id=call.event_id)
-        return False
-    health.note(lease.connection_id, row[0], verdict, outcome)
-    return not waits
+    return call_for_outcomes(connection, lambda target: adapter.send(target, calls))

@@ -35,11 +35,11 @@ _SAID: Final = (
 )
 
 
-def keep_nothing_of_erased(member_id: UUID, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Give the outcomes as they may be written down: without words about an erased member."""
-    if not any(one.answer or one.error for one in outcomes) or not list_erased([member_id]):
-        return list(outcomes)
-    return [_without_words(outcome) for outcome in outcomes]
+def keep_nothing_of_erased(said: Sequence[tuple[UUID, Outcome]]) -> list[Outcome]:
+    """Give outcomes as they may be written down: without words about members who are erased."""
+    asked = {member_id for member_id, one in said if one.answer or one.error}
+    erased = list_erased(asked) if asked else set()
+    return [_without_words(one) if member_id in erased else one for member_id, one in said]
 
 
 def forget_answers(*, connection_id: int, member_ids: Collection[UUID]) -> None:

@@ -4,10 +4,10 @@ The order of locks, for everybody: relay row, lane rows, deliveries. Whoever wri
 locks the relay row first, so that two of them never wait for each other.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -33,14 +33,19 @@ WITH due AS MATERIALIZED (
       AND next_at <= CASE WHEN %(is_down)s THEN 'infinity' ELSE statement_timestamp() END
       AND (lease_until IS NULL OR lease_until < statement_timestamp())
     ORDER BY next_at
-    LIMIT least(%(limit)s, greatest(0, %(allowed)s - (
-        SELECT count(DISTINCT lease_token) FROM crm_sync_lane
-        WHERE connection_id = %(connection)s AND lease_until >= statement_timestamp())))
+    LIMIT (
+        SELECT least(%(limit)s, CASE WHEN %(token)s IS NULL OR %(is_down)s OR free = 0 THEN free
+                                     ELSE %(limit)s END)
+        FROM (
+            SELECT greatest(0, %(allowed)s - count(DISTINCT lease_token)) AS free
+            FROM crm_sync_lane
+            WHERE connection_id = %(connection)s AND lease_until >= statement_timestamp()
+        ) AS turns)
     FOR UPDATE SKIP LOCKED
 )
 UPDATE crm_sync_lane AS lane
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
-    lease_token = gen_random_uuid()
+    lease_token = coalesce(%(token)s, gen_random_uuid())
 FROM due WHERE lane.connection_id = due.connection_id AND lane.member_id = due.member_id
 RETURNING lane.connection_id, lane.member_id, lane.lease_token, lane.additions
 """
@@ -69,6 +74,19 @@ RETURNING connection_id, member_id, lease_token, additions
 _GIVE_BACK = """
 UPDATE crm_sync_lane SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
 WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+"""
+
+# In the order in which lanes are opened.
+_GIVE_BACK_ALL = """
+WITH ours AS MATERIALIZED (
+    SELECT member_id FROM crm_sync_lane
+    WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s)
+      AND lease_token = ANY(%(tokens)s)
+    ORDER BY member_id FOR UPDATE
+)
+UPDATE crm_sync_lane AS lane
+SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
+FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
 """
 
 _CLOSE = """
@@ -137,16 +155,29 @@ def claim_lanes(
         patiently: Wait while somebody else claims here. Who serves many connections does not: a
             worker that is frozen in the middle of a claim must not hold up the others' deliveries.
     """
+    return _claim(connection_id, limit=limit, token=None, wait="" if patiently else _OR_LEAVE_IT)
+
+
+def claim_together(*, connection_id: int, limit: int) -> list[Lease]:
+    """Lease lanes that are due under one token, to be served one after the other.
+
+    Together they are one of those that the connection may have at once.
+    """
+    return _claim(connection_id, limit=limit, token=uuid4(), wait="")
+
+
+def _claim(connection_id: int, *, limit: int, token: UUID | None, wait: str) -> list[Lease]:
     values: dict[str, Any] = {
         "connection": connection_id,
         "breaker": settings.CRM_BREAKER_FAILURES,
         "lanes": settings.CRM_LANES_PER_CONNECTION,
         "seconds": settings.CRM_LEASE_SECONDS,
         "limit": limit,
+        "token": token,
     }
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         # Counted in a later statement than the lock, or two claims would each see the other's none.
-        cursor.execute(_LOCK_RELAY + ("" if patiently else _OR_LEAVE_IT), values)
+        cursor.execute(_LOCK_RELAY + wait, values)
         values["allowed"], values["is_down"] = cursor.fetchone() or (0, False)
         if not values["allowed"]:
             return []
@@ -171,6 +202,18 @@ def resume(*, connection_id: int, member_id: UUID, token: UUID) -> Lease | None:
 def give_back(lease: Lease) -> None:
     """End the lease and leave the lane due; a lease that was lost is not given back."""
     _execute(_GIVE_BACK, lease)
+
+
+def give_back_all(leases: Sequence[Lease]) -> None:
+    """End these leases of one connection as `give_back` does."""
+    if leases:
+        values: dict[str, Any] = {
+            "connection": leases[0].connection_id,
+            "members": [lease.member_id for lease in leases],
+            "tokens": list({lease.token for lease in leases}),
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_GIVE_BACK_ALL, values)
 
 
 def close(lease: Lease) -> None:

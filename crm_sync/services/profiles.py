@@ -131,7 +131,7 @@ def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> boo
         health.postpone(lease, outcome)
         return False
     contact = draft.known.contact
-    (outcome,) = keep_nothing_of_erased(contact.member_id, [outcome])
+    (outcome,) = keep_nothing_of_erased([(contact.member_id, outcome)])
     verdict = health.judge(lease.connection_id, outcome, attempts=contact.attempts + 1)
     waits = verdict.delivery is Next.WAIT
     delivered = isinstance(outcome, Delivered)

@@ -5,7 +5,7 @@ reader has already seen. Positions are given after the commit, one relay at a ti
 read up to a position has read everything up to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -13,6 +13,13 @@ from uuid import UUID
 from django.db.models import Count, Max, Min
 
 from loyalty.events.models import FeedHead, OutboxEvent
+
+_BY_KEY = """
+SELECT event.*
+FROM unnest(%s::uuid[], %s::bigint[]) AS wanted (member_id, sequence)
+JOIN loyalty_outboxevent AS event
+    ON event.member_id = wanted.member_id AND event.sequence = wanted.sequence
+"""
 
 
 class EventKey(NamedTuple):
@@ -76,6 +83,15 @@ def list_member_events(*, member_id: UUID, sequences: Iterable[int]) -> dict[int
     """Give a member's events by sequence; those that were deleted are missing."""
     rows = OutboxEvent.objects.filter(member_id=member_id, sequence__in=list(sequences))
     return {row.sequence: row for row in rows}
+
+
+def list_events_of(keys: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], OutboxEvent]:
+    """Give events by member and sequence, of many members at once; deleted ones are missing."""
+    if not keys:
+        return {}
+    members, sequences = zip(*keys, strict=True)
+    rows = OutboxEvent.objects.raw(_BY_KEY, [list(members), list(sequences)])
+    return {(row.member_id, row.sequence): row for row in rows}
 
 
 def positions_between(since: datetime, until: datetime) -> tuple[int, int] | None:

@@ -17,9 +17,11 @@ from crm_sync.rules import (
     MAX_ATTEMPTS_IN_DOUBT,
     RETRY_SECONDS,
     RETRY_SECONDS_MIN,
+    TOGETHER_MAX,
     Next,
     Verdict,
     judge,
+    lanes_at_once,
     retry_seconds,
     wants,
 )
@@ -149,3 +151,22 @@ def test_two_failures_a_week_apart_do_not_disable() -> None:
 )
 def test_types_choose_events(types: list[str], type_: str, wanted: bool) -> None:
     assert wants(types, type_) is wanted
+
+
+@pytest.mark.parametrize(
+    ("served", "seconds", "next_time"),
+    [
+        (1, 0.0, TOGETHER_MAX),
+        (1, 0.01, TOGETHER_MAX),
+        (1, 0.05, 5),
+        (1, 0.2, 1),
+        (1, 15.0, 1),
+        (20, 0.25, TOGETHER_MAX),
+        (20, 1.0, 5),
+        (20, 30.0, 1),
+    ],
+)
+def test_so_many_lanes_are_served_together_as_take_a_moment(
+    served: int, seconds: float, next_time: int
+) -> None:
+    assert lanes_at_once(served, seconds) == next_time

@@ -84,7 +84,8 @@ def test_workers_that_are_killed_lose_nothing(
             [event["unique_id"] for event in one.events] for one in klaviyo.profiles.values()
         ]
     repeats = prove(receiver, written)
-    assert repeats <= 6 * 8  # each kill may cost what was under way
+    # Each kill may cost four lanes the call under way, and those of a tenth of a second before it.
+    assert repeats <= 6 * 4 * 6
     assert sorted(one for mine in timelines for one in mine) == sorted(written)
     for mine in timelines:
         member = mine[0].rpartition("_")[0]
@@ -132,14 +133,18 @@ def test_leases_whose_messages_vanished_are_found_by_the_sweep(
 def test_a_destination_that_hangs_does_not_delay_another(
     outbox: Outbox, receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Scenario 10: 95 of 100 events arrive at the healthy one within 5 s of their commit."""
-    with Receiver(lambda call: Answer(after_seconds=60)) as hanging:
+    """Scenario 10: 95 of 100 events arrive at the healthy one within 5 s of their commit.
+
+    Meanwhile the other one holds each call for 40 s, when it is cut; by default that is 15 s.
+    """
+    with Receiver(lambda call: Answer(after_seconds=90)) as hanging:
         outbox.connect(hanging.url)
         outbox.connect(receiver.url)
-        settings = {"CRM_TOTAL_SECONDS": "10", "CRM_LEASE_SECONDS": "20"}
+        settings = {"CRM_TOTAL_SECONDS": "40", "CRM_LEASE_SECONDS": "60"}
         with Workers(tmp_path, count=1, **settings):
             outbox.write_many(members=200, each=1)
             receiver.wait_for(200, seconds=60)
+            hanging.wait_for(4, seconds=60)
             committed: dict[str, float] = {}
             for _ in range(100):
                 member = uuid4()
@@ -153,7 +158,7 @@ def test_a_destination_that_hangs_does_not_delay_another(
     with capsys.disabled():
         print(f"\n  beside a hanging one: {statistics.median(delays):.2f} s, 95 % in {late:.2f} s")
     assert late < 5
-    assert 1 <= len(hanging.calls) <= 12
+    assert 1 <= len(hanging.calls) <= 8
 
 
 def test_a_worker_that_sleeps_through_its_lease_changes_nothing(

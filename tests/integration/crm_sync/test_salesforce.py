@@ -133,6 +133,7 @@ class TestSettings:
             ({"api_version": "64"}, "looks like v64.0"),
             ({"calls_per_day": "lots"}, "whole number"),
             ({"external_id_field": "a, b"}, "one API name"),
+            ({"fields_read": "FirstName; Id"}, "API names, by commas"),
             ({"campaigns": "all"}, "yes or no"),
         ],
     )
@@ -221,8 +222,8 @@ def test_fields_that_salesforce_owns_come_along(
     salesforce.store.add(
         "Contact", Loyalty_Member_Id__c=MEMBER, FirstName="Ada", Shoe_Size__c=38, LastName="King"
     )
-    fields = ["FirstName", "Shoe_Size__c"]
-    (change,) = adapter.list_changes(connect(salesforce), "", fields).changes
+    account = connect(salesforce, fields_read="FirstName, Shoe_Size__c")
+    (change,) = adapter.list_changes(account, "").changes
     assert change.fields == {"FirstName": "Ada", "Shoe_Size__c": 38}
     assert change.segments is None
 
