@@ -256,6 +256,10 @@ CRM_POLL_SECONDS = env.integer(
     "CRM_POLL_SECONDS", 300, low=30, high=86400
 )  # between two questions to a vendor what has changed there
 CELERY_BEAT_SCHEDULE["poll"] = _each("crm_sync.poll", 30)
+CRM_SEGMENT_SECONDS = env.integer(
+    "CRM_SEGMENT_SECONDS", 3600, low=60, high=604800
+)  # between two walks through a segment of a vendor's that fills one of ours
+CELERY_BEAT_SCHEDULE["poll-segments"] = _each("crm_sync.poll_segments", 30)
 CELERY_BEAT_SCHEDULE["reconcile"] = _each("crm_sync.reconcile", 30)
 CELERY_BEAT_SCHEDULE["inbox"] = _each("crm_sync.inbox", 1)
 CELERY_BEAT_SCHEDULE["delete-old-deliveries"] = {

@@ -1,9 +1,11 @@
 """How a person sets up a connection: the settings of its kind, instead of JSON."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
+from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextInputWidget,
@@ -12,9 +14,11 @@ from unfold.widgets import (
 
 from crm_sync.adapters.contract import ConfigRefused, PushesProfiles, ReadsBack, Setting
 from crm_sync.adapters.fields import Field
+from crm_sync.adapters.segments import ListsSegments
+from crm_sync.inbound.segments import begin_anew, refuse_code
 from crm_sync.inbound.sources import check_sources_of
 from crm_sync.mapping import problems_of
-from crm_sync.models import EVENT_TYPE, Connection
+from crm_sync.models import EVENT_TYPE, Connection, PolledSegment
 from crm_sync.services.connections import adapters, check_config, check_secrets
 
 if TYPE_CHECKING:
@@ -102,6 +106,11 @@ def keeps_profiles(adapter: str) -> bool:
     return isinstance(adapters().get(adapter), PushesProfiles)
 
 
+def lists_segments(adapter: str) -> bool:
+    """Say whether a kind of destination can be asked who is in its segments."""
+    return isinstance(adapters().get(adapter), ListsSegments)
+
+
 def shows_what_it_has(adapter: str) -> bool:
     """Say whether a kind of destination can be asked what it has."""
     return isinstance(adapters().get(adapter), ReadsBack)
@@ -141,3 +150,37 @@ class MappingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
         problems = problems_of(fields, adapter.field_limits)
         if problems:
             raise forms.ValidationError(problems)
+
+
+class SegmentFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+    """The vendor's segments that fill ours, each of ours from one place alone."""
+
+    def clean(self) -> None:
+        """Refuse what could never be read, or would be emptied from two sides."""
+        super().clean()
+        adapter: object = adapters().get(self.instance.adapter)
+        if any(self.errors) or not isinstance(adapter, ListsSegments):
+            return
+        for form in self.forms:
+            row = form.cleaned_data
+            if not row.get("segment") or row.get("DELETE"):
+                continue
+            if re.fullmatch(adapter.segment_pattern, row["vendor_segment"]) is None:
+                form.add_error("vendor_segment", f"This is {adapter.segment_hint}.")
+            if problem := refuse_code(row["segment"]) or self._taken(row["segment"]):
+                form.add_error("segment", problem)
+
+    def save_existing(self, form: Any, obj: Any, commit: bool = True) -> Any:
+        """Begin anew: what was read of another segment says nothing of this one."""
+        begin_anew(form.instance)
+        form.instance.next_at = timezone.now()
+        return super().save_existing(form, obj, commit)
+
+    def _taken(self, code: str) -> str:
+        others = PolledSegment.objects.filter(
+            segment=code,
+            connection__program_id=self.instance.program_id,
+            connection__removed_at=None,
+        ).exclude(connection_id=self.instance.pk)
+        other = others.select_related("connection").first()
+        return f"The connection {other.connection} fills it already." if other else ""

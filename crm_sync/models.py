@@ -23,6 +23,8 @@ from crm_sync.people_models import Backfill as Backfill
 from crm_sync.people_models import BulkJob as BulkJob
 from crm_sync.people_models import Contact as Contact
 from crm_sync.people_models import FieldMapping as FieldMapping
+from crm_sync.segment_models import PolledSegment as PolledSegment
+from crm_sync.segment_models import SegmentSighting as SegmentSighting
 
 EVENT_TYPE = RegexValidator(
     r"^[a-z_]+\.([a-z_]+|\*)\Z",

@@ -18,6 +18,7 @@ from redis import RedisError
 from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
 from crm_sync.inbound.polling import list_polled, poll
 from crm_sync.inbound.reconciling import list_reconciled, reconcile
+from crm_sync.inbound.segments import list_due_segments, walk_segment
 from crm_sync.inbound.working import work_inbox
 from crm_sync.rules import lanes_at_once
 from crm_sync.services import lanes, prune
@@ -113,6 +114,13 @@ def poll_changes() -> None:
     """Ask vendors for consent, segments and fields that changed there. Every 30 s, in turn."""
     for connection_id in list_polled():
         poll(connection_id=connection_id, seconds=POLL_TURN_SECONDS)
+
+
+@shared_task(name="crm_sync.poll_segments", acks_late=False)
+def poll_segments() -> None:
+    """Read vendors' segments that fill ours. Every 30 s, in turn."""
+    for polled_id in list_due_segments():
+        walk_segment(polled_id=polled_id, seconds=POLL_TURN_SECONDS)
 
 
 @shared_task(name="crm_sync.reconcile", acks_late=False)

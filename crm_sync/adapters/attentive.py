@@ -41,6 +41,9 @@ from crm_sync.adapters.outcomes import (
     in_doubt,
 )
 
+EVENTS_VERSION: Final = "v1"
+ATTRIBUTES_VERSION: Final = "v2"
+_VERSIONS: Final = r"v[1-9]\d?"
 ADDRESS: Final = "https://api.attentivemobile.com"
 ATTRIBUTES: Final = Limit("attributes", calls=140, seconds=1, burst=20)
 EVENTS: Final = Limit("events", calls=140, seconds=1, burst=20)
@@ -64,6 +67,18 @@ class AttentiveAdapter:
             help="With the scopes attributes:write and events:write.",
             is_required=True,
             is_secret=True,
+        ),
+        Setting(
+            name="events_version",
+            label="API version of events",
+            default=EVENTS_VERSION,
+            pattern=_VERSIONS,
+        ),
+        Setting(
+            name="attributes_version",
+            label="API version of attributes",
+            default=ATTRIBUTES_VERSION,
+            pattern=_VERSIONS,
         ),
         Setting(name="address", label="Address of the API", default=ADDRESS),
     )
@@ -94,12 +109,12 @@ class AttentiveAdapter:
         self._client = Client(environment)
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return {"address": …} with its default."""
+        """Return the settings with their defaults."""
         return read_settings(self.title, self.settings, config, self._client.environment)
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
         """Ask who we are: the key works, and nothing is left behind."""
-        return timed(lambda: classify(self._call(target, "GET", "v1/me", None)))
+        return timed(lambda: classify(self._call(target, "GET", f"{_events(target)}/me", None)))
 
     def send(self, target: Target, deliveries: Sequence[Outgoing]) -> list[Outcome]:
         """Send events one by one.
@@ -119,7 +134,9 @@ class AttentiveAdapter:
             return self.push(target, profiles)
         body = {"users": [_user(profile) for profile in profiles]}
         try:
-            answer = self._call(target, "POST", "v2/bulk/user/attributes", BULK, body)
+            answer = self._call(
+                target, "POST", f"{_attributes(target)}/bulk/user/attributes", BULK, body
+            )
             outcome = classify(answer)
             if isinstance(outcome, Delivered):
                 return Submitted(job_id=str(answer.json()["batchJobId"]), answer=answer.text)
@@ -130,7 +147,8 @@ class AttentiveAdapter:
     def poll_job(self, target: Target, job_id: str, member_ids: Sequence[str]) -> JobReport:
         """Ask how far a job is; when it is done, read the file of its results."""
         try:
-            answer = self._call(target, "GET", f"v2/bulk/job/{quote(job_id, safe='')}", BULK)
+            path = f"{_attributes(target)}/bulk/job/{quote(job_id, safe='')}"
+            answer = self._call(target, "GET", path, BULK)
             if answer.status == 404:
                 lost = Retryable(status_code=404, error="Attentive does not know the job any more.")
                 return JobReport(is_done=True, outcomes=[lost] * len(member_ids))
@@ -159,7 +177,7 @@ class AttentiveAdapter:
             "user": {"email": person.email} if person.email else {"phone": person.phone},
         }
         try:
-            answer = self._call(target, "POST", "v1/events/custom", EVENTS, body)
+            answer = self._call(target, "POST", f"{_events(target)}/events/custom", EVENTS, body)
         except CallFailed as failed:
             return in_doubt(failed.outcome)
         return in_doubt(classify(answer))
@@ -168,7 +186,8 @@ class AttentiveAdapter:
         if not _can_be_named(profile.person):
             return _nameless()
         body = _user(profile)
-        answer = self._call(target, "POST", "v2/user/attributes", ATTRIBUTES, body)
+        path = f"{_attributes(target)}/user/attributes"
+        answer = self._call(target, "POST", path, ATTRIBUTES, body)
         outcome = classify(answer)
         if isinstance(outcome, Delivered):
             answer.json()  # a page of somebody else's is no success
@@ -201,6 +220,14 @@ class AttentiveAdapter:
         if limit is not None and answer.headers.get("x-ratelimit-remaining") == "0":
             target.throttle.hold(limit, 1.0)
         return answer
+
+
+def _events(target: Target) -> str:
+    return str(target.config["events_version"])
+
+
+def _attributes(target: Target) -> str:
+    return str(target.config["attributes_version"])
 
 
 def _can_be_named(person: Person) -> bool:

@@ -4,6 +4,7 @@
 with the outcome that this is. `timed` turns a call into an outcome.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -206,12 +207,16 @@ def read_settings(
     """Read a configuration of these settings; what is not filled in has its default.
 
     Raises:
-        ConfigRefused: There is no such setting, or its `address` may not be called.
+        ConfigRefused: There is no such setting, one does not look as it has to, or its `address`
+            may not be called.
     """
     told = {setting.name: setting.default for setting in settings if not setting.is_secret}
     for name in sorted(set(config) - set(told)):
         raise ConfigRefused(f"{title} has no setting named {name}.")
     values = {name: str(config.get(name) or default) for name, default in told.items()}
+    for setting in settings:
+        if setting.pattern and re.fullmatch(setting.pattern, values[setting.name]) is None:
+            raise ConfigRefused(f"{setting.label} looks like {setting.default}.")
     if "address" in values:
         values["address"] = values["address"].rstrip("/")
         check_address(values["address"], environment)

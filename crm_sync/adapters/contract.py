@@ -4,12 +4,11 @@ An adapter is one kind of destination. It sees no database and no Django, never 
 raises for what a destination does; it says what it means (crm_sync/adapters/outcomes.py). When,
 how often and in which order is not its business. What it can do beyond events it shows by having
 the methods: `PushesProfiles`, `PushesInBulk`, `RunsJobs`, `Matches`, `ReadsBack`,
-`Polls`, `ListsOrders`, `LeavesOutOldEvents` (docs/decisions/0005).
+`Polls`, `ListsOrders`, `ListsSegments`, `LeavesOutOldEvents` (docs/decisions/0005).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID, uuid5
@@ -49,6 +48,7 @@ class Setting:
     Attributes:
         default: What is taken where nothing is filled in, as API versions are.
         is_secret: Encrypted at rest, and never shown again.
+        pattern: What the whole value must match; the default shows what that looks like.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Setting:
     default: str = ""
     is_required: bool = False
     is_secret: bool = False
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +130,17 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """A vendor took many profiles, and will say later what became of them."""
+    """A vendor took many profiles, and will say later what became of them.
+
+    Attributes:
+        settled: What became at once of some, by their places; they are no part of the job.
+        made: What the vendor calls those whom it has just made, by their places.
+    """
 
     job_id: str
     answer: str = ""
+    settled: Mapping[int, Outcome] = field(default_factory=dict)
+    made: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,35 +221,6 @@ class ChangePage:
     cursor: str
     has_more: bool = False
     outcome: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderChanged:
-    """That an order changed: its name and the time, as the vendor writes them."""
-
-    ref: str
-    changed_at: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderPage:
-    """Some orders that changed.
-
-    Attributes:
-        page: From where to read on; empty after the last.
-    """
-
-    orders: Sequence[OrderChanged] = ()
-    page: str = ""
-    outcome: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderTold:
-    """An order, as a webhook of the vendor would have told of it: topic and JSON."""
-
-    topic: str
-    content: str
 
 
 class Adapter(Protocol):
@@ -372,26 +351,10 @@ class ReadsBack(Protocol):
 class Polls(Protocol):
     """A destination that can be asked what has changed there."""
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
-        """List what changed since a cursor; an empty one begins with all that there is."""
-        ...
-
-
-@runtime_checkable
-class ListsOrders(Protocol):
-    """A shop that can be asked for orders, should its webhooks have been lost.
-
-    The source whose webhooks these are has the adapter's name for its kind.
-    """
-
-    def list_orders(self, target: Target, begin: datetime, end: datetime, page: str) -> OrderPage:
-        """List which orders changed in a time, the one first that changed first.
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
+        """List what changed since a cursor; an empty one begins with all that there is.
 
         Args:
-            page: What the page before said; empty for the first.
+            fields: Those that the mapping gives the vendor, for vendors that must be asked by name.
         """
-        ...
-
-    def read_order(self, target: Target, ref: str) -> OrderTold | Outcome | None:
-        """Read an order as it is now; None if it is gone, the outcome if it cannot be read."""
         ...

@@ -36,6 +36,8 @@ class FieldLimits:
         forms: How values may be written there.
         reserved: Names that mean something else at the vendor, or that only the vendor may write,
             as consent is.
+        their_pattern: What the names of fields must match that are only taken in, where the vendor
+            has more kinds of those; `their_hint` is the same in words.
     """
 
     name_pattern: str = r"[A-Za-z][A-Za-z0-9_]*"
@@ -45,13 +47,16 @@ class FieldLimits:
     fields: int = 100
     forms: Sequence[Form] = ("text", "integer", "decimal", "boolean", "date", "datetime")
     reserved: frozenset[str] = frozenset()
+    their_pattern: str = ""
+    their_hint: str = ""
 
     def refuse(self, field: Field) -> str:
         """Say in one sentence what is wrong with a field; empty if nothing is."""
         if len(field.name) > self.name_characters:
             return f"A field's name has at most {self.name_characters} characters here."
-        if re.fullmatch(self.name_pattern, field.name) is None:
-            return f"A field's name is {self.name_hint}."
+        is_theirs = field.owner == "vendor" and self.their_pattern
+        if re.fullmatch(self.their_pattern if is_theirs else self.name_pattern, field.name) is None:
+            return f"A field's name is {self.their_hint if is_theirs else self.name_hint}."
         if field.owner == "loyalty" and field.name in self.reserved:
             return f"{field.name} belongs to the vendor and is never written."
         if field.form not in self.forms:

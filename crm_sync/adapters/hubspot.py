@@ -53,6 +53,7 @@ from crm_sync.adapters.hubspot_documents import (
     search_document,
     seconds_to_wait,
 )
+from crm_sync.adapters.hubspot_lists import list_members
 from crm_sync.adapters.outcomes import (
     Configuration,
     Delivered,
@@ -61,6 +62,7 @@ from crm_sync.adapters.outcomes import (
     Retryable,
     Skipped,
 )
+from crm_sync.adapters.segments import SegmentPage
 
 VERSION: Final = "2026-03"
 ADDRESS: Final = "https://api.hubapi.com"
@@ -107,6 +109,8 @@ class HubSpotAdapter:
     bulk_size = _AT_ONCE
     is_signed = False
     old_events = "HubSpot knows no old events: workflows would write to people."
+    segment_pattern = r"[1-9][0-9]{0,19}"
+    segment_hint = "the list's number, at the end of its address in HubSpot"
     default_fields = (
         Field("member_id", MEMBER_ID, "text"),
         Field("program", "loyalty_program", "text"),
@@ -190,14 +194,19 @@ class HubSpotAdapter:
             for one in people
         ]
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         """List contacts that were changed since the cursor, with who opted out of all email."""
         place = orjson.loads(cursor) if cursor else {}
         try:
-            found = self._query(target, "search", search_document(place), SEARCHES)
-            return change_page(found, place)
+            found = self._query(target, "search", search_document(place, fields), SEARCHES)
+            return change_page(found, place, fields)
         except CallFailed as failed:
             return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
+
+    def list_segment(self, target: Target, segment: str, page: str) -> SegmentPage:
+        """List which contacts are in a list."""
+        get, read = partial(self._call, target, "GET"), partial(self._read, target)
+        return list_members(get, read, target.config["api_version"], segment, page)
 
     def _probe(self, target: Target) -> Outcome:
         path = f"{path_of(target.config['api_version'], 'properties')}/contacts/{MEMBER_ID}"

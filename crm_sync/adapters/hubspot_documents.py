@@ -27,9 +27,10 @@ IDENTIFIERS: Final = (MEMBER_ID, "email", "phone", "hs_additional_emails")
 # An event's properties have to be defined at HubSpot one by one: these are enough to filter by.
 EVENT_PROPERTIES: Final = frozenset(
     {"event_id", "points", "points_available", "order", "rules", "reward", "from", "to"}
-    | {"expires_at"}
+    | {"expires_at", "request_id"}
 )
 LAST_EVENT: Final = "loyalty_last_event"
+_OF_A_CHANGE: Final = ("email", MEMBER_ID, OPTED_OUT, "lastmodifieddate")
 SEARCH_MOST: Final = 10_000  # a search shows no more, however many there are
 DAY_LIMIT_SECONDS: Final = 3600.0
 TEN_SECONDS: Final = 10.0
@@ -195,7 +196,7 @@ def names_in(contact: Mapping[str, Any], name: str) -> list[str]:
     return [one.strip().lower() for one in (properties.get("email") or "", *more) if one.strip()]
 
 
-def search_document(place: Mapping[str, str]) -> dict[str, Any]:
+def search_document(place: Mapping[str, str], fields: Sequence[str]) -> dict[str, Any]:
     """Ask for contacts that were changed since a time, the oldest change first."""
     since = place.get("since") or "1970-01-01T00:00:00Z"
     value = str(int(datetime.fromisoformat(since).timestamp() * 1000))
@@ -203,13 +204,15 @@ def search_document(place: Mapping[str, str]) -> dict[str, Any]:
     return {
         "filterGroups": [{"filters": [changed]}],
         "sorts": [{"propertyName": "lastmodifieddate", "direction": "ASCENDING"}],
-        "properties": ["email", MEMBER_ID, OPTED_OUT, "lastmodifieddate"],
+        "properties": list(dict.fromkeys((*_OF_A_CHANGE, *fields))),
         "limit": 100,
         **({"after": place["page"]} if place.get("page") else {}),
     }
 
 
-def change_page(body: Mapping[str, Any], place: Mapping[str, str]) -> ChangePage:
+def change_page(
+    body: Mapping[str, Any], place: Mapping[str, str], fields: Sequence[str]
+) -> ChangePage:
     """Read a page of changed contacts, and from where to read on."""
     contacts = body["results"]
     page = str(((body.get("paging") or {}).get("next") or {}).get("after") or "")
@@ -218,13 +221,13 @@ def change_page(body: Mapping[str, Any], place: Mapping[str, str]) -> ChangePage
         newest = datetime.fromisoformat(contacts[-1]["properties"]["lastmodifieddate"])
         following = {"since": newest.astimezone(UTC).isoformat()}
     return ChangePage(
-        changes=[_change(contact) for contact in contacts],
+        changes=[_change(contact, fields) for contact in contacts],
         cursor=orjson.dumps({name: value for name, value in following.items() if value}).decode(),
         has_more=bool(page),
     )
 
 
-def _change(contact: Mapping[str, Any]) -> Change:
+def _change(contact: Mapping[str, Any], fields: Sequence[str]) -> Change:
     properties = contact["properties"]
     opted_out = properties.get(OPTED_OUT)
     told = (Consent(channel="email", is_given=opted_out == "false"),)
@@ -233,7 +236,7 @@ def _change(contact: Mapping[str, Any]) -> Change:
         member_id=properties.get(MEMBER_ID) or "",
         email=properties.get("email") or "",
         consents=told if opted_out in ("true", "false") else (),
-        fields={},
+        fields={name: properties.get(name) or None for name in fields},
     )
 
 

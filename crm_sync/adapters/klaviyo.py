@@ -44,8 +44,11 @@ from crm_sync.adapters.klaviyo_documents import (
     place_of,
     profile_document,
     said_in,
+    segment_page,
+    segment_path,
 )
 from crm_sync.adapters.outcomes import Delivered, Outcome, Permanent, Retryable
+from crm_sync.adapters.segments import SegmentPage
 
 REVISION: Final = "2026-07-15"
 ADDRESS: Final = "https://a.klaviyo.com"
@@ -76,6 +79,8 @@ class KlaviyoAdapter:
     batch_size = 1
     bulk_size = 1000
     is_signed = False
+    segment_pattern = r"(list:)?[A-Za-z0-9]{1,20}"
+    segment_hint = "the id at the end of the segment's address, or list: and that of a list"
     default_fields = (
         Field("member_id", MEMBER_ID, "text"),
         Field("program", "loyalty_program", "text"),
@@ -181,7 +186,7 @@ class KlaviyoAdapter:
             for person in people
         ]
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         """List profiles that were updated since the cursor, with consent."""
         place = orjson.loads(cursor) if cursor else {}
         query = {
@@ -201,6 +206,22 @@ class KlaviyoAdapter:
             return change_page(answer.json(), place)
         except CallFailed as failed:
             return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
+
+    def list_segment(self, target: Target, segment: str, page: str) -> SegmentPage:
+        """List which profiles are in a segment, or in a list."""
+        query = {
+            "fields[profile]": "email,external_id,properties",
+            "page[size]": str(_IDS_AT_ONCE),
+            **({"page[cursor]": page} if page else {}),
+        }
+        try:
+            answer = self._get(target, f"{segment_path(segment)}/profiles", query)
+            outcome = classify_answer(answer)
+            if not isinstance(outcome, Delivered):
+                return SegmentPage(page=page, outcome=outcome)
+            return segment_page(answer.json())
+        except CallFailed as failed:
+            return SegmentPage(page=page, outcome=failed.outcome)
 
     def _push_one(self, target: Target, profile: Profile) -> Outcome:
         answer = self._post(target, "profile-import", {"data": profile_document(profile)}, WRITES)

@@ -20,6 +20,7 @@ from crm_sync.adapters.contract import (
 )
 from crm_sync.adapters.naming import flat_properties, title_name
 from crm_sync.adapters.outcomes import Ambiguous, Configuration, Delivered, Doubt, Outcome
+from crm_sync.adapters.segments import SegmentPage
 
 MEMBER_ID: Final = "loyalty_member_id"
 # What is not below `properties` in Klaviyo's profile, and may be written.
@@ -165,8 +166,7 @@ def fields_in(profile: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
 def change_page(document: Mapping[str, Any], place: Mapping[str, str]) -> ChangePage:
     """Read a page of updated profiles, and from where to read on."""
     profiles = document["data"]
-    link = (document.get("links") or {}).get("next") or ""
-    page = parse_qs(urlsplit(link).query).get("page[cursor]", [""])[0]
+    page = _next_page(document)
     newest = str(profiles[-1]["attributes"].get("updated") or "") if profiles else ""
     if page:
         following = {"since": place.get("since", ""), "page": page}
@@ -180,6 +180,34 @@ def change_page(document: Mapping[str, Any], place: Mapping[str, str]) -> Change
         cursor=orjson.dumps({n: v for n, v in following.items() if v}).decode(),
         has_more=bool(page),
     )
+
+
+def segment_path(segment: str) -> str:
+    """Give where a segment is, or a list, which is named by `list:` and its id."""
+    kind, _, name = segment.rpartition(":")
+    return f"{'lists' if kind else 'segments'}/{name}"
+
+
+def segment_page(document: Mapping[str, Any]) -> SegmentPage:
+    """Read a page of the profiles in a segment."""
+    return SegmentPage(
+        people=[_person(profile) for profile in document["data"]], page=_next_page(document)
+    )
+
+
+def _person(profile: Mapping[str, Any]) -> Change:
+    attributes = profile["attributes"]
+    return Change(
+        vendor_id=profile["id"],
+        member_id=str((attributes.get("properties") or {}).get(MEMBER_ID) or ""),
+        email=attributes.get("email") or "",
+        fields={},
+    )
+
+
+def _next_page(document: Mapping[str, Any]) -> str:
+    link = (document.get("links") or {}).get("next") or ""
+    return parse_qs(urlsplit(link).query).get("page[cursor]", [""])[0]
 
 
 def _change(profile: Mapping[str, Any]) -> Change:

@@ -59,8 +59,11 @@ from crm_sync.adapters.outcomes import Delivered, Outcome, Retryable, Skipped, i
 
 # Marketing Cloud names no number; this is ours, and `Retry-After` is kept to.
 CALLS: Final = Limit("calls", calls=1200, seconds=60, burst=40)
+VERSION: Final = "v1"
+LOGIN_VERSION: Final = "v2"
 ROWS_AT_ONCE: Final = 50
 _SUBDOMAIN = re.compile(r"[A-Za-z0-9-]{1,63}")
+_VERSIONS: Final = r"v[1-9]\d?"
 _UNTOLD = "Marketing Cloud did not say which rows it took."
 _KEY = re.compile(r"[^/?#%]{1,100}")
 
@@ -111,6 +114,13 @@ class MarketingCloudAdapter:
             label="Events that enter it",
             default="points.expiring, tier.*",
             help="By commas.",
+        ),
+        Setting(name="api_version", label="API version", default=VERSION, pattern=_VERSIONS),
+        Setting(
+            name="login_version",
+            label="API version of the login",
+            default=LOGIN_VERSION,
+            pattern=_VERSIONS,
         ),
     )
     batch_size = 1
@@ -183,7 +193,8 @@ class MarketingCloudAdapter:
         if len(profiles) <= ROWS_AT_ONCE:
             return self.push(target, profiles)
         body = {"items": [member_row(profile, target.config) for profile in profiles]}
-        path = f"data/v1/async/dataextensions/key:{quote(target.config['members_key'])}/rows"
+        key = quote(target.config["members_key"])
+        path = f"{_api(target, 'data')}/async/dataextensions/key:{key}/rows"
         try:
             answer = self._good(target, "PUT", path, body)
             return Submitted(job_id=str(answer.json()["requestId"]), answer=answer.text)
@@ -195,7 +206,8 @@ class MarketingCloudAdapter:
         outcomes: list[Outcome] = [Delivered(vendor_id=member_id) for member_id in member_ids]
         lost: list[Outcome] = [Retryable(error=_UNTOLD)] * len(member_ids)
         try:
-            answer = self._call(target, "GET", f"data/v1/async/{job_id}/status")
+            path = f"{_api(target, 'data')}/async/{job_id}/status"
+            answer = self._call(target, "GET", path)
             if answer.status == 404:
                 return JobReport(is_done=True, outcomes=lost)
             status = _good(answer).json()["status"]
@@ -215,10 +227,7 @@ class MarketingCloudAdapter:
         key = target.config["members_key"]
         try:
             return [
-                row_in(
-                    self._good(target, "GET", row_path(key, MEMBER_ID, one.member_id)).json(),
-                    fields,
-                )
+                row_in(self._row(target, key, MEMBER_ID, one.member_id).json(), fields)
                 for one in people
             ]
         except CallFailed as failed:
@@ -226,7 +235,7 @@ class MarketingCloudAdapter:
 
     def _probe(self, target: Target) -> Outcome:
         for name, column in (("members_key", MEMBER_ID), ("events_key", EVENT_ID)):
-            self._good(target, "GET", row_path(target.config[name], column, "-"))
+            self._row(target, target.config[name], column, "-")
         return Delivered(status_code=200)
 
     def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
@@ -246,7 +255,8 @@ class MarketingCloudAdapter:
         return in_doubt(timed(partial(self._enter, target, entry)))
 
     def _enter(self, target: Target, entry: Mapping[str, Any]) -> Outcome:
-        return classify_answer(self._call(target, "POST", "interaction/v1/events", entry))
+        path = f"{_api(target, 'interaction')}/events"
+        return classify_answer(self._call(target, "POST", path, entry))
 
     def _push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         """Write rows at once; where one keeps all from being saved, each by itself."""
@@ -264,7 +274,7 @@ class MarketingCloudAdapter:
     def _write(
         self, target: Target, extension: str, rows: Sequence[Mapping[str, Any]], key: str
     ) -> Outcome:
-        path = f"hub/v1/dataevents/key:{quote(target.config[extension])}/rowset"
+        path = f"{_api(target, 'hub')}/dataevents/key:{quote(target.config[extension])}/rowset"
         answer = self._call(target, "POST", path, row_set(rows, key))
         outcome = classify_answer(answer)
         if isinstance(outcome, Delivered):
@@ -276,13 +286,17 @@ class MarketingCloudAdapter:
         items: list[Mapping[str, Any]] = []
         page, count = 1, 1
         while len(items) < count:
-            path = f"data/v1/async/{job_id}/results?$page={page}"
+            path = f"{_api(target, 'data')}/async/{job_id}/results?$page={page}"
             found = self._good(target, "GET", path).json()
             if found.get("page") != page or not found.get("items"):
                 return []
             items += found["items"]
             page, count = page + 1, int(found.get("count") or 0)
         return items
+
+    def _row(self, target: Target, key: str, name: str, value: str) -> Answer:
+        path = f"{_api(target, 'data')}/{row_path(key, name, value)}"
+        return self._good(target, "GET", path)
 
     def _good(self, target: Target, method: str, path: str, body: Any = None) -> Answer:
         return _good(self._call(target, method, path, body))
@@ -307,7 +321,7 @@ class MarketingCloudAdapter:
             form["account_id"] = target.config["account_id"]
         request = Request(
             method="POST",
-            url=f"{_address(target.config, 'auth')}/v2/token",
+            url=f"{_address(target.config, 'auth')}/{target.config['login_version']}/token",
             headers={"content-type": "application/json"},
             content=orjson.dumps(form),
         )
@@ -316,6 +330,10 @@ class MarketingCloudAdapter:
             raise CallFailed(refused_login(answer))
         given = answer.json()
         return Token(access_token=given["access_token"], seconds=float(given["expires_in"]))
+
+
+def _api(target: Target, name: str) -> str:
+    return f"{name}/{target.config['api_version']}"
 
 
 def _good(answer: Answer) -> Answer:

@@ -95,9 +95,9 @@ def enters_journey(delivery: Outgoing, config: Mapping[str, Any]) -> bool:
 
 
 def row_path(key: str, name: str, value: str) -> str:
-    """Name the rows of a data extension that have a value."""
+    """Name the rows of a data extension that have a value, below the API of data."""
     wanted = quote(f"{name} eq '{value}'")
-    return f"data/v1/customobjectdata/key/{quote(key)}/rowset?$filter={wanted}&$pageSize=1"
+    return f"customobjectdata/key/{quote(key)}/rowset?$filter={wanted}&$pageSize=1"
 
 
 def row_in(found: Any, names: Sequence[str]) -> dict[str, Any] | None:

@@ -91,7 +91,9 @@ class OmnisendAdapter:
     )
     field_limits = FieldLimits(
         text_characters=1000,
-        reserved=frozenset({"id", "identifiers", "status", "statuses", "consents", "segments"}),
+        reserved=frozenset(
+            {"id", "identifiers", "status", "statuses", "consents", "segments", "tags"}
+        ),
     )
 
     def __init__(self, environment: Environment) -> None:
@@ -187,7 +189,7 @@ class OmnisendAdapter:
             return failed.outcome
         return found
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         """List contacts that were updated since the cursor, with consent and segments."""
         place = orjson.loads(cursor) if cursor else {}
         query = {"limit": str(_PAGE), "sort": "updatedAt", "direction": "asc"}

@@ -139,7 +139,7 @@ def fields_in(contact: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
 
 
 def change_of(contact: Mapping[str, Any]) -> Change:
-    """Read what Omnisend owns of a contact: consent, segments."""
+    """Read what Omnisend owns of a contact: consent, segments, fields and tags."""
     return Change(
         vendor_id=str(contact["id"]),
         member_id=str((contact.get("customProperties") or {}).get(MEMBER_ID) or ""),
@@ -154,5 +154,9 @@ def change_of(contact: Mapping[str, Any]) -> Change:
             if one.get("channel") in ("email", "sms")
         ),
         segments=tuple(str(one) for one in contact.get("segments") or []),
-        fields={},
+        fields={
+            **{name: contact[name] for name in OWN_ATTRIBUTES if name in contact},
+            "tags": ", ".join(str(tag) for tag in contact.get("tags") or []) or None,
+            **(contact.get("customProperties") or {}),
+        },
     )

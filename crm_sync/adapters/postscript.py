@@ -37,6 +37,7 @@ from crm_sync.adapters.fields import Field, FieldLimits
 from crm_sync.adapters.naming import flat_properties, snake_name
 from crm_sync.adapters.outcomes import Delivered, Outcome, Skipped, in_doubt, several_match
 
+VERSION: Final = "v2"
 ADDRESS: Final = "https://api.postscript.io"
 MEMBER_ID: Final = "loyalty_member_id"
 # 15 a second for each token, and no header that says how many are left.
@@ -57,6 +58,7 @@ class PostscriptAdapter:
             is_secret=True,
         ),
         Setting(name="shop_token", label="Shop token, for partners", is_secret=True),
+        Setting(name="api_version", label="API version", default=VERSION, pattern=r"v[1-9]\d?"),
         Setting(name="address", label="Address of the API", default=ADDRESS),
     )
     batch_size = 1
@@ -85,7 +87,7 @@ class PostscriptAdapter:
         self._client = Client(environment)
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return {"address": …} with its default."""
+        """Return the settings with their defaults."""
         return read_settings(self.title, self.settings, config, self._client.environment)
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
@@ -128,7 +130,7 @@ class PostscriptAdapter:
             return failed.outcome
         return found
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         """List subscribers that were updated since the cursor, with consent."""
         place = orjson.loads(cursor) if cursor else {}
         page = int(place.get("page", 1))
@@ -232,7 +234,7 @@ class PostscriptAdapter:
             pass  # only partners have one
         if content:
             headers["content-type"] = "application/json"
-        url = f"{target.config['address']}/api/v2/{path}"
+        url = f"{target.config['address']}/api/{target.config['api_version']}/{path}"
         request = Request(method=method, url=url, headers=headers, content=content, limit=CALLS)
         return self._client.call(target, request)
 
@@ -281,12 +283,13 @@ def _change_page(document: Mapping[str, Any], place: Mapping[str, Any], page: in
 
 
 def _change(subscriber: Mapping[str, Any]) -> Change:
+    properties = subscriber.get("properties") or {}
     promotional = (subscriber.get("subscriptions") or {}).get("promotional") or {}
     return Change(
         vendor_id=str(subscriber["id"]),
-        member_id=str((subscriber.get("properties") or {}).get(MEMBER_ID) or ""),
+        member_id=str(properties.get(MEMBER_ID) or ""),
         email=subscriber.get("email") or "",
         # Postscript does not say since when; `updated_at` moves with each of our own pushes.
         consents=(Consent(channel="sms", is_given=promotional.get("can_send") is True),),
-        fields={},
+        fields=properties,
     )

@@ -189,17 +189,17 @@ class SalesforceAdapter:
         found = [by_id.get(person.vendor_id) for person in people]
         return [one and {name: plain(one.get(name)) for name in fields} for one in found]
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         """List who was changed since the cursor, with consent to email; then their campaigns."""
         place = orjson.loads(cursor) if cursor else {}
         kind, api = kind_of(target.config), self._api(target)
         try:
             if place.get("stream") == CAMPAIGNS:
                 return self._list_campaigns(api, kind, place)
-            records = list(api.query(changes_query(kind, place, target.config)))
+            records = list(api.query(changes_query(kind, place, fields)))
         except CallFailed as failed:
             return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
-        return change_page(records, kind, place, target.config)
+        return change_page(records, kind, place, target.config, fields)
 
     def _list_campaigns(self, api: Api, kind: Kind, place: Mapping[str, Any]) -> ChangePage:
         """List the campaigns of all whose membership of one began or ended."""

@@ -14,7 +14,6 @@ from crm_sync.adapters.salesforce_documents import (
     MEMBER_ID,
     Kind,
     is_one_of,
-    names_in,
     plain,
     quoted,
     told_at,
@@ -29,22 +28,25 @@ _ORDER = f"ORDER BY SystemModstamp, Id LIMIT {CHANGES_AT_ONCE}"
 Records = Sequence[Mapping[str, Any]]
 
 
-def changes_query(kind: Kind, place: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def changes_query(kind: Kind, place: Mapping[str, Any], fields: Sequence[str]) -> str:
     """Ask who was changed since a place, among those whom we have told our id."""
     columns = ["Id", MEMBER_ID, kind.email, kind.opted_out, "SystemModstamp"]
-    wanted = ", ".join(dict.fromkeys([*columns, *names_in(config["fields_read"])]))
+    wanted = ", ".join(dict.fromkeys([*columns, *fields]))
     return f"SELECT {wanted} FROM {kind.sobject} WHERE {MEMBER_ID} != null{_after(place)} {_ORDER}"
 
 
 def change_page(
-    records: Records, kind: Kind, place: Mapping[str, Any], config: Mapping[str, Any]
+    records: Records,
+    kind: Kind,
+    place: Mapping[str, Any],
+    config: Mapping[str, Any],
+    fields: Sequence[str],
 ) -> ChangePage:
     """Read who was changed, and from where to read on."""
     following = {**_following(records, place), CAMPAIGNS: place.get(CAMPAIGNS) or {}}
     has_more = len(records) == CHANGES_AT_ONCE
     if not has_more and config["campaigns"] == "yes":
         following["stream"] = CAMPAIGNS
-    fields = names_in(config["fields_read"])
     return ChangePage(
         changes=[_change(record, kind, fields) for record in records],
         cursor=_written(following),

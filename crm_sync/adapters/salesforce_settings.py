@@ -6,7 +6,7 @@ from typing import Final
 
 from crm_sync.adapters.contract import ConfigRefused, Setting
 from crm_sync.adapters.fields import Field, FieldLimits
-from crm_sync.adapters.salesforce_documents import KINDS, MEMBER_ID, RESERVED, names_in
+from crm_sync.adapters.salesforce_documents import KINDS, MEMBER_ID, RESERVED
 
 VERSION: Final = "v64.0"
 AUDIENCE: Final = "https://login.salesforce.com"
@@ -63,11 +63,6 @@ SETTINGS: Final = (
         help="Your organisation's quota is shared with everything else that calls it.",
     ),
     Setting(
-        name="fields_read",
-        label="Fields to take in",
-        help="By commas, such as FirstName, Shoe_Size__c: those that the mapping gives the vendor.",
-    ),
-    Setting(
         name="campaigns",
         label="Take in campaigns as segments",
         default="no",
@@ -118,7 +113,5 @@ def refuse_settings(config: Mapping[str, str]) -> None:
         raise ConfigRefused("Calls a day is a whole number, at least 10.")
     if config["campaigns"] not in ("yes", "no"):
         raise ConfigRefused("Campaigns are taken in: yes or no.")
-    if not all(map(_FIELD.fullmatch, names_in(config["fields_read"]))):
-        raise ConfigRefused("The fields to take in are API names, by commas.")
     if config["external_id_field"] and not _FIELD.fullmatch(config["external_id_field"]):
         raise ConfigRefused("The field with another system's id is one API name.")

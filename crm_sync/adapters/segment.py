@@ -39,6 +39,7 @@ from crm_sync.adapters.fields import Field, FieldLimits
 from crm_sync.adapters.naming import flat_properties, title_name
 from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Permanent, Retryable
 
+VERSION: Final = "v1"  # of both APIs
 ADDRESS: Final = "https://api.segment.io"
 PROFILES: Final = "https://profiles.segment.com"
 CALLS: Final = Limit("calls", calls=500, seconds=1, burst=50)
@@ -83,6 +84,13 @@ class SegmentAdapter:
             label="Address of the Profile API",
             help="In the EU https://profiles.euw1.segment.com.",
             default=PROFILES,
+        ),
+        Setting(name="api_version", label="API version", default=VERSION, pattern=r"v[1-9]\d?"),
+        Setting(
+            name="profiles_version",
+            label="API version of the Profile API",
+            default=VERSION,
+            pattern=r"v[1-9]\d?",
         ),
     )
     batch_size = 50
@@ -188,7 +196,7 @@ class SegmentAdapter:
             target,
             Request(
                 method="POST",
-                url=f"{target.config['address']}/v1/batch",
+                url=f"{target.config['address']}/{target.config['api_version']}/batch",
                 headers={
                     "authorization": _basic(target, "write_key"),
                     "content-type": "application/json",
@@ -211,7 +219,8 @@ class SegmentAdapter:
             raise CallFailed(Configuration(error=error))
         user = f"collections/users/profiles/user_id:{quote(user_id, safe='')}"
         query = urlencode({"limit": "200", "include": ",".join(fields)})
-        url = f"{config['profiles_address']}/v1/spaces/{config['space_id']}/{user}/traits?{query}"
+        space = f"{config['profiles_version']}/spaces/{config['space_id']}"
+        url = f"{config['profiles_address']}/{space}/{user}/traits?{query}"
         headers = {"authorization": _basic(target, "profiles_token")}
         request = Request(method="GET", url=url, headers=headers, limit=READS)
         answer = self._client.call(target, request)

@@ -5,7 +5,6 @@ Shopify keeps no events: the newest one is a metafield too. Consent is only read
 Source: the schema of Shopify's Admin GraphQL API, 2026-10.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +14,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from crm_sync.adapters import shopify_credit, shopify_orders
+from crm_sync.adapters import shopify_bulk, shopify_credit, shopify_orders
 from crm_sync.adapters.access import Limit, Target, Token
 from crm_sync.adapters.client import (
     Answer,
@@ -32,23 +31,27 @@ from crm_sync.adapters.contract import (
     ChangePage,
     ConfigRefused,
     Environment,
+    JobReport,
     Match,
-    OrderPage,
-    OrderTold,
     Outgoing,
     Person,
     Profile,
-    Setting,
+    Submitted,
 )
-from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.orders import OrderPage, OrderTold
 from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Permanent, Skipped
+from crm_sync.adapters.segments import SegmentPage
+from crm_sync.adapters.shopify_changes import (
+    change_page,
+    changes_document,
+    members_document,
+    segment_page,
+)
 from crm_sync.adapters.shopify_documents import (
-    CHANGES,
     MEMBER_ID,
     PROBE,
     READ,
     body_of,
-    change_page,
     changes_of,
     choose,
     data_of,
@@ -64,10 +67,13 @@ from crm_sync.adapters.shopify_documents import (
     tell_document,
     told_in,
 )
+from crm_sync.adapters.shopify_settings import (
+    DEFAULT_FIELDS,
+    FIELD_LIMITS,
+    SETTINGS,
+    refuse_settings,
+)
 
-VERSION: Final = "2026-10"
-NAMESPACE: Final = "$app:loyalty"
-POINTS_PER_SECOND: Final = "100"  # the smallest plan's
 RESERVE: Final = 200  # points that are left to whatever else calls with the same app
 MUTATION_COST: Final = 10
 LOOKUP_COST: Final = 2
@@ -81,71 +87,14 @@ class ShopifyAdapter:
     """Customers are found by customer number, email, phone; who is found by none is made."""
 
     title = "Shopify"
-    settings = (
-        Setting(
-            name="address",
-            label="Address of the shop",
-            help="https://….myshopify.com, not the shop's own domain.",
-            is_required=True,
-        ),
-        Setting(
-            name="client_id",
-            label="Client id",
-            help="Of the app, for tokens that end after a day. Empty: the access token below.",
-        ),
-        Setting(name="client_secret", label="Client secret", is_secret=True),
-        Setting(
-            name="access_token",
-            label="Access token",
-            help="shpat_…, of a custom app, with read_customers and write_customers.",
-            is_secret=True,
-        ),
-        Setting(name="api_version", label="API version", default=VERSION),
-        Setting(
-            name="namespace",
-            label="Namespace of the metafields",
-            help="$app:… belongs to the app; others can be written by everybody.",
-            default=NAMESPACE,
-        ),
-        Setting(
-            name="points_per_second",
-            label="Query points a second",
-            help="As the shop's plan has them: 100, 200, 1000 or 2000.",
-            default=POINTS_PER_SECOND,
-        ),
-        Setting(
-            name="store_credit",
-            label="Book rewards of store credit (yes or no)",
-            help="Needs read_ and write_store_credit_account_transactions.",
-            default="no",
-        ),
-    )
+    settings = SETTINGS
     batch_size = 1
-    bulk_size = _PEOPLE_AT_ONCE
+    bulk_size = 60  # whom a full bucket of points finds and makes customers
+    segment_pattern = r"(gid://shopify/Segment/)?[0-9]{1,20}"
+    segment_hint = "the number at the end of the segment's address in the shop's admin"
     is_signed = False
-    default_fields = (
-        Field("member_id", MEMBER_ID, "text"),
-        Field("program", "program", "text"),
-        Field("status", "status", "text"),
-        Field("enrolled_at", "enrolled_at", "datetime"),
-        Field("tier", "tier", "text"),
-        Field("tier_since", "tier_since", "datetime"),
-        Field("points_available", "points_balance", "integer"),
-        Field("points_pending", "points_pending", "integer"),
-        Field("points_lifetime", "lifetime_points", "integer"),
-        Field("points_expiring", "points_expiring", "integer"),
-        Field("points_expire_on", "points_expire_on", "date"),
-        Field("last_redeemed_at", "last_redemption_at", "datetime"),
-        Field("state_version", "state_version", "integer"),
-    )
-    field_limits = FieldLimits(
-        name_pattern=r"[A-Za-z0-9_-]{2,64}",
-        name_hint="2 to 64 letters, digits and _ -",
-        name_characters=64,
-        text_characters=5_000,
-        fields=25,  # what metafieldsSet writes at once, all or nothing
-        reserved=frozenset({"last_event", shopify_credit.BOOK}),
-    )
+    default_fields = DEFAULT_FIELDS
+    field_limits = FIELD_LIMITS
 
     def __init__(self, environment: Environment) -> None:
         self._client = Client(environment)
@@ -157,9 +106,7 @@ class ShopifyAdapter:
         host = parse_url(checked["address"], environment).host
         if not environment.allow_private_addresses and not host.endswith(".myshopify.com"):
             raise ConfigRefused("The address is the shop's https://….myshopify.com.")
-        for name, (pattern, hint) in _PATTERNS.items():
-            if re.fullmatch(pattern, checked[name]) is None:
-                raise ConfigRefused(f"{name} is {hint}.")
+        refuse_settings(checked)
         return checked
 
     def probe(self, target: Target, event: Outgoing) -> Outcome:
@@ -177,9 +124,37 @@ class ShopifyAdapter:
             outcomes += self._push_some(target, profiles[first : first + _PEOPLE_AT_ONCE])
         return outcomes
 
-    def push_bulk(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
-        """Do the same: many customers in one call are cheaper, and each has its own outcome."""
-        return self.push(target, profiles)
+    def push_bulk(self, target: Target, profiles: Sequence[Profile]) -> Submitted | list[Outcome]:
+        """Start a bulk operation, unless they are few; who is no customer yet becomes one first."""
+        if len(profiles) <= _PEOPLE_AT_ONCE:
+            return self.push(target, profiles)
+        joined = self._join_many(target, [profile.person for profile in profiles])
+        ids = {place: one for place, one in enumerate(joined) if isinstance(one, str)}
+        settled = {place: one for place, one in enumerate(joined) if isinstance(one, Outcome)}
+        if not ids:
+            return list(settled.values())
+        known = [
+            replace(profiles[place], person=replace(profiles[place].person, vendor_id=customer))
+            for place, customer in ids.items()
+        ]
+        try:
+            ask, call = partial(self._ask, target), partial(self._client.call, target)
+            job = shopify_bulk.submit(ask, call, known, target.config["namespace"])
+            return Submitted(job_id=job, settled=settled, made=ids)
+        except shopify_bulk.Refused:
+            outcomes = self.push(target, known)
+        except CallFailed as failed:
+            outcomes = [failed.outcome] * len(known)
+        found = settled | dict(zip(ids, outcomes, strict=True))
+        return [found[place] for place in range(len(profiles))]
+
+    def poll_job(self, target: Target, job_id: str, member_ids: Sequence[str]) -> JobReport:
+        """Ask how far an operation is; when it has ended, read the file of its results."""
+        try:
+            call = partial(self._client.call, target)
+            return shopify_bulk.report(partial(self._ask, target), call, job_id, len(member_ids))
+        except CallFailed as failed:
+            return JobReport(is_done=False, outcome=failed.outcome)
 
     def match(self, target: Target, people: Sequence[Person]) -> list[Match]:
         """Ask whom Shopify knows by customer number, email and phone."""
@@ -212,20 +187,24 @@ class ShopifyAdapter:
             for one in people
         ]
 
-    def list_changes(self, target: Target, cursor: str) -> ChangePage:
-        """List customers that were updated since the cursor, with consent."""
+    def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
+        """List customers that were updated since the cursor, with consent and fields."""
         place = orjson.loads(cursor) if cursor else {}
-        since = place.get("since")
-        given = {
-            "after": place.get("page"),
-            "query": f"updated_at:>='{since}'" if since else None,
-            "namespace": target.config["namespace"],
-            "key": MEMBER_ID,
-        }
+        document, given = changes_document(place, fields, target.config["namespace"])
         try:
-            return change_page(self._ask(target, CHANGES, given, LIST_COST)["customers"], place)
+            found = self._ask(target, document, given, LIST_COST)
+            return change_page(found["customers"], place, fields)
         except CallFailed as failed:
             return ChangePage(changes=[], cursor=cursor, outcome=failed.outcome)
+
+    def list_segment(self, target: Target, segment: str, page: str) -> SegmentPage:
+        """List which customers are in a segment."""
+        document, given = members_document(segment, page, target.config["namespace"])
+        try:
+            found = self._ask(target, document, given, LIST_COST)
+            return segment_page(found["customerSegmentMembers"])
+        except CallFailed as failed:
+            return SegmentPage(page=page, outcome=failed.outcome)
 
     def list_orders(self, target: Target, begin: datetime, end: datetime, page: str) -> OrderPage:
         """List which orders changed."""
@@ -284,6 +263,16 @@ class ShopifyAdapter:
             data = self._ask(target, document, given, MUTATION_COST * len(named))
             found |= {place: joined_in(data, place) for place in named}
         return [found.get(place, person.vendor_id) for place, person in enumerate(people)]
+
+    def _join_many(self, target: Target, people: Sequence[Person]) -> list[str | Outcome]:
+        joined: list[str | Outcome] = []
+        for first in range(0, len(people), _PEOPLE_AT_ONCE):
+            some = people[first : first + _PEOPLE_AT_ONCE]
+            try:
+                joined += self._join(target, some)
+            except CallFailed as failed:
+                joined += [person.vendor_id or failed.outcome for person in some]
+        return joined
 
     def _look_up(self, target: Target, wanted: Mapping[str, Any]) -> dict[str, Any]:
         if not wanted:
@@ -356,12 +345,6 @@ class ShopifyAdapter:
         )
 
 
-_PATTERNS: Final = {
-    "api_version": (r"\d{4}-\d{2}", f"a version like {VERSION}"),
-    "namespace": (r"(\$app(:[A-Za-z0-9_-]{1,64})?|[A-Za-z0-9_-]{3,64})", "like $app:loyalty"),
-    "points_per_second": (r"[1-9]\d{1,4}", "a number, as the shop's plan has it"),
-    "store_credit": (r"yes|no", "yes or no"),
-}
 _NOBODY: Final = Skipped(
     error="Shopify does not know the member, and makes no customer without email or phone number."
 )

@@ -9,9 +9,6 @@ import orjson
 
 from crm_sync.adapters.client import Answer, CallFailed, classify
 from crm_sync.adapters.contract import (
-    Change,
-    ChangePage,
-    Consent,
     Match,
     Outgoing,
     Person,
@@ -41,19 +38,6 @@ READ: Final = """
 query Read($ids: [ID!]!, $namespace: String!) {
   nodes(ids: $ids) {
     ... on Customer { id metafields(first: 50, namespace: $namespace) { nodes { key type value } } }
-  }
-}"""
-CHANGES: Final = """
-query Changes($after: String, $query: String, $namespace: String!, $key: String!) {
-  customers(first: 100, after: $after, query: $query, sortKey: UPDATED_AT) {
-    nodes {
-      id
-      updatedAt
-      defaultEmailAddress { emailAddress marketingState marketingUpdatedAt }
-      defaultPhoneNumber { smsMarketingConsent { state updatedAt } }
-      metafield(namespace: $namespace, key: $key) { value }
-    }
-    pageInfo { hasNextPage endCursor }
   }
 }"""
 _TYPES: Final[Mapping[Form, str]] = {
@@ -282,44 +266,22 @@ def refusal(errors: Sequence[Mapping[str, Any]]) -> Outcome:
 def fields_in(customer: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Read some metafields of a customer, in the forms in which they were pushed."""
     there = {
-        one["key"]: _read(one["type"], one["value"]) for one in customer["metafields"]["nodes"]
+        one["key"]: read_value(one["type"], one["value"]) for one in customer["metafields"]["nodes"]
     }
     return {name: there.get(name) for name in names}
 
 
-def change_page(customers: Mapping[str, Any], place: Mapping[str, str]) -> ChangePage:
-    """Read a page of updated customers, and from where to read on."""
-    nodes, info = customers["nodes"], customers["pageInfo"]
-    following = {"since": place.get("since")}
-    if info["hasNextPage"]:
-        following["page"] = info["endCursor"]
-    elif nodes:
-        following["since"] = nodes[-1]["updatedAt"]  # these again: they may be of one second
-    return ChangePage(
-        changes=[_change(node) for node in nodes],
-        cursor=orjson.dumps({name: value for name, value in following.items() if value}).decode(),
-        has_more=bool(info["hasNextPage"]),
-    )
-
-
-def _change(node: Mapping[str, Any]) -> Change:
-    email = node["defaultEmailAddress"] or {}
-    sms = (node["defaultPhoneNumber"] or {}).get("smsMarketingConsent") or {}
-    told = (
-        ("email", email.get("marketingState"), email.get("marketingUpdatedAt")),
-        ("sms", sms.get("state"), sms.get("updatedAt")),
-    )
-    return Change(
-        vendor_id=node["id"],
-        member_id=(node["metafield"] or {}).get("value") or "",
-        email=email.get("emailAddress") or "",
-        consents=tuple(
-            Consent(channel=channel, is_given=state == "SUBSCRIBED", changed_at=at or "")
-            for channel, state, at in told
-            if state
-        ),
-        fields={},
-    )
+def read_value(type_: str, value: str) -> Any:
+    """Read a metafield's value; a list is one text."""
+    if type_ == "number_integer":
+        return int(value)
+    if type_ == "number_decimal":
+        return float(value)
+    if type_ == "boolean":
+        return value == "true"
+    if type_ == "date_time":
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ", ".join(map(str, orjson.loads(value))) if type_.startswith("list.") else value
 
 
 def _said(answer: Answer) -> str:
@@ -339,15 +301,3 @@ def _written(value: Any) -> str:
         return "true" if value else "false"
     # The type of text that filters know has one line.
     return " ".join(value.split()) if isinstance(value, str) else str(value)
-
-
-def _read(type_: str, value: str) -> Any:
-    if type_ == "number_integer":
-        return int(value)
-    if type_ == "number_decimal":
-        return float(value)
-    if type_ == "boolean":
-        return value == "true"
-    if type_ == "date_time":
-        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return value

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from crm_sync.adapters.client import CallFailed
-from crm_sync.adapters.contract import OrderChanged, OrderPage, OrderTold
+from crm_sync.adapters.orders import OrderChanged, OrderPage, OrderTold
 from crm_sync.adapters.outcomes import Outcome
 
 LIST_COST: Final = 60

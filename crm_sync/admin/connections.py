@@ -17,7 +17,14 @@ from crm_sync.adapters.outcomes import Delivered
 from crm_sync.admin.drift import DriftPages
 from crm_sync.admin.profiles import FieldInline
 from crm_sync.admin.replays import ReplayPages
-from crm_sync.forms import form_for, keeps_profiles, settings_of, shows_what_it_has
+from crm_sync.admin.segments import SegmentInline
+from crm_sync.forms import (
+    form_for,
+    keeps_profiles,
+    lists_segments,
+    settings_of,
+    shows_what_it_has,
+)
 from crm_sync.models import Connection, PollCursor
 from crm_sync.selectors import Health, list_health, recent_outcomes
 from crm_sync.services import connections as services
@@ -92,7 +99,10 @@ class ConnectionAdmin(DriftPages, ReplayPages):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Offer the mapping where profiles are kept; a new one begins with its kind's defaults."""
-        return [FieldInline] if obj is not None and keeps_profiles(obj.adapter) else []
+        if obj is None:
+            return []
+        fields = [FieldInline] if keeps_profiles(obj.adapter) else []
+        return [*fields, SegmentInline] if lists_segments(obj.adapter) else fields
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """Ask for the kind first."""

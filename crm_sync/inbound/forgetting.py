@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from crm_sync.inbound.models import ForgetCursor, InboxMessage, KnownOrder, SourcePerson
+from crm_sync.segment_models import SegmentSighting
 from loyalty.events import selectors as events
 
 POSITIONS_AT_ONCE = 10_000
@@ -46,6 +47,7 @@ def forget(member_ids: Sequence[UUID]) -> None:
     messages.exclude(state__in=(State.DONE, State.IGNORED)).update(
         state=State.IGNORED, settled_at=Now(), note="The member was erased."
     )
+    SegmentSighting.objects.filter(member_id__in=member_ids).delete()
     SourcePerson.objects.filter(member_id__in=member_ids).delete()
     KnownOrder.objects.filter(member_id__in=member_ids).delete()
 

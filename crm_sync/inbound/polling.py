@@ -140,7 +140,10 @@ def _named(change: Change, known: dict[str, set[UUID]]) -> set[UUID]:
 
 def _ask(cursor: PollCursor) -> ChangePage:
     adapter: Any = adapter_of(cursor.connection)
-    found = call(cursor.connection, lambda target: adapter.list_changes(target, cursor.cursor))
+    theirs = [one.name for one in fields_of(cursor.connection) if one.owner == "vendor"]
+    found = call(
+        cursor.connection, lambda target: adapter.list_changes(target, cursor.cursor, theirs)
+    )
     if isinstance(found, ChangePage):
         return found
     return ChangePage(changes=[], cursor=cursor.cursor, outcome=found)

@@ -28,11 +28,8 @@ from django.utils import timezone
 from crm_sync import vault
 from crm_sync.adapters.contract import (
     ConfigRefused,
-    ListsOrders,
-    OrderChanged,
-    OrderPage,
-    OrderTold,
 )
+from crm_sync.adapters.orders import ListsOrders, OrderChanged, OrderPage, OrderTold
 from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable, storable
 from crm_sync.inbound.contract import Item
 from crm_sync.inbound.models import InboxMessage, OrderCursor, Source

@@ -16,7 +16,7 @@ from django.db import connection as database
 
 from crm_sync import vault
 from crm_sync.adapters.access import SecretMissing
-from crm_sync.adapters.contract import OrderTold
+from crm_sync.adapters.orders import OrderTold
 from crm_sync.adapters.outcomes import Permanent, storable
 from crm_sync.inbound.applying import Result, apply
 from crm_sync.inbound.contract import Said, Unreadable

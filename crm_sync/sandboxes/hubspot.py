@@ -21,6 +21,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PATH = re.compile(
     r"/(?:crm/(?:objects/[\d-]{7}|v3/objects)/(?P<objects>.+)"
     r"|crm/(?:properties/[\d-]{7}|v3/properties)/(?P<properties>.+)"
+    r"|crm/(?:lists/[\d-]{7}|v3/lists)/(?P<lists>\d+)/memberships"
     r"|events/(?:[\d-]{7}|v3)/(?P<events>.+)|oauth/(?:[\d-]{7}|v1)/(?P<oauth>.+))"
 )
 _CHARACTERS = 65_536
@@ -51,6 +52,7 @@ class HubSpot(Sandbox):
         tokens: Access tokens that are good; `refresh_token` gets another one, and changes.
         takes_events: Whether the plan has custom events.
         properties: Contact properties that somebody has made.
+        lists: The records in each, by its number.
         left: How many calls are allowed in this stretch of ten seconds.
     """
 
@@ -67,6 +69,7 @@ class HubSpot(Sandbox):
             *(f"loyalty_{name}" for name in _LOYALTY),
         }
         self.contacts: dict[str, Contact] = {}
+        self.lists: dict[str, list[str]] = {}
         self.left = 190
         self._clock = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -119,6 +122,8 @@ class HubSpot(Sandbox):
         self._admit(call)
         if found["properties"]:
             return self._property(found["properties"].removeprefix("contacts/"))
+        if found["lists"]:
+            return self._memberships(found["lists"], call.query)
         if found["events"]:
             return self._record(call.body)
         work = {
@@ -158,6 +163,22 @@ class HubSpot(Sandbox):
         if name not in self.properties:
             raise Refused(404, "OBJECT_NOT_FOUND", f"Property {name} does not exist")
         return Reply(200, {"name": name, "hasUniqueValue": name in UNIQUE})
+
+    def _memberships(self, number: str, query: Mapping[str, str]) -> Reply:
+        if number not in self.lists:
+            raise Refused(404, "OBJECT_NOT_FOUND", f"List with ID {number} does not exist.")
+        first, limit = int(query.get("after") or 0), int(query.get("limit") or 100)
+        if not 0 < limit <= 250:
+            raise Refused(400, "VALIDATION_ERROR", "limit is between 1 and 250")
+        chosen = self.lists[number][first : first + limit]
+        at = "2026-11-01T00:00:00Z"
+        body: dict[str, Any] = {
+            "total": len(self.lists[number]),
+            "results": [{"recordId": one, "membershipTimestamp": at} for one in chosen],
+        }
+        if len(self.lists[number]) > first + limit:
+            body["paging"] = {"next": {"after": str(first + limit), "link": ""}}
+        return Reply(200, body)
 
     def _record(self, body: Mapping[str, Any]) -> Reply:
         """Keep the first event of each uuid; one that names nobody who is there makes nobody."""

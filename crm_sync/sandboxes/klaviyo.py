@@ -46,6 +46,7 @@ class Klaviyo(Sandbox):
     """One account.
 
     Attributes:
+        segments: Who is in them, by their ids; lists are named `list:…`.
         polls_until_done: How often a job is asked for until it is done.
         calls_left: By path, how many calls are allowed until a limit is hit.
     """
@@ -57,6 +58,7 @@ class Klaviyo(Sandbox):
         super().__init__(port)
         self.api_key = api_key
         self.profiles: dict[str, Known] = {}
+        self.segments: dict[str, list[Known]] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.polls_until_done = 1
         self.calls_left: dict[str, int] = {}
@@ -141,6 +143,8 @@ class Klaviyo(Sandbox):
         if path == "profiles":
             return Reply(body=self._list(call))
         steps = path.split("/")
+        if steps[0] in ("segments", "lists") and steps[2:] == ["profiles"]:
+            return Reply(body=self._inside(steps, call))
         job = self.jobs.get(steps[1]) if steps[0] == "profile-bulk-import-jobs" else None
         if job is None:
             raise Refused(404, "not_found", f"There is no {path}.")
@@ -258,6 +262,21 @@ class Klaviyo(Sandbox):
             "data": [_shown(known, with_consent) for known in chosen[first : first + size]],
             "links": {"self": f"{self.url}/api/profiles", "next": more, "prev": None},
         }
+
+    def _inside(self, steps: list[str], call: Call) -> dict[str, Any]:
+        """Show who is in a segment; lists are kept beside segments, as `list:…`."""
+        name = steps[1] if steps[0] == "segments" else f"list:{steps[1]}"
+        if name not in self.segments:
+            raise Refused(404, "not_found", f"A {steps[0][:-1]} with that id does not exist.")
+        size = int(call.query.get("page[size]", 20))
+        chosen, first = self.segments[name], int(call.query.get("page[cursor]", 0))
+        more = len(chosen) > first + size
+        link = f"{self.url}{call.path}?page%5Bcursor%5D={first + size}" if more else None
+        wanted = call.query.get("fields[profile]", "").split(",")
+        shown = [_shown(known) for known in chosen[first : first + size]]
+        for one in shown:
+            one["attributes"] = {n: v for n, v in one["attributes"].items() if n in wanted}
+        return {"data": shown, "links": {"self": self.url + call.path, "next": link, "prev": None}}
 
     def _filtered(self, text: str) -> list[Known]:
         known = list(self.profiles.values())

@@ -18,8 +18,10 @@ import orjson
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from crm_sync.sandboxes.server import Call, Person, Reply, Sandbox
+from crm_sync.sandboxes.shopify_bulk import Bulk
 from crm_sync.sandboxes.shopify_orders import order_roots
 from crm_sync.sandboxes.shopify_schema import SCHEMA
+from crm_sync.sandboxes.shopify_segments import segment_roots
 
 BUCKET: Final = 2000
 MUTATION_COST: Final = 10
@@ -45,13 +47,18 @@ _FORMS = {
 
 @dataclass
 class Known:
-    """A customer; `metafields` by namespace and key, each a pair of type and value."""
+    """A customer; `metafields` by namespace and key, each a pair of type and value.
+
+    Attributes:
+        own: Name, language and tags, as GraphQL names them.
+    """
 
     id: str
     email: str = ""
     phone: str = ""
     email_state: str = "NOT_SUBSCRIBED"
     sms_state: str = "NEVER_SUBSCRIBED"
+    own: dict[str, Any] = field(default_factory=dict)
     metafields: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     credits: list[dict[str, Any]] = field(default_factory=list)
     timeline: list[dict[str, Any]] = field(default_factory=list)
@@ -73,6 +80,7 @@ class Shopify(Sandbox):
     Attributes:
         tokens: Access tokens that are good; a client id and secret get another one.
         orders: By their numbers, as webhooks tell of them.
+        segments: Who is in them, by their numbers.
         available: Query points that are left in the bucket.
     """
 
@@ -86,15 +94,19 @@ class Shopify(Sandbox):
         self.scopes = list(SCOPES)
         self.customers: dict[str, Known] = {}
         self.orders: dict[int, dict[str, Any]] = {}
+        self.segments: dict[str, list[Known]] = {}
         self.available = float(BUCKET)
         self.restore_rate = 100.0
         self._clock = datetime(2026, 11, 1, tzinfo=UTC)
+        self.bulk = Bulk()
         self._work = Work(self)
 
     def handle(self, call: Call) -> Reply:
         """Answer as Shopify does: token, limit, then the document."""
         if call.path == "/admin/oauth/access_token":
             return self._grant(call)
+        if (reply := self.bulk.handle(call)) is not None:
+            return reply
         if call.headers.get("x-shopify-access-token") not in self.tokens:
             said = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return Reply(401, {"errors": said})
@@ -163,11 +175,13 @@ class Shopify(Sandbox):
             error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
             return Reply(200, {"errors": [error], "extensions": self._cost(cost)})
         self.available -= cost
+        return Reply(200, {**self.execute(text, variables), "extensions": self._cost(cost)})
+
+    def execute(self, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a document asks, whatever it costs."""
         found = graphql_sync(_schema(), text, self._work.roots(), variable_values=dict(variables))
-        body: dict[str, Any] = {"data": found.data, "extensions": self._cost(cost)}
-        if found.errors:
-            body["errors"] = [error.formatted for error in found.errors]
-        return Reply(200, body)
+        errors = [error.formatted for error in found.errors or []]
+        return {"data": found.data, **({"errors": errors} if errors else {})}
 
     def _cost(self, cost: int) -> dict[str, Any]:
         status = {
@@ -206,6 +220,8 @@ class Work:
             "customerByIdentifier": self._by_identifier,
             "customers": self._list,
             **order_roots(self._shop.orders),
+            **self._shop.bulk.roots(self._shop.url, self._shop.execute),
+            **segment_roots(self._shop.segments, self._shown),
             "nodes": lambda _, ids: [self._shown(self._shop.customers.get(one)) for one in ids],
             "metafieldsSet": self._set,
             "metafieldsDelete": self._delete,
@@ -332,6 +348,7 @@ class Work:
             "__typename": "Customer",
             "id": known.id,
             "updatedAt": at,
+            **{"firstName": None, "lastName": None, "locale": "en", "tags": [], **known.own},
             "defaultEmailAddress": email if known.email else None,
             "defaultPhoneNumber": (
                 {"phoneNumber": known.phone, "smsMarketingConsent": sms} if known.phone else None

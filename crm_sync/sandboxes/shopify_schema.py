@@ -41,12 +41,25 @@ type CustomerPhoneNumber {
 type Customer implements Node {
   id: ID!
   updatedAt: DateTime!
+  firstName: String
+  lastName: String
+  locale: String!
+  tags: [String!]!
   verifiedEmail: Boolean!
   defaultEmailAddress: CustomerEmailAddress
   defaultPhoneNumber: CustomerPhoneNumber
   metafield(namespace: String, key: String!): Metafield
   metafields(first: Int, namespace: String): MetafieldConnection!
   storeCreditAccounts(first: Int): StoreCreditAccountConnection!
+}
+type CustomerSegmentMember {
+  id: ID!
+  defaultEmailAddress: CustomerEmailAddress
+  metafield(namespace: String, key: String!): Metafield
+}
+type CustomerSegmentMemberEdge { node: CustomerSegmentMember! }
+type CustomerSegmentMemberConnection {
+  edges: [CustomerSegmentMemberEdge!]! pageInfo: PageInfo!
 }
 type CustomerConnection { nodes: [Customer!]! pageInfo: PageInfo! }
 
@@ -151,7 +164,39 @@ type StoreCreditAccountDebitPayload {
   userErrors: [StoreCreditAccountDebitUserError!]!
 }
 
+enum StagedUploadTargetGenerateUploadResource { BULK_MUTATION_VARIABLES FILE }
+enum StagedUploadHttpMethodType { POST PUT }
+input StagedUploadInput {
+  resource: StagedUploadTargetGenerateUploadResource!
+  filename: String!
+  mimeType: String!
+  httpMethod: StagedUploadHttpMethodType
+}
+scalar URL
+type StagedUploadParameter { name: String! value: String! }
+type StagedMediaUploadTarget { url: URL parameters: [StagedUploadParameter!]! }
+type StagedUploadsCreatePayload {
+  stagedTargets: [StagedMediaUploadTarget!] userErrors: [UserError!]!
+}
+enum BulkOperationStatus { CANCELED CANCELING COMPLETED CREATED EXPIRED FAILED RUNNING }
+enum BulkOperationErrorCode { ACCESS_DENIED INTERNAL_SERVER_ERROR TIMEOUT }
+enum BulkMutationErrorCode {
+  INVALID_MUTATION INVALID_STAGED_UPLOAD_FILE LIMIT_REACHED NO_SUCH_FILE OPERATION_IN_PROGRESS
+}
+type BulkMutationUserError { code: BulkMutationErrorCode field: [String!] message: String! }
+type BulkOperation implements Node {
+  id: ID!
+  status: BulkOperationStatus!
+  errorCode: BulkOperationErrorCode
+  url: URL
+  partialDataUrl: URL
+}
+type BulkOperationRunMutationPayload {
+  bulkOperation: BulkOperation userErrors: [BulkMutationUserError!]!
+}
+
 type QueryRoot {
+  bulkOperation(id: ID!): BulkOperation
   shop: Shop!
   currentAppInstallation: AppInstallation!
   publicApiVersions: [ApiVersion!]!
@@ -160,11 +205,18 @@ type QueryRoot {
   customers(
     first: Int, after: String, query: String, sortKey: CustomerSortKeys
   ): CustomerConnection!
+  customerSegmentMembers(
+    segmentId: ID, first: Int, after: String
+  ): CustomerSegmentMemberConnection!
   order(id: ID!): Order
   orders(first: Int, after: String, query: String, sortKey: OrderSortKeys): OrderConnection!
   nodes(ids: [ID!]!): [Node]!
 }
 type Mutation {
+  stagedUploadsCreate(input: [StagedUploadInput!]!): StagedUploadsCreatePayload
+  bulkOperationRunMutation(
+    mutation: String!, stagedUploadPath: String!
+  ): BulkOperationRunMutationPayload
   metafieldsSet(metafields: [MetafieldsSetInput!]!): MetafieldsSetPayload
   metafieldsDelete(metafields: [MetafieldIdentifierInput!]!): MetafieldsDeletePayload
   customerSet(identifier: CustomerSetIdentifiers, input: CustomerSetInput!): CustomerSetPayload

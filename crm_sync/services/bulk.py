@@ -168,14 +168,19 @@ def _take(
     waiting: dict[UUID, float],
 ) -> None:
     if isinstance(found, Submitted):
+        settled = found.settled
+        places = [place for place in range(len(drafts)) if place not in settled]
+        in_job = [drafts[place] for place in places]
         BulkJob.objects.create(
             connection=connection,
             job_id=found.job_id,
-            items=[_item(draft) for draft in drafts],
+            items=[_item(draft) for draft in in_job],
             ask_at=Now() + timedelta(seconds=ASK_SECONDS),
         )
-        _in_flight(connection.pk, drafts)
-        return
+        _in_flight(connection.pk, in_job, [found.made.get(place, "") for place in places])
+        drafts, found = [drafts[place] for place in settled], list(settled.values())
+        if not drafts:
+            return
     outcomes = [found] * len(drafts) if isinstance(found, Outcome) else _one_each(drafts, found)
     whole = storable(outcomes[0])
     if all(one is outcomes[0] for one in outcomes) and _is_of_the_call(whole):
@@ -238,11 +243,11 @@ def _call_again_later(
         )
 
 
-def _in_flight(connection_id: int, drafts: Sequence[Draft]) -> None:
+def _in_flight(connection_id: int, drafts: Sequence[Draft], vendor_ids: Sequence[str]) -> None:
     """Count them as sent; without a fingerprint, so that whatever is newer is sent in any case."""
     items = [_item(draft) for draft in drafts]
     blank = [(member, wanted, "", version) for member, wanted, _, version in items]
-    write_done(connection_id, blank, [""] * len(items), [draft.left_out for draft in drafts])
+    write_done(connection_id, blank, vendor_ids, [draft.left_out for draft in drafts])
 
 
 def _item(draft: Draft) -> Item:

@@ -65,6 +65,11 @@ def target(config: dict[str, Any], **secrets: str) -> Target:
     return Target(config=config, credentials=Secrets(secrets), throttle=Limits())
 
 
+def connected(adapter: Any, config: dict[str, Any], **secrets: str) -> Target:
+    """Give a connection with the settings that were filled in, and the defaults of all others."""
+    return target(adapter.check(config), **secrets)
+
+
 def signed(url: str, secrets: Sequence[str] = (SECRET,)) -> Target:
     return Target(
         config={"url": url},

@@ -24,7 +24,6 @@ def connect(sandbox: Salesforce, **config: str) -> Target:
         "record_type": "",
         "external_id_field": "Shop_Customer_Id__c",
         "events": "records",
-        "fields_read": "",
         "campaigns": "no",
         "calls_per_day": "50000",
         "api_version": VERSION,

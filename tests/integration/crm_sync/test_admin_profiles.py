@@ -32,6 +32,8 @@ def mapping_form(destination: Connection, **changes: str) -> dict[str, str]:
         "event_types": "",
         "fields-TOTAL_FORMS": str(len(rows)),
         "fields-INITIAL_FORMS": str(len(rows)),
+        "polled_segments-TOTAL_FORMS": "0",
+        "polled_segments-INITIAL_FORMS": "0",
     }
     for number, row in enumerate(rows):
         for name in ("id", "attribute", "name", "form", "owner"):

@@ -13,7 +13,7 @@ from crm_sync.adapters.contract import Person, Profile, Submitted
 from crm_sync.adapters.outcomes import Delivered, Permanent, Retryable, Skipped
 from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.server import Fault, Reply
-from tests.integration.crm_sync.calls import Limits, environment, target
+from tests.integration.crm_sync.calls import Limits, connected, environment
 from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event
 
 
@@ -29,8 +29,8 @@ def adapter() -> AttentiveAdapter:
 
 
 @pytest.fixture
-def account(attentive: Attentive) -> Target:
-    return target({"address": attentive.url}, api_key=attentive.api_key)
+def account(attentive: Attentive, adapter: AttentiveAdapter) -> Target:
+    return connected(adapter, {"address": attentive.url}, api_key=attentive.api_key)
 
 
 def profile(person: Person = ADA, **fields: Any) -> Profile:

@@ -1,10 +1,11 @@
-"""Backfills of vendors whose bulk form answers at once, one by one: through the engine."""
+"""Backfills through the engine: of vendors whose bulk form answers at once, and of Shopify."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from crm_sync.models import Allowance, Backfill, BulkJob, Connection, Contact
 from crm_sync.sandboxes.hubspot import HubSpot
@@ -13,6 +14,7 @@ from crm_sync.sandboxes.server import Sandbox
 from crm_sync.sandboxes.shopify import Shopify
 from crm_sync.services.backfill import start_backfill, step_backfill
 from crm_sync.services.connections import create_connection
+from crm_sync.services.jobs import poll_jobs
 from loyalty.members import services as members
 from loyalty.members.schemas import EnrolRequest
 from tests.factories import Till, unique
@@ -68,6 +70,8 @@ def run(backfill: Backfill, connection: Connection) -> None:
     for _ in range(20):
         step_backfill(backfill_id=backfill.pk)
         drain()
+        BulkJob.objects.filter(connection=connection).update(ask_at=timezone.now())
+        poll_jobs()
         pass_time(connection)
         Allowance.objects.filter(connection=connection).delete()  # nobody waits in tests
         backfill.refresh_from_db()
@@ -96,4 +100,5 @@ def test_everybody_who_can_be_told_is_told_in_few_calls(
         assert set(rows.values_list("stuck", flat=True)) == {""}
         skipped = rows.exclude(last_error="").count()
         assert skipped == NAMELESS - nameless
-        assert not BulkJob.objects.filter(connection=connection).exists()
+        jobs = BulkJob.objects.filter(connection=connection)
+        assert [len(job.items) for job in jobs] == ([PEOPLE] if kind == "shopify" else [])

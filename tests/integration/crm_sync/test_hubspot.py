@@ -61,6 +61,7 @@ class TestEvents:
                 "event_id": one.event_id,
                 "order": "316",
                 "rules": "base",
+                "request_id": "till-4-77",
                 "points_available": "3",
                 "points": "3",
             },
@@ -334,3 +335,43 @@ def test_changes_are_read_to_the_end_and_from_there_on(
     hubspot.touch(people[5])
     later = adapter.list_changes(target, second.cursor)
     assert {change.vendor_id for change in later.changes} == {people[119].id, people[5].id}
+
+
+def test_properties_of_hubspots_own_come_along(
+    hubspot: HubSpot, adapter: HubSpotAdapter, target: Target
+) -> None:
+    hubspot.add(email="ada@example.com", shoe_size="38")
+    (change,) = adapter.list_changes(target, "", ["shoe_size", "diet"]).changes
+    assert change.fields == {"shoe_size": "38", "diet": None}
+
+
+@pytest.mark.parametrize("version", ["2026-03", "v3"])
+def test_a_list_is_read_to_its_end(hubspot: HubSpot, adapter: HubSpotAdapter, version: str) -> None:
+    target = connect_hubspot(hubspot, api_version=version)
+    people = [hubspot.add(email=f"p{n}@example.com") for n in range(119)]
+    people[7].properties["loyalty_member_id"] = MEMBER
+    hubspot.lists["12"] = [*(one.id for one in people), "1"]
+    first = adapter.list_segment(target, "12", "")
+    second = adapter.list_segment(target, "12", first.page)
+    assert (len(first.people), len(second.people), second.page) == (100, 20, "")
+    assert (first.people[7].member_id, first.people[7].email) == (MEMBER, "p7@example.com")
+    # One of them is gone: HubSpot answers 207, and nobody else is lost for that.
+    assert (second.people[-1].vendor_id, second.people[-1].email) == ("1", "")
+    assert second.people[-2].email == "p118@example.com"
+
+
+def test_a_list_that_cannot_be_read_says_why(
+    hubspot: HubSpot, adapter: HubSpotAdapter, target: Target
+) -> None:
+    hubspot.lists["12"] = [hubspot.add(email="p@example.com").id]
+    gone = adapter.list_segment(target, "13", "")
+    assert isinstance(gone.outcome, Permanent)
+    assert gone.outcome.error == "HubSpot has no list 13."
+    for path, reply, kind in (
+        ("/memberships", Reply(403, {"message": "MISSING_SCOPES"}), Configuration),
+        ("/memberships", Reply(429, {}, {"retry-after": "8"}), Retryable),
+        ("/batch/read", Reply(503, {}), Retryable),
+    ):
+        hubspot.faults = [Fault(reply, path=path)]
+        found = adapter.list_segment(target, "12", "0")
+        assert (type(found.outcome), found.page, found.people) == (kind, "0", ())

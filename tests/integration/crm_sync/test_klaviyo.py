@@ -284,3 +284,23 @@ def test_changes_are_read_to_the_end_and_from_there_on(
     assert len(later.changes) <= 2
     (change,) = [one for one in later.changes if one.vendor_id == people[5].id]
     assert [(c.channel, c.is_given) for c in change.consents] == [("sms", True)]
+
+
+@pytest.mark.parametrize("name", ["Y6nRLr", "list:Y6nRLr"])
+def test_a_segment_is_read_to_its_end(
+    klaviyo: Klaviyo, adapter: KlaviyoAdapter, account: Target, name: str
+) -> None:
+    people = [klaviyo.add(email=f"p{n}@example.com") for n in range(120)]
+    people[7].properties["loyalty_member_id"] = MEMBER
+    klaviyo.segments[name] = people[5:]
+    first = adapter.list_segment(account, name, "")
+    second = adapter.list_segment(account, name, first.page)
+    assert (len(first.people), len(second.people), second.page) == (100, 15, "")
+    assert first.people[0].vendor_id == people[5].id
+    assert (first.people[2].member_id, first.people[2].email) == (MEMBER, "p7@example.com")
+    assert isinstance(adapter.list_segment(account, "Other", "").outcome, Permanent)
+    kind = "lists" if ":" in name else "segments"
+    klaviyo.calls_left[f"/api/{kind}/Y6nRLr/profiles"] = 0
+    busy = adapter.list_segment(account, name, first.page)
+    assert isinstance(busy.outcome, Retryable)
+    assert (busy.outcome.retry_after, busy.page) == (7.0, first.page)

@@ -139,7 +139,9 @@ class TestContract:
         adapter.match(account, [replace(ADA, phone="+15550100")])
         adapter.read(account, [known], ["loyalty_tier"])
         adapter.list_changes(account, adapter.list_changes(account, "").cursor)
+        klaviyo.segments["Y6nRLr"] = [*klaviyo.profiles.values()] * 150
+        adapter.list_segment(account, "Y6nRLr", adapter.list_segment(account, "Y6nRLr", "").page)
         adapter.probe(account, event())
-        assert len(klaviyo.calls) == 13
+        assert len(klaviyo.calls) == 15
         for call in klaviyo.calls:
             assert spec.problems(call) == [], call.path

@@ -135,12 +135,14 @@ def test_changes_are_read_to_the_end_and_from_there_on(
     second = adapter.list_changes(account, first.cursor)
     assert (len(first.changes), first.has_more) == (250, True)
     assert (len(second.changes), second.has_more) == (50, False)
-    people[5].segments = ["s1"]
+    people[5].segments, people[5].tags = ["s1"], ["summer", "vip"]
+    people[5].custom["shoeSize"] = 42
     omnisend.consent(people[5], "sms", "unsubscribed")
     later = adapter.list_changes(account, second.cursor)
     (change,) = [one for one in later.changes if one.vendor_id == people[5].id]
     assert [(one.channel, one.is_given) for one in change.consents] == [("sms", False)]
     assert change.segments == ("s1",)
+    assert (change.fields["shoeSize"], change.fields["tags"]) == (42, "summer, vip")
     assert len(later.changes) <= 2
 
 

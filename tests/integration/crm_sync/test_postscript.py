@@ -12,7 +12,7 @@ from crm_sync.adapters.contract import Person, Profile
 from crm_sync.adapters.outcomes import Delivered, Retryable, Skipped
 from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.sandboxes.postscript import Postscript
-from tests.integration.crm_sync.calls import environment, target
+from tests.integration.crm_sync.calls import connected, environment
 from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event
 
 
@@ -28,8 +28,8 @@ def adapter() -> PostscriptAdapter:
 
 
 @pytest.fixture
-def account(postscript: Postscript) -> Target:
-    return target({"address": postscript.url}, api_key=postscript.api_key)
+def account(postscript: Postscript, adapter: PostscriptAdapter) -> Target:
+    return connected(adapter, {"address": postscript.url}, api_key=postscript.api_key)
 
 
 def profile(person: Person = ADA, **fields: Any) -> Profile:
@@ -73,7 +73,8 @@ def test_exactly_what_is_sent(
 
 
 def test_a_partner_says_for_which_shop(postscript: Postscript, adapter: PostscriptAdapter) -> None:
-    account = target({"address": postscript.url}, api_key="sk_sandbox", shop_token="shop-9")
+    config = {"address": postscript.url}
+    account = connected(adapter, config, api_key="sk_sandbox", shop_token="shop-9")
     assert isinstance(adapter.probe(account, event()), Delivered)
     assert postscript.calls[0].headers["x-postscript-shop-token"] == "shop-9"
 

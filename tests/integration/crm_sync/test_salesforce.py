@@ -133,7 +133,6 @@ class TestSettings:
             ({"api_version": "64"}, "looks like v64.0"),
             ({"calls_per_day": "lots"}, "whole number"),
             ({"external_id_field": "a, b"}, "one API name"),
-            ({"fields_read": "FirstName; Id"}, "API names, by commas"),
             ({"campaigns": "all"}, "yes or no"),
         ],
     )
@@ -222,8 +221,8 @@ def test_fields_that_salesforce_owns_come_along(
     salesforce.store.add(
         "Contact", Loyalty_Member_Id__c=MEMBER, FirstName="Ada", Shoe_Size__c=38, LastName="King"
     )
-    account = connect(salesforce, fields_read="FirstName, Shoe_Size__c")
-    (change,) = adapter.list_changes(account, "").changes
+    fields = ["FirstName", "Shoe_Size__c"]
+    (change,) = adapter.list_changes(connect(salesforce), "", fields).changes
     assert change.fields == {"FirstName": "Ada", "Shoe_Size__c": 38}
     assert change.segments is None
 

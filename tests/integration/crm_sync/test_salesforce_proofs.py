@@ -172,7 +172,6 @@ class TestJourney:
             config={
                 "address": salesforce.url,
                 "client_id": salesforce.client_id,
-                "fields_read": "FirstName",
                 "campaigns": "yes",
             },
             secrets={"secret": salesforce.client_secret},

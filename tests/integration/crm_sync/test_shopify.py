@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from graphql import build_schema
@@ -11,6 +11,7 @@ from graphql.utilities import BreakingChangeType, find_breaking_changes
 
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import ConfigRefused, Person
+from crm_sync.adapters.fields import Field
 from crm_sync.adapters.outcomes import (
     Configuration,
     Delivered,
@@ -243,6 +244,55 @@ def test_changes_are_read_to_the_end_and_from_there_on(
     assert {one.channel for one in later.changes[1].consents} == {"email", "sms"}
 
 
+def test_fields_of_the_shops_own_come_along(
+    shop: Shopify, adapter: ShopifyAdapter, target: Target
+) -> None:
+    own = {"firstName": "Ada", "tags": ["vip", "runner"]}
+    ada = shop.add(email="ada@example.com", own=own)
+    ada.metafields["custom", "shoe_size"] = ("number_integer", "38")
+    ada.metafields["custom", "likes"] = ("list.single_line_text_field", '["tea","rye"]')
+    ada.metafields["$app:loyalty", "diet"] = ("single_line_text_field", "vegan")
+    names = ["custom.shoe_size", "custom.likes", "diet", "custom.hat", "firstName", "tags"]
+    (change,) = adapter.list_changes(target, "", names).changes
+    assert list(change.fields.values()) == [38, "tea, rye", "vegan", None, "Ada", "vip, runner"]
+    assert shop.calls[-1].body["variables"]["first"] == 55
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "is_good"),
+    [
+        ("custom.shoe_size", "vendor", True),
+        ("tags", "vendor", True),
+        ("custom.shoe_size", "loyalty", False),
+        ("custom.shoe size", "vendor", False),
+        ("shoe_size", "loyalty", True),
+    ],
+)
+def test_only_the_shops_own_fields_may_lie_elsewhere(
+    name: str, owner: Literal["loyalty", "vendor"], is_good: bool
+) -> None:
+    found = ShopifyAdapter.field_limits.refuse(Field("attribute.a", name, "text", owner))
+    assert (found == "") is is_good
+
+
+def test_a_segment_is_read_to_its_end(
+    shop: Shopify, adapter: ShopifyAdapter, target: Target
+) -> None:
+    people = [shop.add(email=f"p{n}@example.com") for n in range(120)]
+    people[7].metafields["$app:loyalty", "member_id"] = ("single_line_text_field", MEMBER)
+    shop.segments["31"] = people[5:]
+    first = adapter.list_segment(target, "gid://shopify/Segment/31", "")
+    second = adapter.list_segment(target, "31", first.page)
+    assert (len(first.people), len(second.people), second.page) == (100, 15, "")
+    assert first.people[0].vendor_id == people[5].id
+    assert (first.people[2].member_id, first.people[2].email) == (MEMBER, "p7@example.com")
+    assert isinstance(adapter.list_segment(target, "32", "").outcome, Permanent)
+    shop.available = 0
+    busy = adapter.list_segment(target, "31", first.page)
+    assert isinstance(busy.outcome, Retryable)
+    assert busy.page == first.page
+
+
 class TestContract:
     """Shopify's own schema."""
 
@@ -271,10 +321,14 @@ class TestContract:
         cancelled = reward(2, type_="reward.cancelled")
         adapter.send(target, [reward(1), cancelled, event(3, person=known)])
         adapter.read(target, [known], ["tier"])
-        adapter.list_changes(target, adapter.list_changes(target, "").cursor)
+        cursor = adapter.list_changes(target, "").cursor
+        adapter.list_changes(target, cursor, ["custom.shoe_size", "diet", "firstName", "tags"])
+        shop.segments["7"] = [*shop.customers.values()]
+        adapter.list_segment(target, "7", "")
         adapter.probe(target, event())
         calls = [call.body for call in shop.calls if "graphql" in call.path]
         names = {call["query"].split()[1].partition("(")[0] for call in calls}
         assert names >= {"Find", "Join", "Tell", "Book", "Announce", "Credit", "Debit", "Read"}
+        assert names >= {"Changes", "Members"}
         for call in calls:
             assert problems(shopifys_own(), call["query"], call["variables"]) == []

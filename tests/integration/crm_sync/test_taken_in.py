@@ -1,6 +1,6 @@
 """Consent, segments and fields come in, are kept, and go with an erased member."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -168,7 +168,7 @@ class PolledVendor(Vendor):
 
     pages: list[ChangePage]
 
-    def list_changes(self, target: Any, cursor: str) -> ChangePage:
+    def list_changes(self, target: Any, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         place = int(cursor or 0)
         if place >= len(self.pages):
             return ChangePage(changes=[], cursor=cursor)

@@ -215,6 +215,20 @@ def test_settings_are_checked(vendor: Vendor) -> None:
         vendor.adapter.check({**config, "colour": "blue"})
 
 
+def test_versions_are_settings(vendor: Vendor) -> None:
+    versions = [setting.name for setting in vendor.adapter.settings if setting.pattern]
+    for name in versions:
+        for wrong in ("9", "v9/..", "latest"):
+            with pytest.raises(ConfigRefused, match="looks like v"):
+                vendor.adapter.check({**vendor.target.config, name: wrong})
+        newer = replace(vendor.target, config={**vendor.target.config, name: "v9"})
+        newer.credentials.access_token = ""  # type: ignore[attr-defined]
+        vendor.adapter.probe(newer, event())
+        vendor.adapter.push(newer, [vendor.profile()])
+        assert any("v9" in call.path.split("/") for call in vendor.sandbox.calls), name
+        vendor.sandbox.calls.clear()
+
+
 def test_one_bad_profile_does_not_keep_the_others(vendor: Vendor) -> None:
     if not isinstance(vendor.adapter, PushesInBulk) or vendor.case.refused is None:
         pytest.skip("it has no bulk form, or refuses nobody")

@@ -31,7 +31,7 @@ from crm_sync.sandboxes.segment import Segment
 from crm_sync.sandboxes.server import Reply, Sandbox
 from crm_sync.sandboxes.shopify import Shopify
 from tests.integration.crm_sync import marketing_cloud_calls, salesforce_calls
-from tests.integration.crm_sync.calls import environment, target
+from tests.integration.crm_sync.calls import connected, environment, target
 
 UNAUTHORISED = Reply(401, {})
 
@@ -163,7 +163,11 @@ CASES = [
         name="postscript",
         sandbox=Postscript,
         adapter=PostscriptAdapter,
-        connect=lambda postscript: target({"address": postscript.url}, api_key=postscript.api_key),
+        connect=lambda postscript: connected(
+            PostscriptAdapter(environment()),
+            {"address": postscript.url},
+            api_key=postscript.api_key,
+        ),
         events_of=lambda postscript, member_id: [
             event["external_id"] for one in postscript.subscribers.values() for event in one.events
         ],
@@ -181,7 +185,11 @@ CASES = [
         name="attentive",
         sandbox=Attentive,
         adapter=AttentiveAdapter,
-        connect=lambda attentive: target({"address": attentive.url}, api_key=attentive.api_key),
+        connect=lambda attentive: connected(
+            AttentiveAdapter(environment()),
+            {"address": attentive.url},
+            api_key=attentive.api_key,
+        ),
         events_of=lambda attentive, member_id: [
             event["properties"]["event_id"] for user in attentive.users for event in user.events
         ],
