@@ -22,8 +22,8 @@ class FieldMapping(models.Model):
         ("epoch_ms", "time, in milliseconds since 1970"),
     ]
     OWNERS = [
-        ("loyalty", "loyalty: pushed, and put right where it differs"),
-        ("vendor", "the vendor: only taken in, never written"),
+        ("loyalty", "loyalty: pushed, repaired"),
+        ("vendor", "the vendor: only taken in"),
     ]
 
     connection = models.ForeignKey(

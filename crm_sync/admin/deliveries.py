@@ -54,7 +54,7 @@ class DeliveryAdmin(ModelAdmin):
         "Nothing has been sent yet. Events and profiles go out as soon as there is a connection."
     )
     list_display = (
-        "event",
+        "short_event",
         "type",
         "connection",
         "shown_state",
@@ -119,6 +119,13 @@ class DeliveryAdmin(ModelAdmin):
     def event(self, delivery: Delivery) -> str:
         """Show the id that the destination knows."""
         return event_id(delivery.member_id, delivery.sequence)
+
+    @display(description="Event")
+    def short_event(self, delivery: Delivery) -> SafeString:
+        """Show the beginning and the end of that id; the whole one is told beside the pointer."""
+        whole = self.event(delivery)
+        short = f"{whole[:12]}…{whole[-8:]}"
+        return format_html('<span title="{}">{}</span>', whole, short)
 
     @display(description="State", label=_COLOURS, ordering="state")
     def shown_state(self, delivery: Delivery) -> str:

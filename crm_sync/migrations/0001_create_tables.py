@@ -246,7 +246,7 @@ class Migration(migrations.Migration):
                 ('attribute', models.CharField(help_text='Ours.', max_length=70)),
                 ('name', models.CharField(max_length=200, verbose_name="vendor's field")),
                 ('form', models.CharField(choices=[('text', 'text'), ('integer', 'whole number'), ('decimal', 'number'), ('boolean', 'yes or no'), ('date', 'date, as 2026-11-22'), ('datetime', 'time, as 2026-11-22T19:06:53Z'), ('epoch_ms', 'time, in milliseconds since 1970')], default='text', max_length=10)),
-                ('owner', models.CharField(choices=[('loyalty', 'loyalty: pushed, and put right where it differs'), ('vendor', 'the vendor: only taken in, never written')], default='loyalty', max_length=10)),
+                ('owner', models.CharField(choices=[('loyalty', 'loyalty: pushed, repaired'), ('vendor', 'the vendor: only taken in')], default='loyalty', max_length=10)),
                 ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='fields', to='crm_sync.connection')),
             ],
             options={

@@ -1,7 +1,7 @@
 """What a member's page shows: read through the engine, so that what is due counts as done."""
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from loyalty.members.rows import expiring_of
 from loyalty.members.statements import ledger_of, lots_of
 from loyalty.orders.models import Order
 from loyalty.programs.currencies import format_amount
-from loyalty.programs.expiry import local_day
+from loyalty.programs.expiry import last_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.payment import worth
 from loyalty.rewards.selectors import list_rewards_for, redemptions_of
@@ -108,11 +108,6 @@ def _expiring(session: Session, question: Ask) -> list[dict[str, Any]]:
     zone = session.program.timezone
     found = session.found(question)[:3]
     return [{"points": points, "last_day": last_day(ends, zone)} for points, ends in found]
-
-
-def last_day(expires_at: datetime, zone: str) -> date:
-    """Tell the last day on which points can be used, as members are told it."""
-    return local_day(expires_at - timedelta(microseconds=1), zone)
 
 
 def _tier(work: MemberWork, days: Sequence[ActivityDay]) -> dict[str, Any] | None:

@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                 ('validity_months', models.PositiveSmallIntegerField(default=12, help_text='How many months, where it is some months.')),
                 ('grace_days', models.PositiveSmallIntegerField(default=30, help_text='Days for which a level is kept that is no longer earned.')),
                 ('warning_days', models.PositiveSmallIntegerField(default=30, help_text='So many days before the end of its validity the member is told; 0: never.')),
-                ('on_return', models.CharField(choices=[('keep', 'nothing before the next check'), ('recalculate', 'takes it back at once')], default='keep', help_text='What a return does to a level that was reached with the purchase.', max_length=20)),
+                ('on_return', models.CharField(choices=[('keep', 'the level stays until the next check'), ('recalculate', 'the level is taken back at once')], default='keep', help_text='What a return does to a level that was reached with the purchase.', max_length=20)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
             options={

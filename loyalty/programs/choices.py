@@ -34,8 +34,8 @@ class Validity(TextChoices):
 class OnReturn(TextChoices):
     """What a return does to a level that it was reached with."""
 
-    KEEP = "keep", "nothing before the next check"
-    RECALCULATE = "recalculate", "takes it back at once"
+    KEEP = "keep", "the level stays until the next check"
+    RECALCULATE = "recalculate", "the level is taken back at once"
 
 
 class Downgrade(TextChoices):

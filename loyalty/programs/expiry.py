@@ -28,6 +28,11 @@ def local_day(at: datetime, zone: str) -> date:
     return at.astimezone(_zone(zone)).date()
 
 
+def last_day(expires_at: datetime, zone: str) -> date:
+    """Tell the last day on which points can be used, as members are told it."""
+    return local_day(expires_at - timedelta(microseconds=1), zone)
+
+
 def local_time(at: datetime, zone: str) -> datetime:
     """Give an instant as the clocks of a time zone show it."""
     return at.astimezone(_zone(zone))

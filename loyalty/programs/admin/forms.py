@@ -222,16 +222,17 @@ class ProgramForm(PartForm):
             "rolling_months": "How many months",
             "validity": "A level is kept",
             "validity_months": "How many months",
-            "warning_days": "Warned so many days before",
+            "warning_days": "Days of warning",
             "downgrade": "Who no longer qualifies falls",
             "grace_days": "Days of grace",
-            "on_return": "A return of what it was reached with",
+            "on_return": "When that purchase comes back",
         }
         help_texts = {
             "rolling_months": "Where the last months count.",
             "validity_months": "Where a level is kept for some months.",
             "warning_days": "Before the level ends; 0: no warning then.",
             "grace_days": "For which a level is kept that is no longer earned.",
+            "on_return": "The one with which a level was reached.",
         }
 
 

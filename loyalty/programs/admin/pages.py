@@ -290,7 +290,8 @@ class RewardAdmin(PartAdmin):
                     "percent",
                     "amount",
                     "what",
-                    ("code_shown", "code_returned"),
+                    "code_shown",
+                    "code_returned",
                 )
             },
         ),

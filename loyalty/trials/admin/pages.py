@@ -1,6 +1,6 @@
 """The pages on which marketers try a program: the list, one backtest, and the preview."""
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from unfold.decorators import display
 from loyalty.errors import LoyaltyError
 from loyalty.http.auth import Principal
 from loyalty.members.models import Member
+from loyalty.programs.expiry import last_day
 from loyalty.programs.models import Program
 from loyalty.trials import report, services
 from loyalty.trials.admin import charts
@@ -247,10 +248,10 @@ def _preview(request: HttpRequest, basket: BasketForm, rows: Any) -> dict[str, A
         return {"problem": f"{place}: {found['msg']}".strip(": ")}
     except LoyaltyError as error:
         return {"problem": error.detail}
-    return _side_by_side(live, draft)
+    return _side_by_side(live, draft, program.timezone)
 
 
-def _side_by_side(live: Preview | None, draft: Preview) -> dict[str, Any]:
+def _side_by_side(live: Preview | None, draft: Preview, zone: str) -> dict[str, Any]:
     before = None if live is None or live.refused else live.body
     after = {} if draft.refused else draft.body
     change = int(after.get("points", 0)) - int((before or {}).get("points", 0))
@@ -263,6 +264,7 @@ def _side_by_side(live: Preview | None, draft: Preview) -> dict[str, Any]:
             {
                 "title": f"After it, {each.label}",
                 "body": each.body,
+                "until": _last_day(each.body.get("expires_at"), zone),
                 "issued": issued_of(each.body),
             }
             for each in (live, draft)
@@ -271,6 +273,10 @@ def _side_by_side(live: Preview | None, draft: Preview) -> dict[str, Any]:
         "change": change,
         "shown": True,
     }
+
+
+def _last_day(expires_at: str | None, zone: str) -> date | None:
+    return last_day(datetime.fromisoformat(expires_at), zone) if expires_at else None
 
 
 def _progress_words(backtest: Backtest) -> str:
