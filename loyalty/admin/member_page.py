@@ -177,7 +177,7 @@ def _late(occurred_at: datetime, recorded_at: datetime) -> bool:
 def _lot_row(work: MemberWork, row: Row) -> dict[str, Any]:
     names = ("granted", "pending", "available", "held", "redeemed", "expired", "revoked")
     lot: dict[str, Any] = dict(zip(names, row[2:9], strict=True))
-    settled, moved, active_at, expires_at, _, _, order = row[9:16]
+    settled, moved, active_at, expires_at, _, _, order, slides = row[9:17]
     used = {
         "redeemed": lot["redeemed"],
         "expired": lot["expired"],
@@ -191,6 +191,7 @@ def _lot_row(work: MemberWork, row: Row) -> dict[str, Any]:
         "active_at": active_at,
         "last_day": expires_at and last_day(expires_at, work.program.timezone),
         "order": order,
+        "slides": slides and lot["available"] + lot["pending"] + lot["held"] > 0,
         "is_pending": lot["pending"] > 0,
         "used": ", ".join(f"{points:,} {what}" for what, points in used.items() if points),
     }

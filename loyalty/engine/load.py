@@ -62,9 +62,20 @@ WHERE s.program_id = $1
 ORDER BY s.member_id FOR NO KEY UPDATE OF s
 """
 
-LOT_JSON = """json_build_object('number', l.number, 'pending', l.pending,
+# When a lot ends; one that slides, at its member's date, until it has ended.
+LOT_ENDS = """CASE WHEN l.slides AND l.expires_at IS NULL THEN (
+        SELECT e.slides_until FROM loyalty_memberstate AS e WHERE e.member_id = l.member_id)
+    ELSE l.expires_at END"""
+LOT_SLIDES = "(l.slides AND l.expires_at IS NULL)"
+
+# A lot in the order of LotState's fields.
+LOT_COLUMNS = f"""l.number, l.active_at, {LOT_ENDS} AS ends, l.pending, l.available, l.held,
+    l.origin, l.order_number, {LOT_SLIDES} AS moves"""
+
+LOT_JSON = f"""json_build_object('number', l.number, 'pending', l.pending,
     'available', l.available, 'held', l.held, 'active_at', l.active_at,
-    'expires_at', l.expires_at, 'origin', l.origin, 'order_number', l.order_number)"""
+    'expires_at', {LOT_ENDS}, 'origin', l.origin, 'order_number', l.order_number,
+    'slides', {LOT_SLIDES})"""
 
 # $4 and $5 are the window of the tier policy: its kind and its months (tiers/rules.window_start).
 # OFFSET 0 keeps a plan from going by the index of what is due, which has all members in it.
@@ -78,7 +89,8 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
     m.enrolled_at, w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq,
     g.level, g.since, g.grace_until, v.start, a.spend, a.points, a.orders,
     (SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
-     WHERE l.member_id = s.member_id AND l.available > 0 AND l.expires_at <= t.now),
+     WHERE l.member_id = s.member_id AND l.available > 0 AND NOT l.slides
+        AND l.expires_at <= t.now),
     (SELECT json_agg({LOT_JSON}) FROM (
         SELECT * FROM loyalty_lot AS l WHERE l.member_id = s.member_id AND l.pending > 0 OFFSET 0
      ) AS l WHERE l.active_at <= t.now),
@@ -104,7 +116,11 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
      WHERE h.expires_at <= t.now),
     g.valid_until, g.earned_level, g.earned_until,
     (SELECT p.posted_at FROM loyalty_posting AS p
-     WHERE p.member_id = s.member_id AND p.currency = 1 AND p.seq = w.seq)
+     WHERE p.member_id = s.member_id AND p.currency = 1 AND p.seq = w.seq),
+    s.slides_until,
+    CASE WHEN s.slides_until <= t.now THEN (
+        SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
+        WHERE l.member_id = s.member_id AND l.available > 0 AND l.slides) END
 FROM t
 LEFT JOIN {{questions}} ON true
 LEFT JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
@@ -132,17 +148,23 @@ LEFT JOIN LATERAL (
 LOTS_AT_FIRST = 100
 ALL_LOTS = 2_000_000_000
 
-# A member's spendable lots in the order in which they pay; `most` limits how many are read.
+# A member's spendable lots in the order in which they pay; `most` limits how many are read: of
+# those with an end of their own and of those that slide, each by its index.
 SPENDABLE = Read(
     "spendable lots",
     f"""
-SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
-    l.order_number
+SELECT r.ord, l.*
 FROM {{questions}}
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
 CROSS JOIN LATERAL (
-    SELECT * FROM loyalty_lot AS l
-    WHERE l.member_id = {MEMBER_OF} AND l.available > 0
-    ORDER BY l.expires_at, l.number LIMIT r.most
+    (SELECT {LOT_COLUMNS} FROM loyalty_lot AS l
+     WHERE l.member_id = x.member_id AND l.available > 0 AND NOT l.slides
+     ORDER BY l.expires_at, l.number LIMIT r.most)
+    UNION ALL
+    (SELECT {LOT_COLUMNS} FROM loyalty_lot AS l
+     WHERE l.member_id = x.member_id AND l.available > 0 AND l.slides
+     ORDER BY l.number LIMIT r.most)
+    ORDER BY ends, number LIMIT r.most
 ) AS l
 """,
     {**REF, "most": "int"},
@@ -284,8 +306,9 @@ def build_member(session: Session, row: tuple[Any, ...]) -> MemberWork:
         wallet=WalletState(*row[9:15]),
     )
     work.posted_at = max(session.now, row[28] or session.now)
+    work.slides_until = row[29]
     _set_tier(work, row)
-    for found in (row[22], row[23]):
+    for found in (row[22], row[23], row[30]):
         work.add_lots([lot_of(lot) for lot in _json(found)])
     for hold in _json(row[24]):
         work.due_holds.append(_hold_of(work, hold))
@@ -324,6 +347,7 @@ def lot_of(found: dict[str, Any]) -> LotState:
         held=found["held"],
         origin=found["origin"],
         order_number=found["order_number"],
+        slides=found["slides"],
     )
 
 

@@ -71,6 +71,8 @@ class MemberWork:
     written only if one of them succeeded (`touched`).
 
     Attributes:
+        slides_until: When the lots end whose end activity moves; None where there is no such end.
+        slide_ended: When they ended, where that was found in this run.
         metric: The qualifying metric in the window that starts at `window_start`.
         posted_at: When its postings happen: now, or with the wallet's last posting where the
             database's clock has stepped back since; a balance in the past stays as it was told.
@@ -105,6 +107,8 @@ class MemberWork:
         self.number_seq = number_seq
         self.enrolled_at = enrolled_at
         self.books = Books(wallet)
+        self.slides_until: datetime | None = None
+        self.slide_ended: datetime | None = None
         self.is_new = is_new
         self.level = ""
         self.level_since: datetime = enrolled_at
@@ -242,8 +246,14 @@ class MemberWork:
         )
 
     def add_lots(self, lots: Sequence[LotState]) -> None:
-        """Take lots that were read into the books, unless they are there already."""
+        """Take lots that were read into the books, unless they are there already.
+
+        Their end may have moved in this run, or have come.
+        """
         for lot in lots:
+            if lot.slides:
+                lot.expires_at = self.slide_ended or self.slides_until
+                lot.slides = self.slide_ended is None
             self.books.lots.setdefault(lot.number, lot)
 
     def flush(self) -> Rows:
@@ -257,6 +267,7 @@ class MemberWork:
                 "status": self.status,
                 "event_seq": self.event_seq,
                 "number_seq": self.number_seq,
+                "slides_until": self.slides_until,
             }
             if self.merged is None:
                 self.rows.put(MEMBER_STATE, state)
@@ -273,7 +284,8 @@ class MemberWork:
                     "program_id": self.program.id,
                     "currency": CURRENCY,
                     "active_at": lot.active_at,
-                    "expires_at": lot.expires_at,
+                    "expires_at": None if lot.slides else lot.expires_at,
+                    "slides": lot.slides,
                     "origin": lot.origin,
                     "came_from": lot.came_from,
                     "order_number": lot.order_number,
@@ -297,6 +309,7 @@ class MemberWork:
                 "status": self.status,
                 "event_seq": self.event_seq,
                 "number_seq": self.number_seq,
+                "slides_until": self.slides_until,
             },
         )
         self.rows.put(

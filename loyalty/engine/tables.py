@@ -118,11 +118,18 @@ KEY_ANSWER = Table(
 
 MEMBER_STATE = Table(
     "loyalty_memberstate",
-    {"member_id": "uuid", "status": "text", "event_seq": "bigint", "number_seq": "bigint"},
+    {
+        "member_id": "uuid",
+        "status": "text",
+        "event_seq": "bigint",
+        "number_seq": "bigint",
+        "slides_until": "timestamptz",
+    },
     key=("member_id",),
     update=(
         "UPDATE loyalty_memberstate AS s SET status = r.status, event_seq = r.event_seq,"
-        " number_seq = r.number_seq FROM {rows} WHERE s.member_id = r.member_id"
+        " number_seq = r.number_seq, slides_until = r.slides_until"
+        " FROM {rows} WHERE s.member_id = r.member_id"
     ),
 )
 
@@ -132,7 +139,8 @@ MEMBER_STATE_MERGED = Table(
     key=("member_id",),
     update=(
         "UPDATE loyalty_memberstate AS s SET status = r.status, event_seq = r.event_seq,"
-        " number_seq = r.number_seq, merged_into = r.merged_into, merged_base = r.merged_base"
+        " number_seq = r.number_seq, slides_until = r.slides_until,"
+        " merged_into = r.merged_into, merged_base = r.merged_base"
         " FROM {rows} WHERE s.member_id = r.member_id"
     ),
 )
@@ -145,6 +153,7 @@ NEW_MEMBER_STATE = Table(
         "status": "text",
         "event_seq": "bigint",
         "number_seq": "bigint",
+        "slides_until": "timestamptz",
     },
 )
 
@@ -206,6 +215,7 @@ LOT = Table(
         "moved": "bigint",
         "active_at": "timestamptz",
         "expires_at": "timestamptz",
+        "slides": "boolean",
         "origin": "bigint",
         "came_from": "text",
         "order_number": "bigint",

@@ -6,6 +6,7 @@ transaction and its event. The nightly jobs run a command that does only this.
 
 from datetime import datetime, timedelta
 
+from loyalty.engine.inactivity import end_slide
 from loyalty.engine.session import MemberWork, OpenHold
 from loyalty.engine.tables import CODE_BACK, REDEMPTION_STATE, STOCK
 from loyalty.ledger.buckets import Bucket
@@ -122,6 +123,7 @@ def mature_due(work: MemberWork) -> None:
 
 def expire_due(work: MemberWork) -> None:
     """Expire available points whose lot has ended."""
+    end_slide(work)
     lots = due_to_expire(work.books, work.now)
     if not lots:
         return

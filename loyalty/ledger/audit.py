@@ -100,16 +100,28 @@ WHERE {wallet_member} AND ((w.pending, w.available, w.held) IS DISTINCT FROM
         "I4",
         "what a wallet has for each expiry is the sum of the lots that expire then",
         """
-SELECT coalesce(l.member_id, x.member_id) AS member_id, coalesce(l.expires_at, x.expires_at)
-    AS expires_at, l.points AS lots_available, x.points
+SELECT coalesce(l.member_id, x.member_id) AS member_id,
+    coalesce(l.expires_at, x.expires_at)::text AS expires_at, l.points AS lots_available, x.points
 FROM (
-    SELECT l.member_id, l.currency, l.expires_at, sum(l.available)::bigint AS points
+    SELECT l.member_id, l.currency, e.expires_at, sum(l.available)::bigint AS points
     FROM loyalty_lot AS l
-    WHERE l.available > 0 AND l.expires_at IS NOT NULL AND {lot_member}
-    GROUP BY l.member_id, l.currency, l.expires_at
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN l.slides THEN 'infinity' ELSE l.expires_at END AS expires_at) AS e
+    WHERE l.available > 0 AND e.expires_at IS NOT NULL AND {lot_member}
+    GROUP BY l.member_id, l.currency, e.expires_at
 ) AS l FULL JOIN (SELECT * FROM loyalty_expirytotal AS x WHERE {total_member}) AS x
     ON x.member_id = l.member_id AND x.currency = l.currency AND x.expires_at = l.expires_at
 WHERE coalesce(l.points, 0) <> coalesce(x.points, 0)
+""",
+    ),
+    Check(
+        "I4",
+        "points that slide have an end that is to come",
+        """
+SELECT l.member_id, l.number, l.available, l.expires_at, s.slides_until FROM loyalty_lot AS l
+JOIN loyalty_memberstate AS s ON s.member_id = l.member_id
+WHERE {lot_member} AND l.slides AND l.available > 0
+    AND (l.expires_at IS NOT NULL OR s.slides_until IS NULL)
 """,
     ),
     Check(

@@ -20,6 +20,7 @@ class MemberState(models.Model):
         event_seq: Sequence of the member's last event.
         number_seq: Last number given to a row of the member: ledger transactions, lots,
             redemptions, orders and tier changes share it, so numbers order a member's history.
+        slides_until: When the member's sliding lots end; activity moves it, their end empties it.
         merged_into: The member who goes on for them; never one who was merged away as well.
         merged_base: What to add to a number of theirs to find the row among the survivor's.
     """
@@ -45,14 +46,20 @@ class MemberState(models.Model):
     merged_base = models.BigIntegerField(null=True)
     event_seq = models.BigIntegerField(default=0)
     number_seq = models.BigIntegerField(default=0)
+    slides_until = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [
             models.Index(
+                fields=["slides_until"],
+                name="member_sliding",
+                condition=models.Q(slides_until__isnull=False),
+            ),
+            models.Index(
                 fields=["merged_into"],
                 name="member_merged_into",
                 condition=models.Q(merged_into__isnull=False),
-            )
+            ),
         ]
 
 
@@ -132,6 +139,8 @@ class LedgerTransaction(models.Model):
 class Lot(models.Model):
     """Points that were earned together and expire together.
 
+    One that `slides` has no end of its own: it ends at its member's `slides_until`, and when that
+    has come, `expires_at` says when it was (docs/decisions/0014).
     Born with zeros; postings fill it. `granted` is the sum of its buckets, by CHECK.
     `settled` is what repaid a debt, `moved` what left through transit.
     """
@@ -152,6 +161,7 @@ class Lot(models.Model):
     moved = models.BigIntegerField(default=0)
     active_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
+    slides = models.BooleanField(default=False, db_default=False)
     origin = models.BigIntegerField(null=True, help_text="The lot it continues, if any.")
     came_from = models.CharField(
         max_length=80, null=True, help_text="The lot of another member that it continues, if any."
@@ -191,7 +201,12 @@ class Lot(models.Model):
             models.Index(
                 fields=["member_id", "expires_at", "number"],
                 name="lot_spendable",
-                condition=models.Q(available__gt=0),
+                condition=models.Q(available__gt=0, slides=False),
+            ),
+            models.Index(
+                fields=["member_id", "number"],
+                name="lot_sliding",
+                condition=models.Q(available__gt=0, slides=True),
             ),
             models.Index(
                 fields=["expires_at"], name="lot_expiring", condition=models.Q(available__gt=0)
@@ -213,6 +228,7 @@ class Lot(models.Model):
 class ExpiryTotal(models.Model):
     """How many available points of a wallet expire at a moment: the sum over its lots.
 
+    Those that slide are in the row of `infinity`, which PostgreSQL knows and Python does not.
     Postings keep it, as they keep wallets. Whoever reads a balance is told what expires next, and
     summing the lots for that took the longer, the more orders a member has had.
     """

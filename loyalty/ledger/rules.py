@@ -20,7 +20,11 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class LotState:
-    """What decisions need of a lot; `expires_at` None is never."""
+    """What decisions need of a lot; `expires_at` None is never.
+
+    Attributes:
+        slides: Whether its end is still the member's, which activity moves.
+    """
 
     number: int
     active_at: datetime
@@ -30,6 +34,7 @@ class LotState:
     held: int = 0
     origin: int | None = None
     order_number: int | None = None
+    slides: bool = False
     came_from: str | None = None
 
     def lives(self, now: datetime) -> bool:

@@ -256,6 +256,7 @@ class LotAnswer(BaseModel):
     moved: int = Field(description="Went on in another lot.")
     active_at: datetime
     expires_at: datetime | None
+    slides: bool = Field(description="Whether activity of the member moves `expires_at`.")
     origin: str | None = Field(description="The lot that it continues.")
     order: str | None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
-from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.load import LOT_COLUMNS, MEMBER_OF
 from loyalty.engine.session import MemberWork
 from loyalty.engine.tables import Table
 
@@ -145,8 +145,7 @@ SEGMENTS_PARTED = Table(
 MOVABLE_LOTS = Read(
     "lots that can move",
     f"""
-SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
-    l.order_number
+SELECT r.ord, {LOT_COLUMNS}
 FROM {{questions}}
 JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF} AND (l.available > 0 OR l.pending > 0)
 """,
@@ -211,8 +210,7 @@ JOIN loyalty_memberstate AS s ON s.member_id = m.member_id
 THEIR_LOTS = Read(
     "lots that came with a merge",
     f"""
-SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
-    l.order_number
+SELECT r.ord, {LOT_COLUMNS}
 FROM {{questions}}
 CROSS JOIN LATERAL (
     SELECT * FROM loyalty_membermerge AS m WHERE m.member_id = {MEMBER_OF}

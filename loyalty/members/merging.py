@@ -13,6 +13,7 @@ import orjson
 
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
+from loyalty.engine.inactivity import carry_over
 from loyalty.engine.session import MemberWork, Session
 from loyalty.engine.tables import Table
 from loyalty.errors import (
@@ -91,9 +92,11 @@ def hand_over(
             lot.expires_at,
             origin=origin(lot),
             order_number=lot.order_number + shift if lot.order_number else None,
+            slides=lot.slides,
             came_from=came_from,
         )
 
+    carry_over(giver, taker)
     found = sorted((lot for lot in lots if lot.pending or lot.available), key=lambda x: x.number)
     moved = move_lots(giver.books, taker.books, out=out, into=into, lots=found, continued=continued)
     move_debt(giver.books, taker.books, out=out, into=into, amount=debt)
@@ -147,7 +150,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     _put_merge(merged, survivor, (out, into, base, size), before, moved.debt, counted)
     if merged.status == "frozen":
         survivor.status = "frozen"
-    merged.status, merged.merged = "merged", (survivor.member_id, base)
+    merged.status, merged.merged, merged.slides_until = "merged", (survivor.member_id, base), None
     for earlier, their_base in before_them:
         earlier.merged, earlier.touched = (survivor.member_id, their_base + base), True
     facts = {"points": moved.available, "pending": moved.pending, "debt": moved.debt}

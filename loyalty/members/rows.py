@@ -88,16 +88,36 @@ WHERE m.program_id = $1
     REF,
 )
 
+
+def expiring_after(moment: str, member: str, *, most: int | None = None) -> str:
+    """Give the SQL of which points of a member expire when, after a moment, in no order.
+
+    Args:
+        moment, member: SQL of the moment and of the member's id.
+        most: So many dates, the soonest, besides the date of the points that slide.
+    """
+    limit = f"ORDER BY t.expires_at LIMIT {most}" if most else ""
+    return f"""
+    (SELECT t.points, t.expires_at FROM loyalty_expirytotal AS t
+     WHERE t.member_id = {member} AND t.currency = 1 AND t.points > 0
+        AND t.expires_at > {moment} AND t.expires_at < 'infinity' {limit})
+    UNION ALL
+    SELECT t.points, s.slides_until FROM loyalty_memberstate AS s
+    JOIN loyalty_expirytotal AS t
+        ON t.member_id = s.member_id AND t.currency = 1 AND t.expires_at = 'infinity'
+    WHERE s.member_id = {member} AND s.slides_until > {moment} AND t.points > 0"""
+
+
 EXPIRING = Read(
     "expiring points",
     f"""
 SELECT r.ord, e.points, e.expires_at
 FROM {{questions}}
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
 CROSS JOIN LATERAL (
-    SELECT * FROM loyalty_expirytotal AS e
-    WHERE e.member_id = {MEMBER_OF} AND e.currency = 1 AND e.points > 0
-        AND e.expires_at > statement_timestamp()
-    ORDER BY e.expires_at LIMIT 12
+    SELECT e.expires_at, sum(e.points)::bigint AS points
+    FROM ({expiring_after("statement_timestamp()", "x.member_id", most=12)}) AS e
+    GROUP BY e.expires_at ORDER BY e.expires_at LIMIT 12
 ) AS e
 ORDER BY r.ord, e.expires_at
 """,

@@ -14,17 +14,16 @@ from loyalty.errors import NotFound
 from loyalty.ledger.models import MemberState
 from loyalty.members.identifiers import IdentifierType, normalise, parse_member_ref
 from loyalty.members.models import Erasure, Identifier, Member
+from loyalty.members.rows import expiring_after
 from loyalty.programs.selectors import published_program
 
-_STANDINGS = """
+_STANDINGS = f"""
 SELECT member.id, member.program_id, program.code, program.timezone, state.status,
     state.event_seq, member.enrolled_at, member.first_name, member.last_name, member.birth_date,
     member.language, member.attributes, tier.level, tier.since,
     coalesce(wallet.available, 0), coalesce(wallet.pending, 0), coalesce(wallet.held, 0),
     coalesce(wallet.debt, 0), coalesce(wallet.lifetime_earned, 0), ending.expires_at,
-    (SELECT sum(lot.available)::bigint FROM loyalty_lot AS lot
-     WHERE lot.member_id = member.id AND lot.available > 0
-       AND lot.expires_at = ending.expires_at),
+    ending.points,
     (SELECT max(redemption.created_at) FROM loyalty_redemption AS redemption
      WHERE redemption.member_id = member.id AND redemption.state IN ('captured', 'reversed')
         AND redemption.given_for <> 'tier_entry'),
@@ -37,10 +36,9 @@ JOIN loyalty_program AS program ON program.id = member.program_id
 LEFT JOIN loyalty_wallet AS wallet ON wallet.member_id = member.id AND wallet.currency = 1
 LEFT JOIN loyalty_membertier AS tier ON tier.member_id = member.id
 LEFT JOIN LATERAL (
-    SELECT lot.expires_at FROM loyalty_lot AS lot
-    WHERE lot.member_id = member.id AND lot.available > 0
-      AND lot.expires_at > statement_timestamp()
-    ORDER BY lot.expires_at LIMIT 1
+    SELECT soon.expires_at, sum(soon.points)::bigint AS points
+    FROM ({expiring_after("statement_timestamp()", "member.id", most=1)}) AS soon
+    GROUP BY soon.expires_at ORDER BY soon.expires_at LIMIT 1
 ) AS ending ON true
 WHERE member.id = ANY(%s)
 """

@@ -11,6 +11,7 @@ from loyalty.earning.services import asks_of_occasion, welcome_award
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.ids import new_id
+from loyalty.engine.inactivity import carry_on, lot_given
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
     IdentifierTaken,
@@ -30,7 +31,7 @@ from loyalty.members.rows import (
     profile_of,
 )
 from loyalty.members.schemas import AddIdentifier, EnrolRequest, UpdateMember
-from loyalty.programs.expiry import expires_at, local_day
+from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.tiers.windows import window_start
 
@@ -127,6 +128,7 @@ def create_member(
     work.touched = True
     session.add_member(work, named)
     found = _put_new_member(work, named, profile or {}, attributes or {})
+    carry_on(work, work.enrolled_at)
     _welcome(work)
     return work, found
 
@@ -191,13 +193,11 @@ def grant(
 ) -> int:
     """Give points that no order earned; return the number of the ledger transaction."""
     ledger.check_room(work.books, points)
-    zone = work.program.timezone
     number = work.next_number()
-    lot = LotState(
-        work.next_number(),
-        work.now,
-        ends_at or expires_at(work.program.points, earned_at=work.now, zone=zone),
-    )
+    if ends_at is None:
+        lot = lot_given(work, earned_at=work.now, active_at=work.now, is_activity=False)
+    else:
+        lot = LotState(work.next_number(), work.now, ends_at)
     ledger.earn(work.books, transaction=number, lot=lot, points=points, now=work.now)
     work.transaction(kind, number=number, points=points, reason=reason, explanation=explanation)
     work.event(

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
-from loyalty.engine.load import MEMBER_OF
+from loyalty.engine.load import LOT_ENDS, LOT_SLIDES, MEMBER_OF
 from loyalty.engine.look import look
 from loyalty.errors import MemberNotFound, TransactionNotFound
 from loyalty.http.auth import Principal
@@ -49,13 +49,13 @@ LOTS: Final = Read(
     f"""
 SELECT r.ord, l.member_id, l.number, l.granted,
     CASE WHEN l.active_at > n.now THEN l.pending ELSE 0 END,
-    CASE WHEN l.expires_at <= n.now THEN 0
+    CASE WHEN e.ends <= n.now THEN 0
         ELSE l.available + CASE WHEN l.active_at > n.now THEN 0 ELSE l.pending END END,
     l.held, l.redeemed,
-    l.expired + CASE WHEN l.expires_at <= n.now
+    l.expired + CASE WHEN e.ends <= n.now
         THEN l.available + CASE WHEN l.active_at > n.now THEN 0 ELSE l.pending END ELSE 0 END,
-    l.revoked, l.settled, l.moved, l.active_at, l.expires_at, l.origin,
-    l.came_from, o.ref
+    l.revoked, l.settled, l.moved, l.active_at, e.ends, l.origin,
+    l.came_from, o.ref, {LOT_SLIDES}
 FROM {{questions}}
 CROSS JOIN (SELECT clock_timestamp() AS now) AS n
 CROSS JOIN LATERAL (
@@ -63,6 +63,7 @@ CROSS JOIN LATERAL (
     WHERE l.member_id = {MEMBER_OF} AND l.number < r.before
     ORDER BY l.number DESC LIMIT r.most
 ) AS l
+CROSS JOIN LATERAL (SELECT {LOT_ENDS} AS ends OFFSET 0) AS e
 LEFT JOIN loyalty_order AS o ON o.member_id = l.member_id AND o.number = l.order_number
 ORDER BY r.ord, l.number DESC
 """,
@@ -78,7 +79,8 @@ WITH r AS (
     SELECT r.ord, r.at, {MEMBER_OF} AS member_id
     FROM {{questions}}
 ), by_lot AS (
-    SELECT r.ord, r.at, p.lot_number, l.active_at, l.expires_at, max(p.seq) AS seq,
+    SELECT r.ord, r.at, p.lot_number, l.active_at, l.expires_at,
+        max(p.seq) AS seq,
         sum(CASE 0 WHEN p.source THEN p.amount ELSE 0 END) AS issued,
         sum(CASE 1 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)
             AS pending,
@@ -89,7 +91,10 @@ WITH r AS (
         sum(CASE 7 WHEN p.source THEN p.amount WHEN p.destination THEN -p.amount ELSE 0 END)
             AS debt
     FROM r JOIN loyalty_posting AS p ON p.member_id = r.member_id AND p.posted_at <= r.at
-    LEFT JOIN loyalty_lot AS l ON l.member_id = p.member_id AND l.number = p.lot_number
+    LEFT JOIN LATERAL (
+        SELECT l.active_at, {LOT_ENDS} AS expires_at FROM loyalty_lot AS l
+        WHERE l.member_id = p.member_id AND l.number = p.lot_number
+    ) AS l ON true
     GROUP BY r.ord, r.at, p.lot_number, l.active_at, l.expires_at
 ), due AS (
     SELECT ord, expires_at, issued, held, debt, seq,
@@ -187,7 +192,7 @@ def _posting(member_id: Any, lot: int | None, source: int, to: int, amount: int)
 def lot_item(row: tuple[Any, ...]) -> dict[str, Any]:
     """Show one lot: where its points are now."""
     member_id, number, granted, pending, available, held, redeemed, expired = row[:8]
-    revoked, settled, moved, active_at, expires_at, origin, came_from, order = row[8:]
+    revoked, settled, moved, active_at, expires_at, origin, came_from, order, slides = row[8:]
     return {
         "id": encode_id("lot", member_id, number),
         "granted": granted,
@@ -201,6 +206,7 @@ def lot_item(row: tuple[Any, ...]) -> dict[str, Any]:
         "moved": moved,
         "active_at": active_at,
         "expires_at": expires_at,
+        "slides": slides,
         "origin": encode_id("lot", member_id, origin) if origin else came_from,
         "order": order,
     }

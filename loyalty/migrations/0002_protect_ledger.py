@@ -109,7 +109,8 @@ BEGIN
         FROM delta
         WHERE lot.member_id = delta.member_id AND lot.number = delta.lot_number
             AND lot.currency = delta.currency
-        RETURNING lot.member_id, lot.currency, lot.expires_at, delta.available AS points
+        RETURNING lot.member_id, lot.currency, delta.available AS points,
+            CASE WHEN lot.slides THEN 'infinity' ELSE lot.expires_at END AS expires_at
     )
     INSERT INTO loyalty_expirytotal AS total (member_id, currency, expires_at, points)
     SELECT member_id, currency, expires_at, sum(points) FROM lots
@@ -159,6 +160,7 @@ CREATE TRIGGER apply_postings AFTER INSERT ON loyalty_posting
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty_apply_postings();
 """
 
+# Of a lot that slides, the end is written when it has come: nothing else of a lot ever changes.
 # pg_trigger_depth() is 0 in a trigger's condition when the statement came from outside, and 1 when
 # the statement is one of loyalty_apply_postings.
 FORBID = """
@@ -182,7 +184,9 @@ CREATE TRIGGER lot_is_born_empty BEFORE INSERT ON loyalty_lot FOR EACH ROW
     WHEN (NEW.granted <> 0)
     EXECUTE FUNCTION loyalty_refuse();
 CREATE TRIGGER lot_follows_postings BEFORE UPDATE ON loyalty_lot FOR EACH ROW
-    WHEN (pg_trigger_depth() = 0)
+    WHEN (pg_trigger_depth() = 0 AND NOT (
+        OLD.slides AND OLD.expires_at IS NULL AND to_jsonb(NEW) - 'expires_at'
+            = to_jsonb(OLD) - 'expires_at'))
     EXECUTE FUNCTION loyalty_refuse();
 CREATE TRIGGER expirytotal_stays BEFORE TRUNCATE ON loyalty_expirytotal
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty_refuse();

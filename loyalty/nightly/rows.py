@@ -8,6 +8,7 @@ from typing import Final
 from loyalty.engine.commands import REF, Read
 from loyalty.engine.load import MEMBER_OF
 from loyalty.engine.tables import Table
+from loyalty.members.rows import expiring_after
 
 DUE_HOLDS: Final = """
 SELECT DISTINCT h.member_id FROM loyalty_hold AS h
@@ -20,6 +21,9 @@ WHERE l.program_id = %(program)s AND l.available > 0 AND l.expires_at <= clock_t
 UNION
 SELECT l.member_id FROM loyalty_lot AS l
 WHERE l.program_id = %(program)s AND l.pending > 0 AND l.active_at <= clock_timestamp()
+UNION
+SELECT s.member_id FROM loyalty_memberstate AS s
+WHERE s.program_id = %(program)s AND s.slides_until <= clock_timestamp()
 UNION
 {DUE_HOLDS}
 """
@@ -45,6 +49,15 @@ WHERE l.program_id = %(program)s AND l.available > 0
     AND NOT EXISTS (
         SELECT 1 FROM loyalty_notice AS n
         WHERE n.member_id = l.member_id AND n.kind = %(kind)s AND n.about = l.expires_at)
+UNION
+SELECT s.member_id FROM loyalty_memberstate AS s
+JOIN loyalty_expirytotal AS x
+    ON x.member_id = s.member_id AND x.expires_at = 'infinity' AND x.points > 0
+WHERE s.program_id = %(program)s
+    AND s.slides_until > greatest(clock_timestamp(), %(start)s) AND s.slides_until <= %(end)s
+    AND NOT EXISTS (
+        SELECT 1 FROM loyalty_notice AS n
+        WHERE n.member_id = s.member_id AND n.kind = %(kind)s AND n.about = s.slides_until)
 """
 
 LAST_ACTIVE: Final = """greatest(
@@ -89,15 +102,15 @@ WHERE n.kind = r.kind AND n.about >= r.since
 LOTS_EXPIRING: Final = Read(
     "lots that expire soon",
     f"""
-SELECT r.ord, l.expires_at, sum(l.available)::bigint
+SELECT r.ord, e.expires_at, sum(e.points)::bigint
 FROM {{questions}}
-JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF}
-WHERE l.available > 0 AND l.expires_at > greatest(clock_timestamp(), r.after)
-    AND l.expires_at <= r.until
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
+CROSS JOIN LATERAL ({expiring_after("greatest(clock_timestamp(), r.after)", "x.member_id")}) AS e
+WHERE e.expires_at <= r.until
     AND NOT EXISTS (
         SELECT 1 FROM loyalty_notice AS n
-        WHERE n.member_id = l.member_id AND n.kind = r.kind AND n.about = l.expires_at)
-GROUP BY r.ord, l.expires_at ORDER BY r.ord, l.expires_at
+        WHERE n.member_id = x.member_id AND n.kind = r.kind AND n.about = e.expires_at)
+GROUP BY r.ord, e.expires_at ORDER BY r.ord, e.expires_at
 """,
     {**REF, "kind": "text", "after": "timestamptz", "until": "timestamptz"},
 )

@@ -10,6 +10,7 @@ from loyalty.earning.rules import Award
 from loyalty.earning.services import asks_to_earn, take
 from loyalty.engine.activity import count_activity, rise, tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
+from loyalty.engine.inactivity import carry_on, lot_given
 from loyalty.engine.load import lot_of
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
@@ -26,7 +27,7 @@ from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import OrderRecord, order_scope
 from loyalty.orders.schemas import EarnOrder
 from loyalty.programs.currencies import format_amount
-from loyalty.programs.expiry import active_at, expires_at, local_day
+from loyalty.programs.expiry import active_at, local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.issuing import issue_due
 
@@ -40,6 +41,7 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
     Returns:
         The status of the points: available, pending, expired, or none.
     """
+    carry_on(work, record.occurred_at)
     number = work.next_number()
     record.transaction_number = record.transaction_number or number
     explanation = {"applied": award.explanation, "not_applied": award.not_applied}
@@ -70,10 +72,13 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
 
 def new_lot(work: MemberWork, occurred_at: datetime, order_number: int | None = None) -> LotState:
     """Make an empty lot of what happened then: when its points can be used, and until when."""
-    points, zone = work.program.points, work.program.timezone
-    ends = expires_at(points, earned_at=occurred_at, zone=zone)
-    active = active_at(points, occurred_at, zone)
-    return LotState(work.next_number(), active, ends, order_number=order_number)
+    return lot_given(
+        work,
+        earned_at=occurred_at,
+        active_at=active_at(work.program.points, occurred_at, work.program.timezone),
+        is_activity=True,
+        order_number=order_number,
+    )
 
 
 def status_of(lot: LotState, work: MemberWork) -> str:
@@ -93,6 +98,7 @@ def _lot_json(lot: LotState) -> dict[str, Any]:
         "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
         "origin": lot.origin,
         "order_number": lot.order_number,
+        "slides": lot.slides,
     }
 
 

@@ -59,6 +59,7 @@ def advise(live: Document | None, draft: Document, facts: Facts) -> list[Advice]
     return [
         *_base_rules(draft, facts),
         *_rate(live, draft, facts),
+        *_expiry(live, draft),
         *_rules(draft, facts),
         *_campaigns(draft, facts),
         *_levels(live, draft, facts),
@@ -115,6 +116,28 @@ def _rate(live: Document | None, draft: Document, facts: Facts) -> Iterator[Advi
             f"and {_number(100 * before)} until now."
         )
         yield Advice("Earning rules", "", words)
+
+
+def _expiry(live: Document | None, draft: Document) -> Iterator[Advice]:
+    before, after = _idle_months(live) if live else None, _idle_months(draft)
+    group = "How points behave"
+    if before and not after:
+        words = (
+            "Points expire by inactivity until now: those that members have keep the date that "
+            "they were told last, and no purchase moves it any more."
+        )
+        yield Advice(group, "", words)
+    elif live and after and not before:
+        words = (
+            "Points that members have keep the end that they have; only new ones expire by "
+            "inactivity."
+        )
+        yield Advice(group, "", words)
+
+
+def _idle_months(document: Document) -> int | None:
+    expiry = document["points"].get("expiry")
+    return expiry.get("inactivity_months") if isinstance(expiry, Mapping) else None
 
 
 def _points_per_unit(draft: Document, facts: Facts) -> Fraction:

@@ -51,6 +51,7 @@ class Expiry(TextChoices):
 
     NONE = "none", "never"
     MONTHS = "months", "some months after the purchase"
+    INACTIVITY = "inactivity", "some months after the last activity"
     DATES = "dates", "on fixed dates of the year"
 
 

@@ -83,6 +83,8 @@ def _expiry(expiry: Mapping[str, Any] | str) -> Expiry | None:
     if "dates" in expiry:
         dates = (tuple(map(int, text.split("-"))) for text in expiry["dates"])
         return Expiry(dates=tuple((month, day) for month, day in dates))
+    if "inactivity_months" in expiry:
+        return Expiry(inactivity_months=expiry["inactivity_months"])
     return Expiry(months=expiry["months"], until=expiry["until"])
 
 

@@ -83,7 +83,8 @@ def expires_at(
 ) -> datetime | None:
     """Tell when points expire: an instant in UTC, at which they can no longer be used.
 
-    It is the end of a local day. Months count from the day of the order. Of fixed dates the next
+    It is the end of a local day. Months count from the day of the order; months of inactivity,
+    too: so far this activity carries a member's points. Of fixed dates the next
     one counts that lies after that day, and after the day on which the points become usable where
     a whole policy is given: nobody earns points that are gone the same night.
 
@@ -104,7 +105,9 @@ def expires_at(
 
 @lru_cache(maxsize=4096)
 def _expires_after(expiry: Expiry, earned_on: date, maturity_days: int, zone: str) -> datetime:
-    if expiry.months is None:
+    if expiry.inactivity_months is not None:
+        last_day = add_months(earned_on, expiry.inactivity_months)
+    elif expiry.months is None:
         last_day = _next_date(expiry.dates, earned_on + timedelta(days=maturity_days))
     else:
         last_day = _extend(add_months(earned_on, expiry.months), expiry.until)

@@ -19,7 +19,6 @@ Path = tuple[str | int, ...]
 # Keys of the design that the engine does not act on yet, by the block that they belong to.
 NOT_YET: dict[str, set[str]] = {
     "": {"referrals"},
-    "points.expiry": {"inactivity_months"},
     "rewards[]": {"valid_days"},
     "rewards[].gives": {"points"},
 }

@@ -23,17 +23,20 @@ Rounding = Literal["down", "nearest", "up"]
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """When a lot expires. Exactly one of `months` and `dates` is set.
+    """When a lot expires. Exactly one of `months`, `inactivity_months` and `dates` is set.
 
     Attributes:
         months: Calendar months after the order, in the program's zone, end of that day.
         until: Whether the lot lives on to the end of that day's month or year.
         dates: Fixed dates as (month, day); a lot expires at the end of the next one.
+        inactivity_months: Calendar months after the member's last activity, end of that day: all
+            lots of a member that are given under it move together.
     """
 
     months: int | None = None
     until: Literal["day", "end_of_month", "end_of_year"] = "day"
     dates: tuple[tuple[int, int], ...] = ()
+    inactivity_months: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

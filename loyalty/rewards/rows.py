@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
-from loyalty.engine.load import MEMBER_OF, PERSON
+from loyalty.engine.load import LOT_COLUMNS, MEMBER_OF, PERSON
 from loyalty.engine.tables import Table
 
 REDEMPTION = Table(
@@ -73,10 +73,9 @@ LEFT JOIN loyalty_poolcode AS c
 # What is still held (bucket 3) and what is redeemed (4) by a redemption, lot by lot.
 REDEMPTION_LOTS = Read(
     "lots of a redemption",
-    """
-SELECT r.ord, l.number, l.active_at, l.expires_at, l.pending, l.available, l.held, l.origin,
-    l.order_number, u.held, u.redeemed
-FROM {questions}
+    f"""
+SELECT r.ord, {LOT_COLUMNS}, u.held, u.redeemed
+FROM {{questions}}
 CROSS JOIN LATERAL (
     SELECT p.lot_number,
         sum(CASE 3 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END)

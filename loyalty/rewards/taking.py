@@ -6,6 +6,7 @@ The same for what somebody asked for at a till, and for what comes by itself.
 from typing import Any, NamedTuple
 
 from loyalty.engine.commands import MemberRef
+from loyalty.engine.inactivity import carry_on
 from loyalty.engine.session import MemberWork, OpenHold, Session
 from loyalty.engine.tables import STOCK
 from loyalty.ledger import rules as ledger
@@ -103,7 +104,12 @@ def _take_stock(session: Session, work: MemberWork, reward: Reward, token: objec
 
 
 def spend(work: MemberWork, redemption: RedemptionState, uses: list[Use]) -> None:
-    """Take or hold the points of a new redemption, write it, and tell of it."""
+    """Take or hold the points of a new redemption, write it, and tell of it.
+
+    What members redeem themselves carries their other points on, where these expire by inactivity.
+    """
+    if redemption.given_for in ("", "free_redemption"):
+        carry_on(work, work.now)
     number = work.next_number()
     kind = "hold" if redemption.state == "held" else "redeem"
     ledger.spend(

@@ -16,6 +16,7 @@ import psycopg
 from django.db import connection as django_connection
 
 from loyalty.earning.situation import UseKey
+from loyalty.engine.load import LOT_ENDS, LOT_SLIDES
 from loyalty.tiers.windows import ActivityDay
 
 CHUNK_ORDERS = 4_000
@@ -43,10 +44,17 @@ SELECT member_id, min(first), sum(orders)::bigint FROM (
 
 _OF = "FROM unnest(%(members)s::uuid[], %(first)s::bigint[]) AS r(member_id, first)"
 
+# What carries points on that expire by inactivity, besides joining.
+_IS_ACTIVITY = """(t.kind = 'earn' AND t.source_ref <> '' OR t.kind IN ('redeem', 'hold')
+    AND coalesce(t.explanation->>'given_for', 'free_redemption') = 'free_redemption')"""
+
 _MEMBERS = f"""
 SELECT s.member_id, m.enrolled_at, m.birth_date, g.level, g.since, g.valid_until, r.first, (
     SELECT coalesce(sum(l.pending + l.available), 0)::bigint FROM loyalty_lot AS l
-    WHERE l.member_id = s.member_id AND (l.expires_at IS NULL OR l.expires_at > %(now)s))
+    WHERE l.member_id = s.member_id AND coalesce({LOT_ENDS} > %(now)s, true)),
+    greatest(m.enrolled_at, (
+        SELECT max(t.occurred_at) FROM loyalty_ledgertransaction AS t
+        WHERE t.member_id = s.member_id AND t.number < r.first AND {_IS_ACTIVITY}))
 {_OF}
 JOIN loyalty_memberstate AS s ON s.member_id = r.member_id
 JOIN loyalty_member AS m ON m.id = s.member_id
@@ -61,7 +69,9 @@ SELECT o.member_id, o.number, o.ref, o.store, o.channel,
     o.taken::text, (t.explanation->'applied')::text,
     (SELECT l.active_at FROM loyalty_lot AS l
      WHERE l.member_id = o.member_id AND l.order_number = o.number ORDER BY l.number LIMIT 1),
-    (SELECT l.expires_at FROM loyalty_lot AS l
+    (SELECT {LOT_ENDS} FROM loyalty_lot AS l
+     WHERE l.member_id = o.member_id AND l.order_number = o.number ORDER BY l.number LIMIT 1),
+    (SELECT l.slides FROM loyalty_lot AS l
      WHERE l.member_id = o.member_id AND l.order_number = o.number ORDER BY l.number LIMIT 1)
 {_OF}
 JOIN loyalty_order AS o ON o.member_id = r.member_id AND o.number >= r.first
@@ -72,8 +82,9 @@ LEFT JOIN loyalty_ledgertransaction AS t
 # What orders do is decided anew; what is due by itself happens by itself.
 _MOVES = f"""
 SELECT t.member_id, t.number, t.kind, t.points, t.redemption_number, t.order_number, t.recorded_at,
-    t.source_ref,
-    l.active_at, l.expires_at, CASE t.kind WHEN 'earn' THEN (t.explanation->'applied')::text END
+    t.source_ref, CASE WHEN {_IS_ACTIVITY} THEN t.occurred_at END,
+    l.active_at, {LOT_ENDS}, l.slides,
+    CASE t.kind WHEN 'earn' THEN (t.explanation->'applied')::text END
 {_OF}
 JOIN loyalty_ledgertransaction AS t ON t.member_id = r.member_id AND t.number >= r.first
 LEFT JOIN LATERAL (
@@ -85,7 +96,7 @@ WHERE t.kind <> 'mature' AND (t.order_number IS NULL OR t.order_number < r.first
 """
 
 _OPENING = f"""
-SELECT x.member_id, l.number, l.order_number, l.active_at, l.expires_at,
+SELECT x.member_id, l.number, l.order_number, l.active_at, {LOT_ENDS}, l.slides,
     x.pending, x.available, x.debt
 FROM (
     SELECT p.member_id, p.lot_number,
@@ -104,7 +115,7 @@ WHERE x.pending > 0 OR x.available > 0 OR x.debt <> 0
 
 # What was used before and came back afterwards: it goes back into the lots that it came from.
 _USES = f"""
-SELECT t.member_id, t.redemption_number, p.lot_number, l.active_at, l.expires_at,
+SELECT t.member_id, t.redemption_number, p.lot_number, l.active_at, {LOT_ENDS}, {LOT_SLIDES},
     sum(CASE p.source WHEN 2 THEN p.amount ELSE -p.amount END)::bigint
 FROM (
     SELECT DISTINCT t.member_id, t.redemption_number, r.first
@@ -115,7 +126,7 @@ JOIN loyalty_posting AS p ON p.member_id = t.member_id
     AND p.redemption_number = t.redemption_number AND p.transaction_number < t.first
 JOIN loyalty_lot AS l ON l.member_id = p.member_id AND l.number = p.lot_number
 WHERE 2 IN (p.source, p.destination)
-GROUP BY t.member_id, t.redemption_number, p.lot_number, l.active_at, l.expires_at
+GROUP BY t.member_id, t.redemption_number, p.lot_number, l.member_id, l.number
 """
 
 _ACTIVITY = f"""
@@ -139,11 +150,10 @@ SELECT c.member_id, c.number, c.from_level, c.to_level, c.kind, c.changed_at, c.
 {_OF} JOIN loyalty_tierchange AS c ON c.member_id = r.member_id
 """
 
-_ALL_OUTSTANDING = """
+_ALL_OUTSTANDING = f"""
 SELECT coalesce(sum(l.pending + l.available), 0)::bigint FROM loyalty_lot AS l
-WHERE l.program_id = %s AND (l.expires_at IS NULL OR l.expires_at > %s)
+WHERE l.program_id = %s AND coalesce({LOT_ENDS} > %s, true)
 """
-
 
 _BUDGETS = """
 SELECT campaign, used FROM loyalty_campaignbudget WHERE program_id = %s
@@ -158,7 +168,7 @@ class PastOrder:
         points: All that it was given; `clawed_back` of it was taken back.
         taken: What it took of limits, as `earning.services.take` wrote it.
         rules: Points by rule, of its first award.
-        active_at, expires_at: Of its first lot, where it has one.
+        active_at, expires_at, slides: Of its first lot, where it has one.
     """
 
     number: int
@@ -178,6 +188,7 @@ class PastOrder:
     rules: list[dict[str, Any]]
     active_at: datetime | None
     expires_at: datetime | None
+    slides: bool | None
 
     @property
     def kept(self) -> int:
@@ -190,6 +201,9 @@ class Move:
     """A ledger transaction of no order, or of one that is not decided anew.
 
     A redemption, an adjustment, a bonus for joining; the return of an earlier order.
+
+    Attributes:
+        acted_at: When the member did something that carries their points on; else None.
     """
 
     number: int
@@ -199,8 +213,10 @@ class Move:
     order: int | None
     recorded_at: datetime
     ref: str
+    acted_at: datetime | None
     active_at: datetime | None
     expires_at: datetime | None
+    slides: bool | None
     rules: list[dict[str, Any]]
 
 
@@ -212,6 +228,7 @@ class OpeningLot:
     order: int | None
     active_at: datetime | None
     expires_at: datetime | None
+    slides: bool | None
     pending: int
     available: int
     debt: int
@@ -224,6 +241,7 @@ class EarlierUse(NamedTuple):
     lot: int
     active_at: datetime
     expires_at: datetime | None
+    slides: bool
     points: int
 
 
@@ -246,6 +264,7 @@ class Past:
     Attributes:
         first: The member's number from which on things are decided anew.
         level: The present level, since when and how long; none where there is no row of it.
+        last_active: When they had last done something before that.
         outstanding: Points that they have now, pending ones included.
         activity, used: As it is now; what limits were used, by times and points.
         segments: Those that the member is in now, as rows.
@@ -259,6 +278,7 @@ class Past:
     valid_until: date | None
     first: int
     outstanding: int
+    last_active: datetime
     orders: list[PastOrder] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     opening: list[OpeningLot] = field(default_factory=list)

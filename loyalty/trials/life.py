@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from loyalty.earning.rows import segments_of
 from loyalty.engine.activity import activity_of
 from loyalty.engine.commands import Command, Decision
+from loyalty.engine.inactivity import set_slide
 from loyalty.engine.session import MemberWork, Session
 from loyalty.engine.tables import ACTIVITY_DAY, LEDGER_TRANSACTION, TIER_CHANGE, Rows
 from loyalty.engine.upkeep import settle_due
@@ -20,7 +21,7 @@ from loyalty.nightly.commands import TIER_REVIEW, OneMember
 from loyalty.orders.rules import (
     OrderRecord,
 )
-from loyalty.programs.expiry import local_day
+from loyalty.programs.expiry import expires_at, local_day
 from loyalty.programs.rules import PublishedProgram, TierPolicy
 from loyalty.tiers.windows import window_start
 from loyalty.trials.activity import Activity
@@ -124,10 +125,23 @@ class Life:
                     pending=lot.pending,
                     available=lot.available,
                     order_number=lot.order,
+                    slides=bool(lot.slides),
                 )
+        self._set_slide(work)
         self._set_level(work)
         self.session.add_member(work, [])
         return work
+
+    def _set_slide(self, work: MemberWork) -> None:
+        """Let lots that slide end where what the member had done by then had carried them."""
+        ends = [lot.expires_at for lot in work.books.lots.values() if lot.slides and lot.expires_at]
+        expiry = self.live.points.expiry
+        until = max(ends, default=None)
+        if expiry is not None and expiry.inactivity_months is not None:
+            zone = self.live.timezone
+            until = expires_at(expiry, earned_at=self.past.last_active, zone=zone)
+        if ends and until is not None:
+            set_slide(work, until)
 
     def _set_level(self, work: MemberWork) -> None:
         """Put the member where they were before their first order of the period."""

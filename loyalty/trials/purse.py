@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from loyalty.engine.inactivity import lot_given
 from loyalty.engine.session import MemberWork
 from loyalty.engine.upkeep import lapsed_policy
 from loyalty.errors import InsufficientPoints
@@ -10,8 +11,7 @@ from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.clawback import claw_back
 from loyalty.ledger.rules import LotState, Use
-from loyalty.programs.expiry import expires_at
-from loyalty.trials.history import EarlierUse
+from loyalty.trials.history import EarlierUse, Move, PastOrder
 
 LOTS_KEPT = 64
 """Emptied lots are forgotten when there are more: every step looks through all of them."""
@@ -25,7 +25,7 @@ class Purse:
         self.spent: dict[int, list[Use]] = {}
         for use in earlier:
             lots = work.books.lots
-            lots.setdefault(use.lot, LotState(use.lot, use.active_at, use.expires_at))
+            lots.setdefault(use.lot, _lot_of(use))
             if use.points > 0:
                 self.spent.setdefault(use.redemption, []).append(Use(use.lot, use.points))
 
@@ -85,24 +85,23 @@ class Purse:
         return back
 
     def give(
-        self, points: int, active: datetime | None, ends: datetime | None, at: datetime
+        self, points: int, past: PastOrder | Move, *, at: datetime, is_activity: bool = False
     ) -> None:
         """Give points as they were given, with the end that they had.
 
         Args:
-            active: Since when they could be used; None where they had no lot of their own.
+            past: What they were given for; it may have had no lot of its own.
+            is_activity: Whether the member did something for it.
         """
-        program = self.work.program
-        if active is None:
-            active = at
-            ends = expires_at(program.points, earned_at=at, zone=program.timezone)
-        ledger.earn(
-            self.work.books,
-            transaction=self.work.next_number(),
-            lot=LotState(self.work.next_number(), active, ends),
-            points=points,
-            now=self.work.now,
-        )
+        work = self.work
+        if past.active_at is not None and not past.slides:
+            lot = LotState(work.next_number(), past.active_at, past.expires_at)
+        else:
+            lot = lot_given(
+                work, earned_at=at, active_at=past.active_at or at, is_activity=is_activity
+            )
+        number = work.next_number()
+        ledger.earn(work.books, transaction=number, lot=lot, points=points, now=work.now)
 
     def forget(self) -> None:
         """Drop what the database would keep: postings, and lots that nobody needs any more."""
@@ -116,3 +115,7 @@ class Purse:
                 for number, lot in books.lots.items()
                 if lot.pending or lot.available or number in needed
             }
+
+
+def _lot_of(use: EarlierUse) -> LotState:
+    return LotState(use.lot, use.active_at, use.expires_at, slides=use.slides)

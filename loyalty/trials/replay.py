@@ -14,6 +14,7 @@ from loyalty.earning.rows import orders_of
 from loyalty.earning.rules import OrderLine
 from loyalty.earning.services import give_back, welcome_award
 from loyalty.engine.activity import LevelAtReturn, count_activity, rise
+from loyalty.engine.inactivity import carry_on
 from loyalty.members.services import grant
 from loyalty.orders.reading import award_for, new_order
 from loyalty.orders.returns import claw_back, release
@@ -166,8 +167,9 @@ class _Replay(Life):
     def _keep(self, past: PastOrder) -> None:
         """Leave an order of another time as it is."""
         self.day = past.day
+        carry_on(self.work, past.occurred_at)
         if past.kept > 0:
-            self.purse.give(past.kept, past.active_at, past.expires_at, past.occurred_at)
+            self.purse.give(past.kept, past, at=past.occurred_at, is_activity=True)
         orders = 0 if all_returned(past.lines) else 1
         count_activity(
             self.work, day=past.day, spend=past.net_amount, points=past.kept, orders=orders
@@ -178,6 +180,7 @@ class _Replay(Life):
         """Give what the program that is tried gives for joining."""
         self.advance(self.past.enrolled_at)
         self.day = self.today
+        carry_on(self.work, self.past.enrolled_at)
         self._free_budgets()
         for entry in welcome_award(self.work).explanation:
             points, rules = entry["points"], (entry["rule"],)
@@ -197,16 +200,20 @@ class _Replay(Life):
         """Do again what no order did: use points, get them back, be given some."""
         if move.kind == "expire" or is_welcome(self.past, move):
             return
+        if move.acted_at is not None and move.points >= 0:
+            carry_on(self.work, move.acted_at)
         if move.kind == "claw_back" and move.order is not None:
             self.purse.take_back(-move.points, move.order)
         elif move.points < 0:
             if not self.purse.spend(-move.points, move.redemption):
                 self.outcome.unaffordable += 1
                 self.outcome.unaffordable_points -= move.points
+            elif move.acted_at is not None:
+                carry_on(self.work, move.acted_at)
         elif move.points and move.redemption is not None:
             self.outcome.expired += self.purse.give_back(move.points, move.redemption)
         elif move.points:
-            self.purse.give(move.points, move.active_at, move.expires_at, move.recorded_at)
+            self.purse.give(move.points, move, at=move.acted_at or move.recorded_at)
 
 
 def is_welcome(past: Past, move: Move) -> bool:

@@ -76,7 +76,7 @@ class Machine:
         return open_till(
             tiers=self.policy.terms.entry(),
             points={
-                "expiry": {"months": self.policy.months},
+                "expiry": self.policy.expiry,
                 "clawback": self.policy.clawback,
                 "lapsed": self.policy.lapsed,
                 "maturity_days": self.policy.maturity_days,
@@ -131,7 +131,7 @@ class Machine:
         elif chance < 0.99:
             self.clock.move(timedelta(hours=self.random.randint(1, 60)))
         else:
-            self.clock.move(timedelta(days=self.random.randint(2, 25)))
+            self.clock.move(timedelta(days=self.random.randint(2, self.policy.longest_pause)))
         self.shop.now = self.clock.now
         if chance > 0.96 and self.random.random() < 0.7:
             self.night()

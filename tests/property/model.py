@@ -16,6 +16,7 @@ BUCKETS = (
     "granted", "pending", "available", "held", "redeemed", "expired", "revoked", "settled", "moved"
 )  # fmt: skip
 NEW_YORK = ZoneInfo("America/New_York")
+BY_INACTIVITY = (("write_off", "expire"), ("within_balance", "grace"))
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -42,6 +43,18 @@ class Policy:
     def terms(self) -> Terms:
         return TERMS[self.clawback, self.lapsed]
 
+    @property
+    def inactivity(self) -> bool:
+        return (self.clawback, self.lapsed) in BY_INACTIVITY
+
+    @property
+    def expiry(self) -> dict[str, int]:
+        return {"inactivity_months" if self.inactivity else "months": self.months}
+
+    @property
+    def longest_pause(self) -> int:
+        return 45 if self.inactivity else 25
+
     def day(self, moment: datetime) -> date:
         return moment.astimezone(self.zone).date()
 
@@ -66,6 +79,7 @@ class Lot:
 
     def __init__(self, starts: datetime, ends: datetime | None, order: str | None = None) -> None:
         self.starts, self.ends, self.order = starts, ends, order
+        self.slides = False
         self.at = dict.fromkeys(BUCKETS, 0)
 
     def give(self, bucket: str, n: int) -> None:
@@ -82,6 +96,7 @@ class Lot:
 
     def copy(self) -> "Lot":
         twin = Lot(self.starts, self.ends, self.order)
+        twin.slides = self.slides
         twin.at = dict(self.at)
         return twin
 
@@ -151,6 +166,8 @@ class Member:
         self.standing = Standing(policy.terms)
         self.days: dict[date, int] = {}
         self.last = now
+        self.until: datetime | None = None
+        self.carry(now, now)
 
     def copy(self) -> "Member":
         twin = Member(self.policy, self.last)
@@ -174,6 +191,8 @@ class Member:
     # Time
 
     def is_due(self, now: datetime) -> bool:
+        if self.until is not None and self.until <= now:
+            return True
         if any(take.state == "held" and take.ends <= now for take in self.takes.values()):
             return True
         ready = any(lot.at["pending"] and lot.starts <= now for lot in self.lots)
@@ -190,9 +209,22 @@ class Member:
             lot.move("pending", "available", lot.at["pending"])
             if lot.alive(now):
                 self.repay(lot)
+        if self.until is not None and self.until <= now:
+            self.until = None
+            for lot in self.lots:
+                lot.slides = False
         for lot in self.lots:
             if not lot.alive(now):
                 lot.move("available", "expired", lot.at["available"])
+
+    def carry(self, acted: datetime, now: datetime) -> None:
+        """Whoever does something keeps all points for as long again."""
+        ends = self.policy.ends(acted)
+        if self.policy.inactivity and ends > now and (self.until is None or ends > self.until):
+            self.until = ends
+            for lot in self.lots:
+                if lot.slides:
+                    lot.ends = ends
 
     def repay(self, lot: Lot) -> None:
         n = min(self.debt, lot.at["available"])
@@ -201,11 +233,20 @@ class Member:
 
     # Points
 
-    def give(self, n: int, starts: datetime, ends: Any, now: datetime, order: Any = None) -> None:
-        lot = Lot(starts, ends, order)
+    def give(
+        self, n: int, starts: datetime, earned: datetime, now: datetime, order: Any = None
+    ) -> None:
+        """Points that end as the program says, by when they were earned."""
+        if self.policy.inactivity and self.until is None:
+            self.carry(earned, now)
+        lot = Lot(starts, self.until or self.policy.ends(earned), order)
+        lot.slides = self.until is not None
+        self.put(lot, n, now)
+
+    def put(self, lot: Lot, n: int, now: datetime) -> None:
         self.lots.append(lot)
         self.lifetime += n
-        if starts > now:
+        if lot.starts > now:
             lot.give("pending", n)
         elif not lot.alive(now):
             lot.give("expired", n)
@@ -282,7 +323,7 @@ class Member:
         change = wanted - bill.kept
         bill.kept = wanted
         if change > 0:
-            starts, ends = self.policy.starts(bill.at), self.policy.ends(bill.at)
-            self.give(change, starts, ends, now, name)
+            self.carry(bill.at, now)
+            self.give(change, self.policy.starts(bill.at), bill.at, now, name)
         elif change < 0:
             self.take_away(-change, name, now)

@@ -158,7 +158,12 @@ POINTS = some(
     maturity_days=st.integers(0, 20),
     hold_minutes=st.integers(1, 43_200),
     unknown_member=either("refuse", "enrol"),
-    expiry=either("none", {"months": 12, "until": "end_of_month"}, {"dates": ["02-29"]}),
+    expiry=either(
+        "none",
+        {"months": 12, "until": "end_of_month"},
+        {"inactivity_months": 6},
+        {"dates": ["02-29"]},
+    ),
     clawback=either("debt", "within_balance", "write_off"),
     expiring_notice_days=st.lists(st.integers(1, 366), max_size=3),
     inactive_notice_days=st.lists(st.integers(1, 3650), max_size=3),

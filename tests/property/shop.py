@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.property.model import Bill, Line, Member, No, Policy, Take
+from tests.property.model import Bill, Line, Lot, Member, No, Policy, Take
 
 # Refusals that are not kept under their key: the same key may succeed later.
 NOT_KEPT = {"not_found", "validation_failed"}
@@ -124,6 +124,7 @@ class Shop:
     def pay(self, member: Member, ref: str, bill: Bill) -> None:
         member.price(bill.lines)
         bill.priced = True
+        member.carry(bill.at, self.now)
         member.set_worth(ref, bill, bill.worth, self.now)
         member.count(bill, 1)
         member.rise(self.now)
@@ -143,6 +144,8 @@ class Shop:
         self.check_back(lines, back)
         member = self.member(card)
         member.count(bill, -1)
+        if state == "paid" and not bill.priced:
+            member.carry(at, self.now)
         if [x.facts for x in bill.lines] != lines or not bill.priced:
             bill.lines = [Line(*facts) for facts in lines]
             member.price(bill.lines)
@@ -220,6 +223,7 @@ class Shop:
         if ref:
             self.refs[ref] = (said, take)
         self.number += 1
+        member.carry(self.now, self.now)
         ends = None if capture else self.now + timedelta(minutes=self.policy.hold_minutes)
         made = Take(self.number, points, reward, ends, "captured" if capture else "held")
         for i, n in picked.items():
@@ -314,8 +318,11 @@ class Shop:
         member = self.member(card)
         if ends is not None and ends <= self.now:
             raise No("validation_failed")
+        if points > 0 and ends:
+            member.put(Lot(self.now, ends), points, self.now)
+            return 201
         if points > 0:
-            member.give(points, self.now, ends or self.policy.ends(self.now), self.now)
+            member.give(points, self.now, self.now, self.now)
             return 201
         for i, n in member.pick(-points, self.now).items():
             member.lots[i].move("available", "revoked", n)

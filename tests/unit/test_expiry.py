@@ -19,6 +19,7 @@ from loyalty.programs.rules import Expiry, PointsPolicy
 
 ROME, NEW_YORK, KOLKATA, APIA = "Europe/Rome", "America/New_York", "Asia/Kolkata", "Pacific/Apia"
 YEAR = Expiry(months=12)
+IDLE = Expiry(inactivity_months=6)
 
 
 def utc(text: str) -> datetime:
@@ -54,6 +55,12 @@ def utc(text: str) -> datetime:
         (APIA, "2011-11-30T20:00", Expiry(months=1), "2011-12-30T10:00"),
         (APIA, "2011-12-01T09:00", Expiry(months=1), "2011-12-30T10:00"),
         (APIA, "2011-12-01T10:00", Expiry(months=1), "2012-01-01T10:00"),
+        # Months after the last activity end as months after a purchase do.
+        (ROME, "2028-02-29T12:00", IDLE, "2028-08-29T22:00"),
+        (NEW_YORK, "2027-08-31T12:00", IDLE, "2028-03-01T05:00"),
+        (NEW_YORK, "2026-09-14T12:00", IDLE, "2027-03-15T04:00"),
+        (KOLKATA, "2027-08-29T18:29", IDLE, "2028-02-29T18:30"),
+        (APIA, "2011-06-30T20:00", IDLE, "2011-12-30T10:00"),
         # To the end of the month or year, and on fixed dates.
         (NEW_YORK, "2017-01-29T00:06:53", Expiry(12, "end_of_month"), "2018-02-01T05:00"),
         (KOLKATA, "2027-12-31T18:29", Expiry(12, "end_of_year"), "2028-12-31T18:30"),

@@ -137,3 +137,17 @@ def test_segments_that_nobody_is_in() -> None:
         "gone: Nobody is in segment vpi yet.",
         "off: Nobody is in segment guests yet.",
     ]
+
+
+def test_points_keep_their_end_when_expiry_begins_or_ceases_to_be_by_inactivity() -> None:
+    dated, idle = {"expiry": {"months": 6}}, {"expiry": {"inactivity_months": 6}}
+
+    begins, ceases = warned(points=idle, live={"points": dated}), warned(live={"points": idle})
+
+    assert [words.partition(";")[0] for words in begins] == [
+        "Points that members have keep the end that they have"
+    ]
+    assert [words.partition(":")[0] for words in ceases] == [
+        "Points expire by inactivity until now"
+    ]
+    assert warned(points=idle) == warned(points=idle, live={"points": idle}) == []

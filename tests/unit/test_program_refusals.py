@@ -28,7 +28,6 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("old", "new", "place"),
         [
-            ("{months: 12, until: end_of_month}", "{inactivity_months: 6}", "points.expiry."),
             ('gives: {amount_off: "5.00"}', "gives: {product: x}, valid_days: 9", "rewards[0]."),
             ("stores: [", "referrals: []\nstores: [", "referrals"),
         ],
@@ -269,7 +268,13 @@ class TestRefusals:
             (
                 "{months: 12, until: end_of_month}",
                 '{months: 1, dates: ["03-31"]}',
-                'line 13, points.expiry: needs either months or dates, or is "none"',
+                "line 13, points.expiry: needs one of months, inactivity_months and dates, "
+                'or is "none"',
+            ),
+            (
+                "{months: 12, until: end_of_month}",
+                "{inactivity_months: 6, until: end_of_month}",
+                "line 13, points.expiry: until goes with months, not with inactivity_months",
             ),
             (
                 "maturity_days: 0",

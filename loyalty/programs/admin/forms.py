@@ -281,11 +281,11 @@ class PointsForm(InlineForm):
         }
         help_texts = {
             "rounding": "Once for each rule and purchase.",
-            "expiry_until": "How long points live on after these months.",
+            "expiry_until": "For months after the purchase: how long points live on after them.",
             "value_points": "When members pay with points.",
             "value_amount": "This amount, in the program's currency.",
             "pay_max_share": "Of the purchase, in percent. Empty: tills need not say its amount.",
-            "expiry_months": "For expiry some months after the purchase.",
+            "expiry_months": "For expiry after the purchase, or after the last activity.",
             "clawback": "Where a purchase is returned and its points are already used.",
             "lapsed": "After a cancelled redemption, for example.",
             "adjustment_limit": "Points for one member by one colleague in 24 hours. Empty: never.",

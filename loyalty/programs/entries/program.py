@@ -43,6 +43,8 @@ def _write_points(row: Row) -> dict[str, Any]:
     expiry: dict[str, Any] | str = "none"
     if row.expiry == Expiry.MONTHS:
         expiry = {"months": row.expiry_months, "until": row.expiry_until}
+    elif row.expiry == Expiry.INACTIVITY:
+        expiry = {"inactivity_months": row.expiry_months}
     elif row.expiry == Expiry.DATES:
         expiry = {"dates": row.expiry_dates}
     return {
@@ -96,10 +98,14 @@ def _read_pay(pay: Written) -> Columns:
 
 def _read_expiry(expiry: Written | str) -> Columns:
     given: Written = {} if isinstance(expiry, str) else expiry
-    kind = Expiry.MONTHS if "months" in given else Expiry.DATES if given else Expiry.NONE
+    kinds = {
+        "months": Expiry.MONTHS,
+        "inactivity_months": Expiry.INACTIVITY,
+        "dates": Expiry.DATES,
+    }
     return {
-        "expiry": kind,
-        "expiry_months": given.get("months"),
+        "expiry": next((kind for key, kind in kinds.items() if key in given), Expiry.NONE),
+        "expiry_months": given.get("months", given.get("inactivity_months")),
         "expiry_until": given.get("until", Until.DAY),
         "expiry_dates": given.get("dates", []),
     }
@@ -123,6 +129,7 @@ POINTS = Part(
         "fraud_signals.orders_per_hour": "signal_orders",
         "fraud_signals.adjustments_per_hour": "signal_adjustments",
         "expiry.months": "expiry_months",
+        "expiry.inactivity_months": "expiry_months",
         "expiry.dates": "expiry_dates",
     },
 )

@@ -166,7 +166,7 @@ class PointCurrency(PartOfProgram):
         help_text="When points expire.",
     )
     expiry_months = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="How many months after the purchase."
+        null=True, blank=True, help_text="How many months after the purchase, or the last activity."
     )
     expiry_until = models.CharField(
         max_length=20, choices=choices.Until.choices, default=choices.Until.DAY

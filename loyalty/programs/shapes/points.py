@@ -44,18 +44,25 @@ class PayEntry(Entry):
 
 
 class ExpiryEntry(Entry):
-    """When points expire: some months after the order, or on fixed dates."""
+    """When points expire: months after the order or the last activity, or on fixed dates."""
 
     months: Annotated[int, Field(ge=1, le=1200)] | None = None
+    inactivity_months: Annotated[int, Field(ge=1, le=1200)] | None = None
     until: Literal["day", "end_of_month", "end_of_year"] | None = None
     dates: Annotated[list[MonthDay], Field(min_length=1, max_length=366)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.months is None) == (self.dates is None):
-            raise ValueError('needs either months or dates, or is "none"')
-        if self.dates is not None and self.until is not None:
-            raise ValueError("until goes with months, not with dates")
+        ways = {
+            "months": self.months,
+            "inactivity_months": self.inactivity_months,
+            "dates": self.dates,
+        }
+        given = [way for way, value in ways.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError('needs one of months, inactivity_months and dates, or is "none"')
+        if self.months is None and self.until is not None:
+            raise ValueError(f"until goes with months, not with {given[0]}")
         if self.months is not None:
             self.until = self.until or "day"
         return self
@@ -105,7 +112,8 @@ class PointsEntry(Entry):
             scale = cast(Context, info.context)["scale"]
             one = format_amount(10**scale, scale)
             self.value = ValueEntry.model_construct(points=100, amount=one)
-        months = self.expiry.months if self.expiry else None
+        expiry = self.expiry or ExpiryEntry.model_construct()
+        months = expiry.months or expiry.inactivity_months
         if months is not None and self.maturity_days >= 28 * months:
             raise ValueError("points would expire before they can be used: see maturity_days")
         return self

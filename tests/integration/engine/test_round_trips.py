@@ -136,6 +136,15 @@ def test_a_long_history_takes_no_more(counter: Counter):
     assert least(counter.balance) == 1
 
 
+def test_points_that_slide_cost_no_round_trip(counter: Counter):
+    counter.till.again(points={"expiry": {"inactivity_months": 6}})
+    said = [counter.till.earning(counter.card, unique("o"), "1.00") for _ in range(150)]
+    counter.till.send(*said)
+    assert least(counter.earn) == 2
+    assert least(lambda: counter.redeem(points=1)) == 2
+    assert least(counter.balance) == 1
+
+
 def test_a_batch_of_a_thousand_takes_as_many_as_one_earn(counter: Counter):
     cards = [unique("c") for _ in range(100)]
     counter.till.send(*(counter.till.enrolling(card) for card in cards))

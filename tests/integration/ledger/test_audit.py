@@ -74,6 +74,7 @@ CORRUPTIONS = [
     ("I4", f"DELETE FROM loyalty_lot {WHERE}"),
     ("I4", f"UPDATE loyalty_expirytotal SET points = points + 1 {WHERE}"),
     ("I4", f"DELETE FROM loyalty_expirytotal {WHERE}"),
+    ("I4", f"UPDATE loyalty_lot SET slides = true {WHERE}"),
     ("I5, I6", f"UPDATE loyalty_wallet SET debt = debt + 1 {WHERE}"),
     ("I5, I6", f"UPDATE loyalty_wallet SET lifetime_earned = 9 {WHERE}"),
     ("I5, I6", f"UPDATE loyalty_wallet SET seq = seq + 1 {WHERE}"),

@@ -128,7 +128,7 @@ def test_reads_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names_the_file_the_line_and_the_key(path: Path) -> None:
     path.write_text(
-        GROCER.replace("{months: 12, until: end_of_month}", "{inactivity_months: 6}"),
+        GROCER.replace('gives: {amount_off: "5.00"}', "gives: {product: x}, valid_days: 9", 1),
         encoding="utf-8",
     )
 
@@ -137,7 +137,7 @@ def test_names_the_file_the_line_and_the_key(path: Path) -> None:
 
     assert caught.value.returncode == 1
     assert str(caught.value) == (
-        f"{path}: line 13, points.expiry.inactivity_months: is not supported yet; take it out"
+        f"{path}: line 32, rewards[0].valid_days: is not supported yet; take it out"
     )
     assert not Program.objects.exists()
 

@@ -99,6 +99,27 @@ def try_live(till: Till, begin: date, end: date) -> dict[str, Any]:
     return evaluate(live, live, begin=begin, end=end, now=database_time())
 
 
+def test_points_that_expire_by_inactivity_do_so_again(clock: Clock):
+    points = {**busy_document()["points"], "expiry": {"inactivity_months": 1}, "maturity_days": 0}
+    till = open_till(**busy_document(points=points, tiers=None))
+    cards = [till.member() for _ in range(3)]
+    dice = random.Random(7)
+    for day in range(0, 150, 10):
+        clock.move(timedelta(days=10))
+        run_night(till.program.pk, today=clock.now.date())
+        for card, gap in zip(cards, (10, 50, 20), strict=True):
+            if day % gap == 0:
+                shop(till, dice, card, f"o-{day}-{card}")
+        till.adjust(cards[1], 9)  # which carries nothing on
+        till.redeem(cards[2], points=5)
+    today = clock.now.date()
+    whole = try_live(till, today - timedelta(days=400), today)
+    for found in (whole, try_live(till, today - timedelta(days=55), today)):
+        assert found["outstanding"]["happened"] == found["outstanding"]["tried"]
+        assert found["expired"]["happened"] == found["expired"]["tried"] > 0
+        assert found["unaffordable"] == {}
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_is_live_gives_exactly_what_the_ledger_has(clock: Clock, seed: int):
     till = open_till(**busy_document())
