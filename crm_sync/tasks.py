@@ -22,7 +22,7 @@ from crm_sync.inbound.segments import list_due_segments, walk_segment
 from crm_sync.inbound.working import work_inbox
 from crm_sync.rules import lanes_at_once
 from crm_sync.services import lanes, prune
-from crm_sync.services.backfill import list_running_backfills, step_backfill
+from crm_sync.services.backfill import list_running_backfills, step_backfill_safely
 from crm_sync.services.compare import (
     list_due_comparisons,
     start_all_comparisons,
@@ -63,7 +63,7 @@ def backfill() -> None:
     ends = time.monotonic() + TURN_SECONDS
     running = list_running_backfills()
     while running and time.monotonic() < ends:
-        running = [pk for pk in running if step_backfill(backfill_id=pk)]
+        running = [pk for pk in running if step_backfill_safely(backfill_id=pk)]
 
 
 @shared_task(name="crm_sync.compare_all", acks_late=False)

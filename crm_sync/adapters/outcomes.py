@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 ANSWER_CHARACTERS = 2048
+ID_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +136,21 @@ def several_match(candidates: Iterable[str]) -> Outcome:
 
 
 def storable(outcome: Outcome) -> Outcome:
-    """Cut what a destination or a library said to what a column takes; PostgreSQL takes no NUL."""
+    """Cut what a destination or a library said to what a column takes; PostgreSQL takes no NUL.
+
+    An id that does not fit is none.
+    """
+    if isinstance(outcome, Delivered) and not _is_id(outcome.vendor_id):
+        outcome = replace(outcome, vendor_id="")
+    if isinstance(outcome, Ambiguous):
+        outcome = replace(outcome, candidates=tuple(filter(_is_id, outcome.candidates)))
     return replace(
         outcome,
         error=outcome.error.replace("\x00", "")[:500],
         notice=outcome.notice.replace("\x00", "")[:500],
         answer=outcome.answer.replace("\x00", "")[:ANSWER_CHARACTERS],
     )
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= ID_CHARACTERS and "\x00" not in text

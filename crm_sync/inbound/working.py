@@ -92,6 +92,9 @@ def work_inbox(*, seconds: float) -> int:
 
 def work(message: InboxMessage) -> None:
     """Do one claimed message, and write down what came of it."""
+    if message.attempts > MAX_ATTEMPTS:  # only where no worker lived to write down what happened
+        _settle(message, Result(State.DEAD, "Workers ended in the middle of it, again and again."))
+        return
     try:
         if message.topic == UNREAD and not _read_late(message):
             return

@@ -7,6 +7,7 @@ yesterday's members.
 
 from uuid import UUID, uuid4
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
@@ -20,6 +21,7 @@ from crm_sync.services.calls import adapter_of
 from crm_sync.services.people import want_profiles
 from loyalty.members import selectors as members
 
+log = structlog.get_logger(__name__)
 AT_ONCE = 40  # members without a bulk form who may wait in lanes at a time
 JOBS_AT_ONCE = 5
 
@@ -71,6 +73,15 @@ def list_running_backfills() -> list[int]:
         connection__relay__failures__lt=settings.CRM_BREAKER_FAILURES,
     ).exclude(connection__relay__resume_at__gt=Now())
     return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def step_backfill_safely(*, backfill_id: int) -> bool:
+    """Do the next step; one that fails is logged, and keeps no other backfill waiting."""
+    try:
+        return step_backfill(backfill_id=backfill_id)
+    except Exception:
+        log.exception("backfill failed", backfill=backfill_id)
+        return False
 
 
 def step_backfill(*, backfill_id: int) -> bool:

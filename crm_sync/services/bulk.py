@@ -187,7 +187,7 @@ def _take(
         _call_again_later(connection, drafts, whole, waiting)
         return
     pairs = [
-        (draft, say_who_cannot_be_made(draft.known, one))
+        (draft, say_who_cannot_be_made(draft.known, storable(one)))
         for draft, one in zip(drafts, outcomes, strict=True)
     ]
     _done(connection.pk, [pair for pair in pairs if isinstance(pair[1], Delivered)])
@@ -195,7 +195,7 @@ def _take(
     noted: set[str] = set()
     for draft, outcome in pairs:
         if not isinstance(outcome, Delivered):
-            _fail(connection.pk, draft, storable(outcome), waiting, noted)
+            _fail(connection.pk, draft, outcome, waiting, noted)
 
 
 def _one_each(drafts: Sequence[Draft], found: Sequence[Outcome]) -> list[Outcome]:

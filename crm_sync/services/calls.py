@@ -4,7 +4,7 @@ What comes back can be stored as it is.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from django.conf import settings
@@ -22,6 +22,7 @@ from crm_sync.services.throttle import SharedThrottle
 from crm_sync.signing import valid_secrets
 
 SHARE_OF_LEASE = 0.8
+FAILED_HERE: Final = Retryable(error="It failed here; the worker's log says how.")
 Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
@@ -67,8 +68,8 @@ def call_for_outcomes(
     connection: Connection, do: Callable[[Target], Sequence[Outcome]]
 ) -> list[Outcome]:
     """Call an adapter for one outcome each; its own failure is the first one's."""
-    found: Any = call(connection, do)
-    outcomes = [found] if isinstance(found, Outcome) else list(found)
+    found: Any = call(connection, lambda target: [storable(one) for one in do(target)])
+    outcomes = [storable(found)] if isinstance(found, Outcome) else found
     if not outcomes:  # or the lane would be served again and again, without a trace
         outcomes = [Retryable(error="The adapter gave no outcome.")]
-    return [storable(outcome) for outcome in outcomes]
+    return outcomes

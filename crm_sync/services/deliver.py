@@ -8,22 +8,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
+import structlog
+from django.db import OperationalError
+from django.db import connection as database
 from django.utils import timezone
 
 from crm_sync.adapters.contract import Adapter, Outgoing, PushesProfiles
 from crm_sync.adapters.outcomes import Ambiguous, Outcome, Permanent
 from crm_sync.models import Connection
 from crm_sync.services import lanes
-from crm_sync.services.calls import adapter_of, call_for_outcomes, no_adapter
+from crm_sync.services.calls import FAILED_HERE, adapter_of, call_for_outcomes, no_adapter
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know, knows_people
-from crm_sync.services.profiles import push_profile
+from crm_sync.services.profiles import fail_profile_here, push_profile
 from crm_sync.services.settle import Books
 from crm_sync.services.waiting import Waiting, list_waiting
 from loyalty.events.rules import envelope, event_id
 
 DELIVERIES_AT_ONCE = 100  # of all lanes together; one with more goes to the back of the queue
 _DELETED = Permanent(error="The event is older than events are kept, and was deleted.")
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,41 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> None:
 def _take_turns(turn: Turn, visits: deque[Visit]) -> None:
     while visits:
         visit = visits.popleft()
-        if _go_on(visit):
+        if _go_on_safely(visit):
             visits.append(visit)
         if turn.is_over or not turn.books.is_well:
             break
     turn.books.write()
     lanes.give_back_all([visit.lease for visit in visits])
+
+
+def _go_on_safely(visit: Visit) -> bool:
+    """Go on with a lane; what fails here is an attempt like any other, and so not for ever."""
+    try:
+        return _go_on(visit)
+    except OperationalError:
+        raise  # the database is away, or busy: when the lease has run out, another one tries
+    except Exception:
+        if database.in_atomic_block:
+            raise  # nothing can be written down that is sure to stay
+        member_id = visit.lease.member_id
+        log.exception("lane failed", connection=visit.lease.connection_id, member=str(member_id))
+    _fail_here(visit)
+    return False
+
+
+def _fail_here(visit: Visit) -> None:
+    """Count it as an attempt of the delivery that was next, or of the profile."""
+    books, lease = visit.turn.books, visit.lease
+    books.write()
+    waiting = list_waiting([lease], limit=1)[lease.member_id]
+    if not waiting:
+        fail_profile_here(lease)
+        return
+    name = event_id(waiting[0].member_id, waiting[0].sequence)
+    call = Outgoing(event_id=name, body={}, correlation_id=uuid4())
+    if books.note(lease, waiting[0], call, timezone.now(), FAILED_HERE):
+        _leave(visit)
 
 
 def _go_on(visit: Visit) -> bool:

@@ -27,7 +27,7 @@ from crm_sync.services.bulk import (
     take_waiting,
     write_done,
 )
-from crm_sync.services.calls import adapter_of, call, no_adapter
+from crm_sync.services.calls import FAILED_HERE, adapter_of, call, no_adapter
 from crm_sync.services.people import want_profiles
 
 log = structlog.get_logger(__name__)
@@ -45,9 +45,18 @@ def poll_jobs() -> int:
         # it may have paused the connection.
         claimed = _due_jobs().filter(pk=job_id)
         if claimed.update(ask_at=Now() + timedelta(seconds=settings.CRM_LEASE_SECONDS)):
-            _ask(BulkJob.objects.select_related("connection").get(pk=job_id))
+            _ask_safely(BulkJob.objects.select_related("connection").get(pk=job_id))
             count += 1
     return count
+
+
+def _ask_safely(job: BulkJob) -> None:
+    """Ask for a job; one that fails here ends in its time, and keeps no other one waiting."""
+    try:
+        _ask(job)
+    except Exception:
+        log.exception("job failed", connection=job.connection_id, job=job.job_id)
+        _wait(job, FAILED_HERE, settings.CRM_LEASE_SECONDS)
 
 
 def _due_jobs() -> QuerySet[BulkJob]:
@@ -119,12 +128,12 @@ def _end(job: BulkJob, report: JobReport) -> None:
     if len(report.outcomes) != len(job.items):
         _give_up(job, MISFIT)
         return
-    pairs = list(zip(job.items, report.outcomes, strict=True))
+    pairs = list(zip(job.items, map(storable, report.outcomes), strict=True))
     good = [(tuple(item), o) for item, o in pairs if isinstance(o, Delivered)]
     items = [item for item, _ in good]
     sent = write_done(job.connection_id, items, [o.vendor_id for _, o in good], [""] * len(items))
     overtaken = [UUID(item[0]) for item in items if UUID(item[0]) not in sent]
-    failed = [(item, storable(o)) for item, o in pairs if not isinstance(o, Delivered)]
+    failed = [(item, o) for item, o in pairs if not isinstance(o, Delivered)]
     again = overtaken + [UUID(item[0]) for item, _ in failed]
     _settle(job, again, failed=len(failed), error=failed[0][1].error if failed else "")
 

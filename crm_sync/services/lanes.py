@@ -89,6 +89,12 @@ SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
 FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
 """
 
+_WAIT = """
+UPDATE crm_sync_lane SET lease_until = NULL, lease_token = NULL,
+    next_at = clock_timestamp() + make_interval(secs => %(wait_seconds)s)
+WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
+"""
+
 _CLOSE = """
 DELETE FROM crm_sync_lane
 WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
@@ -216,6 +222,11 @@ def give_back_all(leases: Sequence[Lease]) -> None:
             cursor.execute(_GIVE_BACK_ALL, values)
 
 
+def wait(lease: Lease, seconds: float) -> bool:
+    """End the lease and let the lane wait; False if somebody else has it."""
+    return _execute(_WAIT, lease, wait_seconds=seconds) == 1
+
+
 def close(lease: Lease) -> None:
     """Remove the lane, if all that was there when the lease began is sent, and nothing was added.
 
@@ -256,12 +267,13 @@ def reopen_orphans(*, limit: int = 1000) -> int:
         return len(orphans)
 
 
-def _execute(statement: str, lease: Lease) -> int:
+def _execute(statement: str, lease: Lease, **more: float) -> int:
     values: dict[str, Any] = {
         "connection": lease.connection_id,
         "member": lease.member_id,
         "token": lease.token,
         "additions": lease.additions,
+        **more,
     }
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

@@ -21,8 +21,8 @@ from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed
 from crm_sync.mapping import fingerprint, map_fields
 from crm_sync.models import Attempt, Connection, Contact, FieldMapping
 from crm_sync.rules import GIVEN_UP, Next
-from crm_sync.services import health
-from crm_sync.services.calls import adapter_of, call_for_outcomes
+from crm_sync.services import health, lanes
+from crm_sync.services.calls import FAILED_HERE, adapter_of, call_for_outcomes
 from crm_sync.services.forget import forget_contacts, keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know, say_who_cannot_be_made
@@ -123,6 +123,21 @@ def push_profile(lease: Lease, connection: Connection) -> bool:
     profile = draft.profile
     outcomes = call_for_outcomes(connection, lambda target: adapter.push(target, [profile]))
     return settle(lease, draft, say_who_cannot_be_made(known, outcomes[0]), began)
+
+
+def fail_profile_here(lease: Lease) -> None:
+    """Count it as an attempt that a profile could not even be sent; give it up after the last."""
+    row = Contact.objects.filter(connection_id=lease.connection_id, member_id=lease.member_id)
+    contact = row.first()
+    attempts = contact.attempts + 1 if contact is not None else 1
+    verdict = health.judge(lease.connection_id, FAILED_HERE, attempts=attempts)
+    if not lanes.wait(lease, verdict.lane_seconds) or contact is None:
+        return
+    if verdict.delivery is Next.WAIT:
+        row.update(attempts=attempts, last_error=FAILED_HERE.error)
+    else:
+        dead = Contact.Stuck.DEAD
+        row.update(done=contact.wanted, attempts=0, stuck=dead, last_error=FAILED_HERE.error)
 
 
 def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> bool:
