@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
@@ -49,6 +49,27 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: what happened stays."""
         return False
+
+
+class RowPageAdmin(ReadOnlyAdmin):
+    """The same, where each row has a page of its own."""
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one row, to whoever may see it."""
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return self.show_row(request, row)
+
+    def show_row(self, request: HttpRequest, row: Any) -> HttpResponse:
+        """Show one row."""
+        raise NotImplementedError
 
 
 def as_uuid(text: str) -> UUID | None:

@@ -15,7 +15,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from loyalty.admin import words
-from loyalty.admin.access import ReadOnlyAdmin, principal_for, title_of
+from loyalty.admin.access import RowPageAdmin, principal_for, title_of
 from loyalty.admin.filters import ProgramFilter
 from loyalty.admin.history import member_link
 from loyalty.admin.member_actions import run_once
@@ -41,7 +41,7 @@ class DecisionForm(forms.Form):
 
 
 @admin.register(AdjustmentRequest)
-class ApprovalAdmin(ReadOnlyAdmin):
+class ApprovalAdmin(RowPageAdmin):
     """Requests, the newest first."""
 
     empty_words = (
@@ -87,17 +87,8 @@ class ApprovalAdmin(ReadOnlyAdmin):
         )
         return [decide, *super().get_urls()]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def show_row(self, request: HttpRequest, row: AdjustmentRequest) -> HttpResponse:
         """Show one request."""
-        row = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
         return self._page(request, row, DecisionForm(initial={"token": uuid4().hex}))
 
     def decide(self, request: HttpRequest, pk: int) -> HttpResponse:

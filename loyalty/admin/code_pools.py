@@ -1,15 +1,11 @@
 """Pools of codes: what is in them, and an upload that shows how far it is."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.core.validators import RegexValidator
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
@@ -17,14 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from loyalty.admin.access import ReadOnlyAdmin
-from loyalty.admin.uploads import (
-    NoPiece,
-    file_field,
-    piece_answer,
-    read_piece,
-    refused_piece,
-)
+from loyalty.admin.uploads import UploadAdmin, piece_answer
 from loyalty.programs.models import Program
 from loyalty.rewards.models import CodePool
 from loyalty.rewards.pools import CHUNK, Loaded, count_codes, load_codes
@@ -62,53 +51,36 @@ class Piece(UploadForm):
 
 
 @admin.register(CodePool)
-class CodePoolAdmin(ReadOnlyAdmin):
+class CodePoolAdmin(UploadAdmin):
     """The pools: how many codes are free, and the way to more."""
 
     empty_words = "No pool yet. Upload codes into one, and name it in the reward that gives them."
     list_display = ("code", "of_program", "free", "held", "given", "burnt", "loaded_at")
     list_display_links = None
     actions_list = ("upload",)
-
-    def get_urls(self) -> list[Any]:
-        """Add where the pieces of an upload go."""
-        piece = path(
-            "upload/piece/",
-            self.admin_site.admin_view(self.take_piece),
-            name="loyalty_codepool_piece",
-        )
-        return [piece, *super().get_urls()]
-
-    def has_upload_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whoever may add pools."""
-        return request.user.has_perm("loyalty.add_codepool")
+    upload_words = WORDS
+    upload_back = "Back to the pools"
+    upload_form = UploadForm
+    piece_form = Piece
+    piece_lines = CHUNK
 
     @action(description="Upload codes", url_path="upload", icon="upload", permissions=["upload"])
     def upload(self, request: HttpRequest) -> HttpResponse:
-        """Show the form; its script sends the file in pieces and shows how far it is."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Upload codes",
-            "words": WORDS,
-            "opts": self.opts,
-            "form": UploadForm(initial={"pool": request.GET.get("pool", "")}),
-            "file": file_field(),
-            "piece": reverse("admin:loyalty_codepool_piece"),
-            "size": CHUNK,
-            "back": reverse("admin:loyalty_codepool_changelist"),
-            "back_words": "Back to the pools",
-        }
-        return TemplateResponse(request, "admin/loyalty/upload.html", context)
+        """Show the form."""
+        return self.show_upload(request, "Upload codes", {"pool": request.GET.get("pool", "")})
 
-    def take_piece(self, request: HttpRequest) -> HttpResponse:
-        """Load one piece; sent twice, the second time finds all of it known."""
-        if request.method != "POST" or not self.has_upload_permission(request):
-            raise PermissionDenied
-        try:
-            into, lines = read_piece(request, Piece, most=CHUNK)
-        except NoPiece as wrong:
-            return refused_piece(wrong)
-        return _load(into, lines)
+    def load(self, into: dict[str, Any], lines: list[str]) -> HttpResponse:
+        """Load a piece and tell what became of its lines."""
+        pieces = load_codes(
+            into["program"].pk,
+            into["pool"],
+            lines,
+            valid_until=into["valid_until"],
+            first_line=into["first_line"],
+        )
+        told = next(pieces, Loaded())  # a piece is no longer than what is committed at once
+        counts = {"added": told.added, "known already": told.known, "no codes": told.wrong}
+        return piece_answer(counts, told.problems)
 
     @display(description="Program")
     def of_program(self, pool: CodePool) -> str:
@@ -134,20 +106,6 @@ class CodePoolAdmin(ReadOnlyAdmin):
     def burnt(self, pool: CodePool) -> str:
         """Count codes that came back and are given to nobody."""
         return _count(pool, "burnt")
-
-
-def _load(into: dict[str, Any], lines: Sequence[str]) -> HttpResponse:
-    """Load a piece and tell what became of its lines."""
-    pieces = load_codes(
-        into["program"].pk,
-        into["pool"],
-        lines,
-        valid_until=into["valid_until"],
-        first_line=into["first_line"],
-    )
-    told = next(pieces, Loaded())  # a piece is no longer than what is committed at once
-    counts = {"added": told.added, "known already": told.known, "no codes": told.wrong}
-    return piece_answer(counts, told.problems)
 
 
 def _count(pool: CodePool, state: str) -> str:

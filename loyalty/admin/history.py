@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.decorators import display
 
 from loyalty.admin import words
-from loyalty.admin.access import ReadOnlyAdmin, as_uuid
+from loyalty.admin.access import RowPageAdmin, as_uuid
 from loyalty.admin.filters import EventTypeFilter, KindFilter, ProgramFilter
 from loyalty.events.models import OutboxEvent
 from loyalty.ledger.models import LedgerTransaction, Posting
@@ -24,7 +24,7 @@ from loyalty.programs.models import Program
 from loyalty.rewards.models import Redemption
 
 
-class HistoryAdmin(ReadOnlyAdmin):
+class HistoryAdmin(RowPageAdmin):
     """A list of what members did, newest first; searched by a member's id or a ref."""
 
     ordering = ("-id",)
@@ -90,17 +90,8 @@ class LedgerAdmin(HistoryAdmin):
         """Show the effect on what the member can spend."""
         return words.signed(row.points)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def show_row(self, request: HttpRequest, row: LedgerTransaction) -> HttpResponse:
         """Show one ledger transaction: what moved, and why."""
-        row = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
         postings = Posting.objects.filter(
             member_id=row.member_id, transaction_number=row.number
         ).order_by("seq")

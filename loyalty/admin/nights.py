@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.decorators import display
 
-from loyalty.admin.access import ReadOnlyAdmin
+from loyalty.admin.access import RowPageAdmin
 from loyalty.admin.filters import ProgramFilter
 from loyalty.nightly.models import NightlyRun, NightlyStep
 from loyalty.programs.models import Program
@@ -30,7 +30,7 @@ STATE_COLOURS: Final = {"done": "success", "running": "info", "cut short": "dang
 
 
 @admin.register(NightlyRun)
-class NightAdmin(ReadOnlyAdmin):
+class NightAdmin(RowPageAdmin):
     """The nights, newest first."""
 
     empty_words = (
@@ -83,17 +83,8 @@ class NightAdmin(ReadOnlyAdmin):
         """Show for how many something failed."""
         return f"{run.wrong:,}" if run.wrong else "–"
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def show_row(self, request: HttpRequest, run: Any) -> HttpResponse:
         """Show one night, step by step."""
-        run = self.get_object(request, object_id)
-        if run is None or not self.has_view_permission(request, run):
-            raise Http404
         program = Program.objects.get(pk=run.program_id)
         context = {
             **self.admin_site.each_context(request),

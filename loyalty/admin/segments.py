@@ -10,18 +10,12 @@ from django.core.exceptions import PermissionDenied
 from django.core.validators import RegexValidator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from loyalty.admin.access import ReadOnlyAdmin, names_of
-from loyalty.admin.uploads import (
-    NoPiece,
-    file_field,
-    piece_answer,
-    read_piece,
-    refused_piece,
-)
+from loyalty.admin.access import names_of
+from loyalty.admin.uploads import UploadAdmin, piece_answer
 from loyalty.errors import SegmentInUse
 from loyalty.members.models import Segment
 from loyalty.members.segment_lists import Loaded, load_list
@@ -81,7 +75,7 @@ class Piece(UploadForm):
 
 
 @admin.register(Segment)
-class SegmentAdmin(ReadOnlyAdmin):
+class SegmentAdmin(UploadAdmin):
     """The segments, and the way to fill one."""
 
     empty_words = (
@@ -90,46 +84,38 @@ class SegmentAdmin(ReadOnlyAdmin):
     )
     list_display = ("code", "name", "of_program", "members", "changed_at")
     actions_list = ("upload",)
-
-    def get_urls(self) -> list[Any]:
-        """Add where the pieces of an upload go."""
-        piece = path(
-            "upload/piece/",
-            self.admin_site.admin_view(self.take_piece),
-            name="loyalty_segment_piece",
-        )
-        return [piece, *super().get_urls()]
-
-    def has_upload_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whoever may add segments."""
-        return request.user.has_perm("loyalty.add_segment")
+    upload_words = WORDS
+    upload_back = "Back to the segments"
+    upload_form = UploadForm
+    piece_form = Piece
+    piece_lines = CHUNK
 
     @action(description="Upload members", url_path="upload", icon="upload", permissions=["upload"])
     def upload(self, request: HttpRequest) -> HttpResponse:
-        """Show the form; its script sends the file in pieces and shows how far it is."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Upload members of a segment",
-            "words": WORDS,
-            "opts": self.opts,
-            "form": UploadForm(initial={**request.GET.dict(), "does": "add"}),
-            "file": file_field(),
-            "piece": reverse("admin:loyalty_segment_piece"),
-            "size": CHUNK,
-            "back": reverse("admin:loyalty_segment_changelist"),
-            "back_words": "Back to the segments",
-        }
-        return TemplateResponse(request, "admin/loyalty/upload.html", context)
+        """Show the form."""
+        return self.show_upload(
+            request, "Upload members of a segment", {**request.GET.dict(), "does": "add"}
+        )
 
-    def take_piece(self, request: HttpRequest) -> HttpResponse:
-        """Load one piece; sent twice, the second time finds all as it is."""
-        if request.method != "POST" or not self.has_upload_permission(request):
-            raise PermissionDenied
-        try:
-            into, lines = read_piece(request, Piece, most=CHUNK)
-        except NoPiece as wrong:
-            return refused_piece(wrong)
-        return _load(into, lines)
+    def load(self, into: dict[str, Any], lines: list[str]) -> HttpResponse:
+        """Load a piece and tell what became of its lines."""
+        remove = into["does"] == "remove"
+        pieces = load_list(
+            into["program"].pk,
+            into["segment"],
+            lines,
+            first_line=into["first_line"],
+            type_=into["type"] or None,
+            remove=remove,
+        )
+        told = next(pieces, Loaded())  # a piece is no longer than what is committed at once
+        counts = {
+            "taken out" if remove else "added": told.changed,
+            "as they were": told.same,
+            "unknown": told.unknown,
+            "no members": told.wrong,
+        }
+        return piece_answer(counts, told.problems, type=told.type or into["type"])
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may delete segments: no point and no history goes with one."""
@@ -205,24 +191,3 @@ class SegmentAdmin(ReadOnlyAdmin):
         """Count who is in it."""
         counts = count_members_of(segment.program_id, [segment.code])
         return f"{counts.get(segment.code, 0):,}"
-
-
-def _load(into: dict[str, Any], lines: list[str]) -> HttpResponse:
-    """Load a piece and tell what became of its lines."""
-    remove = into["does"] == "remove"
-    pieces = load_list(
-        into["program"].pk,
-        into["segment"],
-        lines,
-        first_line=into["first_line"],
-        type_=into["type"] or None,
-        remove=remove,
-    )
-    told = next(pieces, Loaded())  # a piece is no longer than what is committed at once
-    counts = {
-        "taken out" if remove else "added": told.changed,
-        "as they were": told.same,
-        "unknown": told.unknown,
-        "no members": told.wrong,
-    }
-    return piece_answer(counts, told.problems, type=told.type or into["type"])
