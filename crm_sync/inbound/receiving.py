@@ -1,7 +1,7 @@
 """Take a request in: verify, write its messages down once, and be done."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection as database
@@ -10,8 +10,10 @@ from django.utils import timezone
 from crm_sync import vault
 from crm_sync.inbound.contract import Arrival, Item
 from crm_sync.inbound.models import Source
+from crm_sync.inbound.signatures import fitting_id
 from crm_sync.inbound.sources import kind_of, valid_secrets
 
+TOPIC_CHARACTERS: Final = 100
 _INSERT = """
 INSERT INTO crm_sync_inboxmessage (source_id, message_id, topic, content, state, attempts, next_at,
     person, candidates, note, received_at)
@@ -48,8 +50,8 @@ def keep(source: Source, items: Sequence[Item]) -> int:
     """Write messages into the inbox; return how many were not there yet."""
     values: dict[str, Any] = {
         "source": source.pk,
-        "ids": [item.message_id for item in items],
-        "topics": [item.topic for item in items],
+        "ids": [fitting_id(item.message_id) for item in items],
+        "topics": [item.topic.replace("\x00", "")[:TOPIC_CHARACTERS] for item in items],
         "contents": [vault.seal({"content": item.content}) for item in items],
     }
     with database.cursor() as cursor:

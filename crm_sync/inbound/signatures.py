@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from crm_sync.adapters.outcomes import ID_CHARACTERS
 from crm_sync.inbound.contract import SignatureRefused
 
 REPLAY_SECONDS: Final = 300
@@ -80,6 +81,15 @@ def key_of(secret: str) -> bytes:
         return base64.b64decode(text + "==", validate=False)
     except binascii.Error:
         return secret.encode()
+
+
+def fitting_id(text: str) -> str:
+    """Give a vendor's id as a column takes it: a hash of one that is too long, never a part.
+
+    Two that begin alike are two.
+    """
+    is_fit = len(text) <= ID_CHARACTERS and "\x00" not in text
+    return text if is_fit else content_id(text.encode())
 
 
 def content_id(body: bytes) -> str:

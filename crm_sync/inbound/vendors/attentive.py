@@ -53,7 +53,7 @@ class AttentiveSource:
         """Take the one event that there is; a repeat is known by what it says."""
         topic = str(load_object(arrival.body).get("type") or "")
         content = arrival.body.decode()
-        return [Item(message_id=content_id(arrival.body), topic=topic[:100], content=content)]
+        return [Item(message_id=content_id(arrival.body), topic=topic, content=content)]
 
     def read(self, topic: str, document: Any, config: Mapping[str, Any]) -> Said | None:
         """Read a subscription: only those to marketing are a consent."""

@@ -7,10 +7,12 @@ flows of Klaviyo, automations of Omnisend, callouts of Salesforce.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 
 from crm_sync.adapters.contract import ConfigRefused, Consent, Setting
+from crm_sync.adapters.outcomes import ID_CHARACTERS
 from crm_sync.inbound.contract import Arrival, Item, OrderSaid, PersonSaid, Said, Unreadable, Who
 from crm_sync.inbound.signatures import (
     content_id,
@@ -88,8 +90,13 @@ class BearerSource:
         require_match(secrets, [token])
 
     def split(self, arrival: Arrival) -> list[Item]:
-        """Take the one message that there is, named by its header or its own `id`."""
-        return [item_of(arrival, arrival.header("webhook-id"))]
+        """Take the one message that there is, named by its header or its own `id`.
+
+        One without is always a new one: a flow says the same in the same words whenever somebody
+        opts out, and the second time counts as the first did.
+        """
+        name = arrival.header("webhook-id")
+        return [item_of(arrival, name, otherwise=f"unnamed:{uuid4().hex}")]
 
     def read(self, topic: str, document: Any, config: Mapping[str, Any]) -> Said | None:
         """Read a document of ours."""
@@ -107,8 +114,11 @@ def nothing_in(config: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def item_of(arrival: Arrival, message_id: str) -> Item:
+def item_of(arrival: Arrival, message_id: str, *, otherwise: str = "") -> Item:
     """Make one message of a body, named by its header, else its own id, else its content.
+
+    Args:
+        otherwise: Its name instead of a hash of its content.
 
     Raises:
         Unreadable: It is no JSON object.
@@ -117,8 +127,8 @@ def item_of(arrival: Arrival, message_id: str) -> Item:
     own = document.get("id")
     named = message_id or (str(own) if isinstance(own, str | int) else "")
     return Item(
-        message_id=(named or content_id(arrival.body))[:200],
-        topic=str(document.get("type") or "")[:100],
+        message_id=named or otherwise or content_id(arrival.body),
+        topic=str(document.get("type") or ""),
         content=arrival.body.decode(),
     )
 
@@ -179,8 +189,10 @@ def _who(data: Mapping[str, Any]) -> Who:
     if not isinstance(person, dict) or not any(person.values()):
         raise Unreadable("person says who is meant: id, member, external_ids, email or phone.")
     _only(person, _WHO, "person")
+    if len(str(person.get("id") or "")) > ID_CHARACTERS:
+        raise Unreadable(f"person.id has at most {ID_CHARACTERS} characters.")
     return Who(
-        vendor_id=str(person.get("id") or "")[:200],
+        vendor_id=str(person.get("id") or ""),
         member_id=str(person.get("member") or ""),
         external_ids=_texts(person, "external_ids"),
         email=str(person.get("email") or ""),

@@ -110,8 +110,8 @@ def _item(one: Mapping[str, Any]) -> Item:
     told = {name: value for name, value in one.items() if name != "attemptNumber"}
     content = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
     return Item(
-        message_id=f"{one.get('eventId', '')}:{content_id(content)}"[:200],
-        topic=str(one.get("subscriptionType") or "")[:100],
+        message_id=f"{one.get('eventId', '')}:{content_id(content)}",
+        topic=str(one.get("subscriptionType") or ""),
         content=content.decode(),
     )
 

@@ -70,8 +70,8 @@ def _item(one: Mapping[str, Any]) -> Item:
     content = orjson.dumps(one)
     message_id = str(one.get("external_id") or "") or content_id(content)
     return Item(
-        message_id=message_id[:200],
-        topic=str(one.get("topic") or "")[:100],
+        message_id=message_id,
+        topic=str(one.get("topic") or ""),
         content=content.decode(),
     )
 

@@ -40,7 +40,7 @@ class SegmentSource:
         topic = str(document.get("type") or "")
         if topic == "track":
             topic = f"track {document.get('event')}"
-        return [Item(message_id=message_id[:200], topic=topic[:100], content=arrival.body.decode())]
+        return [Item(message_id=message_id, topic=topic, content=arrival.body.decode())]
 
     def read(self, topic: str, document: Any, config: Mapping[str, Any]) -> Said | None:
         """Read an identify call, or that somebody came into an audience or left it."""

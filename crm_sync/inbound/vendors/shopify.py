@@ -117,7 +117,7 @@ class ShopifySource:
         load_object(arrival.body)
         message_id = arrival.header("x-shopify-webhook-id") or content_id(arrival.body)
         topic = arrival.header("x-shopify-topic").lower()
-        return [Item(message_id=message_id[:200], topic=topic[:100], content=arrival.body.decode())]
+        return [Item(message_id=message_id, topic=topic, content=arrival.body.decode())]
 
     def read(self, topic: str, document: Any, config: Mapping[str, Any]) -> Said | None:
         """Read a message."""

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,6 +13,7 @@ from django.test import Client
 from crm_sync.inbound.sources import change_secret, create_source, remove_source
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Source
+from loyalty.members.consent import present_consents
 from tests.factories import Till, unique
 from tests.integration.crm_sync.senders import Sender, StandardSender, said, standard
 from tests.integration.http.caller import code_of
@@ -72,10 +73,31 @@ class TestSignatures:
             config={"header": "Postscript-Signature"},
         )
         sender = Sender(source, token)
-        assert sender.post({"event": "opt_in"}, {"Postscript-Signature": token}).status_code == 200
-        message = sender.only()
-        assert (message.state, message.message_id[:7]) == ("kept", "sha256:")
-        assert message.content
+        for _ in range(2):  # the same words, of somebody who has opted in twice
+            sent = sender.post({"event": "opt_in"}, {"Postscript-Signature": token})
+            assert sent.status_code == 200
+        work_inbox(seconds=30)
+        messages = sender.messages()
+        assert [message.state for message in messages] == ["kept", "kept"]
+        assert all(message.content for message in messages)
+
+    def test_an_opt_out_in_the_words_of_an_earlier_one_counts_again(self, till: Till) -> None:
+        source, token = create_source(program_id=till.program.pk, name="Flow", kind="bearer")
+        sender, member = Sender(source, token), till.ids[till.member()]
+        for given in (False, True, False):
+            consents = [{"channel": "email", "given": given}]
+            body = {"type": "person", "data": {"person": {"member": member}, "consents": consents}}
+            assert sender.post(body, {"Authorization": f"Bearer {token}"}).status_code == 200
+            work_inbox(seconds=30)
+        assert not present_consents([UUID(member)])["email"].is_given
+
+    def test_ids_that_begin_alike_or_fit_no_column_are_not_one(self, till: Till) -> None:
+        source, token = create_source(program_id=till.program.pk, name="Flow", kind="bearer")
+        sender = Sender(source, token)
+        for id_ in ("x" * 250 + "1", "x" * 250 + "2", "a\x00b", "a\x00b"):
+            body = {"id": id_, "type": "note\x00", "data": {}}
+            assert sender.post(body, {"Authorization": f"Bearer {token}"}).status_code == 200
+        assert len(sender.messages()) == 3
 
 
 class TestRefusals:
