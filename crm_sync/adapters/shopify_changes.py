@@ -12,10 +12,7 @@ from crm_sync.adapters.shopify_documents import MEMBER_ID, Document, read_value
 # What is no metafield of a customer's, and may be mapped as the shop's.
 OWN: Final = ("firstName", "lastName", "locale", "tags")
 THEIR_PATTERN: Final = r"([A-Za-z0-9_:$-]{3,255}\.)?[A-Za-z0-9_-]{2,64}"
-THEIR_HINT: Final = (
-    "of the shop's own fields: a metafield as namespace.key, such as custom.shoe_size, or "
-    + ", ".join(OWN)
-)
+THEIR_HINT: Final = f"a metafield as namespace.key, such as custom.shoe_size, or {', '.join(OWN)}"
 _MOST: Final = 100
 _OBJECTS: Final = 500  # a call may ask for a thousand; each metafield is one more of each customer
 _OF_EACH: Final = 5

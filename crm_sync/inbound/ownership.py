@@ -3,23 +3,26 @@
 What loyalty owns is never overwritten from outside, whatever a vendor sends under whatever name.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
 
-from crm_sync.adapters.fields import Field
+from crm_sync.adapters.fields import Field, Form
 from crm_sync.attributes import OWN_ATTRIBUTE, attribute_named
 from loyalty.members.schemas import UpdateRequest
 
+_INTEGER: Final = re.compile(r"-?[0-9]{1,15}")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 PROFILE: Final = ("first_name", "last_name", "birth_date", "language")
 
 
 def taken_in(fields: Sequence[Field], said: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what the vendor owns, by our attributes' names."""
     return {
-        field.attribute: said[field.name]
+        field.attribute: _in_form(said[field.name], field.form)
         for field in fields
         if field.owner == "vendor" and field.name in said and _may_be_vendors(field.attribute)
     }
@@ -46,6 +49,20 @@ def profile_changes(taken: Mapping[str, Any]) -> tuple[UpdateRequest | None, lis
         return None, left_out
     parts = {"profile": profile, "attributes": attributes}
     return _read({name: part for name, part in parts.items() if part}), left_out
+
+
+def _in_form(value: Any, form: Form) -> Any:
+    """Read a text in the form that the mapping asks for: some vendors give nothing but texts.
+
+    One that is not in that form stays as it is.
+    """
+    if not isinstance(value, str):
+        return value
+    if form == "boolean":
+        return {"true": True, "false": False}.get(value.lower(), value)
+    if form == "integer" and _INTEGER.fullmatch(value):
+        return int(value)
+    return float(value) if form == "decimal" and _DECIMAL.fullmatch(value) else value
 
 
 def _may_be_vendors(attribute: str) -> bool:

@@ -159,7 +159,7 @@ def _fail(polled: PolledSegment, outcome: Outcome) -> None:
     else:
         log.warning("segment not read", segment=polled.segment, error=outcome.error)
     if isinstance(outcome, Retryable):
-        seconds = max(outcome.retry_after or 0.0, seconds)
+        seconds = outcome.retry_after or seconds
     with transaction.atomic():
         rows = PolledSegment.objects.select_for_update()
         found = rows.filter(pk=polled.pk, walk=polled.walk).first()

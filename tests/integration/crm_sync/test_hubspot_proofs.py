@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client as PageClient
 from hubspot import Client
 from hubspot.crm.contacts.exceptions import ApiException
 from hubspot.events.send.exceptions import ApiException as EventException
 
+from crm_sync.inbound.polling import list_polled, poll
+from crm_sync.models import Allowance, FieldMapping, PollCursor
 from crm_sync.sandboxes.hubspot import HubSpot
 from crm_sync.services.connections import create_connection
 from crm_sync.services.credentials import StoredCredentials
+from loyalty.events.models import OutboxEvent
 from loyalty.members import services as members
+from loyalty.members.models import Member
 from loyalty.members.schemas import EnrolRequest
 from tests.factories import Till, unique
 from tests.integration.crm_sync.outbox import drain
@@ -84,3 +89,41 @@ def test_what_the_plan_lacks_is_said_at_the_connection_and_tokens_are_kept(
     assert StoredCredentials(connection.pk).get("refresh_token") == hubspot.refresh_token
     shown = page.get(f"/admin/crm_sync/connection/{connection.pk}/change/").content.decode()
     assert "HubSpot takes no custom events of this account" in shown
+
+
+def test_a_property_of_hubspots_own_comes_in_by_itself(
+    till: Till, hubspot: HubSpot, settings: Any
+) -> None:
+    settings.CRM_ALLOW_PRIVATE_ADDRESSES = True
+    connection = create_connection(
+        program_id=till.program.pk,
+        name="HubSpot",
+        adapter="hubspot",
+        config={"address": hubspot.url, "events": "none"},
+        secrets={"access_token": hubspot.access_token},
+    )
+    for attribute, name, form in (
+        ("attribute.shoe_size", "shoe_size", "integer"),
+        ("first_name", "firstname", "text"),
+    ):
+        FieldMapping.objects.create(
+            connection=connection, attribute=attribute, name=name, form=form, owner="vendor"
+        )
+
+    def asked() -> int:
+        list_polled()
+        Allowance.objects.filter(connection=connection).delete()  # nobody waits in tests
+        PollCursor.objects.filter(pk=connection.pk).update(next_at=Now())
+        return poll(connection_id=connection.pk, seconds=30)
+
+    member = till.ids[till.member()]
+    contact = hubspot.add(loyalty_member_id=member, shoe_size="38", firstname="Ada")
+    for name, size in (("Ada", 38), ("Augusta", 39)):
+        contact.properties |= {"firstname": name, "shoe_size": str(size)}
+        hubspot.touch(contact)
+        assert asked() == 1
+        found = Member.objects.get(pk=member)
+        assert (found.first_name, found.attributes) == (name, {"shoe_size": size})
+    before = OutboxEvent.objects.filter(member_id=member).count()
+    assert asked() == 1
+    assert OutboxEvent.objects.filter(member_id=member).count() == before  # nothing is new
