@@ -7,7 +7,7 @@ ARGS :=
 .DEFAULT_GOAL := help
 
 .PHONY: help setup setup-dev run test check fmt lint types imports migrations bench migrate audit \
-	docs-free lock
+	pictures docs-free lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{split($$1, t, ":"); printf "  make %-11s %s\n", t[1], $$2}'
@@ -56,6 +56,9 @@ migrate: setup ## bring the database up to date
 
 audit: setup ## prove every invariant of the ledger
 	@$(BIN)/python manage.py audit_ledger
+
+pictures: setup-dev ## the pictures of docs/ anew, from a demo of its own that runs beside it
+	@$(BIN)/python -m tests.e2e.pictures
 
 lock: ## requirements/*.txt anew from requirements/*.in; needs uv
 	@cd requirements && for name in base embedded dev; do \
