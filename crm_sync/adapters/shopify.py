@@ -265,13 +265,13 @@ class ShopifyAdapter:
         return [found.get(place, person.vendor_id) for place, person in enumerate(people)]
 
     def _join_many(self, target: Target, people: Sequence[Person]) -> list[str | Outcome]:
+        """Do the same for many; after a call that failed nobody else is asked for."""
         joined: list[str | Outcome] = []
-        for first in range(0, len(people), _PEOPLE_AT_ONCE):
-            some = people[first : first + _PEOPLE_AT_ONCE]
-            try:
-                joined += self._join(target, some)
-            except CallFailed as failed:
-                joined += [person.vendor_id or failed.outcome for person in some]
+        try:
+            for first in range(0, len(people), _PEOPLE_AT_ONCE):
+                joined += self._join(target, people[first : first + _PEOPLE_AT_ONCE])
+        except CallFailed as failed:
+            joined += [one.vendor_id or failed.outcome for one in people[len(joined) :]]
         return joined
 
     def _look_up(self, target: Target, wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,6 +145,19 @@ def test_where_none_is_taken_each_is_written_by_themselves(
     assert [type(one) for one in outcomes] == [Delivered] * MANY
 
 
+def test_a_shop_that_is_down_is_asked_once(
+    shop: Shopify, adapter: ShopifyAdapter, target: Target
+) -> None:
+    shop.faults = [Fault(Reply(503), path="/graphql")] * 2
+    people = [profile(Person(member_id=f"m{n}", email=f"p{n}@x.example")) for n in range(MANY)]
+    outcomes = adapter.push_bulk(target, people)
+    assert isinstance(outcomes, list)
+    assert len(outcomes) == MANY
+    assert all(one is outcomes[0] for one in outcomes)  # a call that failed as a whole
+    assert isinstance(outcomes[0], Retryable)
+    assert len(shop.faults) == 1
+
+
 def test_no_answer_is_no_success(
     shop: Shopify, adapter: ShopifyAdapter, target: Target, customers: list[Known]
 ) -> None:
