@@ -23,6 +23,7 @@ from crm_sync.models import (
     Lane,
     OrderCursor,
     PollCursor,
+    PolledSegment,
 )
 from crm_sync.rules import SAID_LAST
 from loyalty.members.selectors import list_erased, walk_erased
@@ -65,6 +66,7 @@ def forget_words_of_calls(*, connection_id: int) -> None:
     for said in (
         Comparison.objects.filter(connection_id=connection_id),
         PollCursor.objects.filter(connection_id=connection_id),
+        PolledSegment.objects.filter(connection_id=connection_id),
         OrderCursor.objects.filter(source__connection_id=connection_id),
     ):
         said.exclude(last_error="").update(last_error=NOT_KEPT)

@@ -19,6 +19,7 @@ from crm_sync.models import (
     Delivery,
     OrderCursor,
     PollCursor,
+    PolledSegment,
     Source,
 )
 from crm_sync.rules import SAID_LAST
@@ -125,6 +126,9 @@ def test_what_was_said_of_many_at_once_is_forgotten_with_one_of_them(
     rows = [
         Comparison.objects.create(connection=connection, last_error=WORD),
         PollCursor.objects.create(connection=connection, next_at=Now(), last_error=WORD),
+        PolledSegment.objects.create(
+            connection=connection, vendor_segment="7", segment="vip", last_error=WORD
+        ),
         OrderCursor.objects.create(source=source, since=Now(), next_at=Now(), last_error=WORD),
     ]
     if is_stopped:
@@ -135,7 +139,7 @@ def test_what_was_said_of_many_at_once_is_forgotten_with_one_of_them(
         forget_erased_everywhere()
     for row in (connection, *rows, *jobs):
         row.refresh_from_db()
-    assert [row.last_error for row in (*rows, *jobs)] == [NOT_KEPT] * 4 + [WORD]
+    assert [row.last_error for row in (*rows, *jobs)] == [NOT_KEPT] * 5 + [WORD]
     if is_stopped:
         assert connection.disabled_reason == f"Down.{SAID_LAST}{NOT_KEPT}"
 
@@ -163,6 +167,7 @@ def test_every_column_that_may_hold_a_vendors_words_is_known() -> None:
         "InboxMessage.note",  # in our words
         "OrderCursor.last_error",
         "PollCursor.last_error",
+        "PolledSegment.last_error",
         "Relay.notice",  # in our words
         "Vault.content",  # our secrets
     }
