@@ -4,6 +4,8 @@ BIN := .venv/bin
 OFFLINE := LOYALTY_OFFLINE=1
 # A folder or file for `make test`, and options of pytest: make test ARGS="tests/unit -k expiry"
 ARGS :=
+# A test run starts some hundred processes: none should compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 
 .PHONY: help setup setup-dev run test check fmt lint types imports migrations bench migrate audit \

@@ -57,7 +57,7 @@ class Shop:
         url = (node or self.stack.web).url
         if url not in self.clients:
             limits = httpx.Limits(max_connections=None)
-            self.clients[url] = self.stack.client(self.key, node, limits=limits, verify=False)
+            self.clients[url] = self.stack.client(self.key, node, limits=limits)
         headers = {"Idempotency-Key": key or unique("k")}
         return self.clients[url].post(path, json=body, headers=headers)
 

@@ -11,8 +11,6 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = pytest.mark.serial
-
 ROOT = Path(__file__).parents[2]
 CALL_AND_ANSWER = re.compile(r"```sh\n(curl .*?)```.*?```json\n(.*?)```", re.DOTALL)
 PROGRAM = ("program: grocer", "program: readme")  # other tests have a grocer as well

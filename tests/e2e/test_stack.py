@@ -27,7 +27,7 @@ def test_web_answers_and_the_database_is_migrated(live_stack: Stack):
 def test_heal_starts_again_whatever_was_killed(live_stack: Stack):
     live_stack.web.kill()
     live_stack.worker.kill()
-    with pytest.raises(httpx.ConnectError), live_stack.client() as client:
+    with pytest.raises(httpx.NetworkError), live_stack.client() as client:
         client.get("/metrics")
     live_stack.heal()
     with live_stack.client() as client:

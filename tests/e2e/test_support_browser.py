@@ -31,7 +31,7 @@ def find(desk: Desk, term: str) -> None:
     desk.open("loyalty/member/")
     desk.page.get_by_label("Find a member").fill(term)
     desk.page.get_by_role("button", name="Find", exact=True).click()
-    desk.page.wait_for_load_state("networkidle")
+    desk.settle()
     assert term not in desk.page.url
 
 
@@ -86,7 +86,7 @@ def ask_for_points(desk: Desk) -> None:
     expect(page.get_by_text("waits for a second person")).to_be_visible()
     picture(desk, "admin_waiting")
     page.get_by_role("link", name="Look at it").click()
-    page.wait_for_load_state("networkidle")
+    desk.settle()
     expect(page.get_by_text("You asked for this yourself")).to_be_visible()
     assert page.get_by_role("button", name="Approve").count() == 0
 
@@ -95,7 +95,7 @@ def approve(desk: Desk) -> None:
     page = desk.page
     desk.open("loyalty/adjustmentrequest/")
     page.locator("#result_list a, table a").filter(has_text=":").first.click()
-    page.wait_for_load_state("networkidle")
+    desk.settle()
     page.fill("#id_reason", "Checked with the shop")
     picture(desk, "admin_approval")
     page.get_by_role("button", name="Approve").click()

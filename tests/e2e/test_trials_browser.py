@@ -129,7 +129,7 @@ def run_a_backtest(stack: Stack, desk: Desk, program: int) -> None:
     page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     page.emulate_media(color_scheme="dark")
     page.reload()
-    page.wait_for_load_state("networkidle")
+    desk.settle()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     picture(page, "backtest_phone")
     with page.expect_download() as download:

@@ -1,7 +1,6 @@
 """Receipts are replayed against the real engine, twice, and the demo is loaded twice."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 
@@ -63,18 +62,17 @@ def test_stores_that_a_program_lacks_are_named_before_anything_is_sent(live_stac
     assert "orders     5 with" in told
 
 
-@pytest.mark.serial
-def test_the_demo_is_loaded_once(make_stack: Callable[[], Stack]):
-    stack = make_stack()  # an empty one: nobody else has a grocer there, or an admin
-    load = ("load_demo", "--base-url", stack.url, "--receipts", "100")
-    demo = json.loads(stack.manage(*load).splitlines()[-1])
-    counts = stack.sql(COUNTS, demo["program"])
+def test_the_demo_is_loaded_once(live_stack: Stack):
+    """No other test of the live stack has a program `grocer`, or a user `admin`."""
+    load = ("load_demo", "--base-url", live_stack.url, "--receipts", "100")
+    demo = json.loads(live_stack.manage(*load).splitlines()[-1])
+    counts = live_stack.sql(COUNTS, demo["program"])
     assert counts[0][0] == 100
-    with stack.client(demo["api_key"]) as client:
+    with live_stack.client(demo["api_key"]) as client:
         assert client.get(f"/v1/members/{demo['member']}").status_code == 200
     assert demo["admin_user"] == "admin"
     assert demo["admin_password"]
 
-    again = json.loads(stack.manage(*load).splitlines()[-1])
+    again = json.loads(live_stack.manage(*load).splitlines()[-1])
     assert again == demo
-    assert stack.sql(COUNTS, demo["program"]) == counts
+    assert live_stack.sql(COUNTS, demo["program"]) == counts
