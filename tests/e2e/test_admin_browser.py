@@ -2,79 +2,17 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, expect
 
+from tests.e2e.desk import PHONE, Desk
 from tests.factories import program_document, unique
 from tests.stack import Stack
 
 pytestmark = pytest.mark.browser
-
-PHONE = {"width": 390, "height": 800}
-DRAWN = "document.fonts.ready.then(() => new Promise(requestAnimationFrame))"
-
-
-@dataclass
-class Desk:
-    """A marketer's browser, which notices what should not happen."""
-
-    page: Page
-    home: str
-    under_way: set[Request] = field(default_factory=set)
-    strangers: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def watch(self) -> "Desk":
-        """Note requests to other hosts, and whatever the console complains of."""
-        self.page.on("request", self._note_request)
-        for ended in ("requestfinished", "requestfailed"):
-            self.page.on(ended, lambda request: self.under_way.discard(request))
-        self.page.on(
-            "console",
-            lambda said: self.complaints.append(said.text) if said.type == "error" else None,
-        )
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        return self
-
-    def _note_request(self, request: Request) -> None:
-        self.under_way.add(request)
-        if not request.url.startswith((self.home, "data:", "blob:")):
-            self.strangers.append(request.url)
-
-    def open(self, path: str) -> None:
-        """Open a page of the admin, and let it settle."""
-        answer = self.page.goto(f"{self.home}/admin/{path}")
-        assert answer is not None and answer.status == 200, (path, answer and answer.status)
-        self.settle()
-
-    def save(self) -> None:
-        """Press the form's main button."""
-        self.page.get_by_role("button", name="Save", exact=True).click()
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until all that the page asks for is there, and it is drawn.
-
-        Playwright's own `networkidle` waits half a second more, for each page.
-        """
-        until = time.monotonic() + 30
-        self.page.wait_for_load_state()
-        while self.under_way:
-            asked = [request.url for request in self.under_way]
-            assert time.monotonic() < until, asked
-            self.page.wait_for_timeout(5)
-        self.page.evaluate(DRAWN)
-
-    def is_fine(self) -> bool:
-        """Tell whether nothing left the host and nothing complained."""
-        assert not self.strangers, self.strangers
-        assert not self.complaints, self.complaints
-        return True
 
 
 @pytest.fixture
@@ -102,9 +40,8 @@ def log_in(desk: Desk, name: str) -> Desk:
     desk.open("")
     desk.page.fill("#id_username", name)
     desk.page.fill("#id_password", "pw-marta")
-    desk.page.click("button[type=submit]")
-    desk.page.wait_for_url(lambda url: "/login/" not in url)
-    desk.settle()
+    desk.follow(desk.page.locator("button[type=submit]"))
+    assert "/login/" not in desk.page.url
     return desk
 
 
@@ -178,8 +115,7 @@ def lower_silver(stack: Stack, desk: Desk, program: str) -> None:
 
 def change_a_threshold(stack: Stack, desk: Desk, program: str) -> None:
     lower_silver(stack, desk, program)
-    desk.page.get_by_role("link", name="Review and publish").first.click()
-    desk.settle()
+    desk.follow(desk.page.get_by_role("link", name="Review and publish").first)
     expect(desk.page.get_by_text("silver, from")).to_be_visible()
     expect(desk.page.locator("ins", has_text="20.00")).to_be_visible()
     publish(desk, "Silver sooner")
@@ -187,9 +123,8 @@ def change_a_threshold(stack: Stack, desk: Desk, program: str) -> None:
 
 def publish(desk: Desk, reason: str) -> None:
     desk.page.fill("#id_reason", reason)
-    desk.page.get_by_role("button", name="Publish", exact=True).click()
+    desk.follow(desk.page.get_by_role("button", name="Publish", exact=True))
     expect(desk.page.get_by_text(re.compile(r"Version \d+ is live\."))).to_be_visible()
-    desk.settle()
 
 
 def write_a_rule(stack: Stack, desk: Desk, program: str) -> None:

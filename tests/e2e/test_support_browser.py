@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.test_admin_browser import Desk, colleague, log_in
+from tests.e2e.desk import Desk
+from tests.e2e.test_admin_browser import colleague, log_in
 from tests.factories import program_document, unique
 from tests.stack import Stack
 
@@ -30,8 +31,7 @@ def desk_of(stack: Stack, browser: Browser, group: str) -> Desk:
 def find(desk: Desk, term: str) -> None:
     desk.open("loyalty/member/")
     desk.page.get_by_label("Find a member").fill(term)
-    desk.page.get_by_role("button", name="Find", exact=True).click()
-    desk.settle()
+    desk.follow(desk.page.get_by_role("button", name="Find", exact=True))
     assert term not in desk.page.url
 
 
@@ -85,8 +85,7 @@ def ask_for_points(desk: Desk) -> None:
     page.get_by_role("button", name="Adjust").click()
     expect(page.get_by_text("waits for a second person")).to_be_visible()
     picture(desk, "admin_waiting")
-    page.get_by_role("link", name="Look at it").click()
-    desk.settle()
+    desk.follow(page.get_by_role("link", name="Look at it"))
     expect(page.get_by_text("You asked for this yourself")).to_be_visible()
     assert page.get_by_role("button", name="Approve").count() == 0
 
@@ -94,8 +93,7 @@ def ask_for_points(desk: Desk) -> None:
 def approve(desk: Desk) -> None:
     page = desk.page
     desk.open("loyalty/adjustmentrequest/")
-    page.locator("#result_list a, table a").filter(has_text=":").first.click()
-    desk.settle()
+    desk.follow(page.locator("#result_list a, table a").filter(has_text=":").first)
     page.fill("#id_reason", "Checked with the shop")
     picture(desk, "admin_approval")
     page.get_by_role("button", name="Approve").click()

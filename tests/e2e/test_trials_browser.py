@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.desk import PHONE, Desk
 from tests.e2e.test_admin_browser import (
-    PHONE,
-    Desk,
     colleague,
     id_of,
     log_in,
@@ -102,7 +101,7 @@ def preview_a_basket(desk: Desk, program: int) -> None:
     desk.open(f"loyalty/backtest/preview/?program={program}")
     page.locator("[name=l-0-category]").fill("DAIRY")
     page.locator("[name=l-0-amount]").fill("25.00")
-    page.get_by_role("button", name="Preview").click()
+    desk.follow(page.get_by_role("button", name="Preview"))
     expect(page.get_by_text("the draft gives more")).to_be_visible()
     cards = page.locator(".ly-cards .ly-card")
     expect(cards.nth(0)).to_contain_text("25")
@@ -124,6 +123,7 @@ def run_a_backtest(stack: Stack, desk: Desk, program: int) -> None:
     expect(page.locator(".ly-list li", has_text="bronze → silver")).to_have_count(1)
     picture(page, "backtest")
 
+    desk.settle()
     size = page.viewport_size
     assert size is not None
     page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})

@@ -96,10 +96,8 @@ class ProgramAdmin(DraftAdmin):
     list_display = ("name", "code", "currency", "timezone", "live", "published")
     search_fields = ("name", "code")
     warn_unsaved_form = True
-    conditional_fields = {
-        "rolling_months": "window == 'rolling'",
-        "validity_months": "validity == 'months'",
-    }
+    # No conditional_fields: the theme makes a variable of each field, and one that is called
+    # `window` hides the browser's own from the theme's scripts.
     fieldsets = (
         ("Program", {"fields": (("name", "code"), ("currency", "timezone"))}),
         (
