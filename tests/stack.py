@@ -242,7 +242,11 @@ class Stack:
         return key
 
     def manage(self, *arguments: str, stdin: str = "", **settings: str) -> str:
-        """Run manage.py against this stack, and return what it printed."""
+        """Run manage.py against this stack, and return what it printed.
+
+        Args:
+            settings: Variables that the command itself reads; config/settings.py is read before.
+        """
         if self._commands is None:
             self._commands = Commands(self.env, self.folder)
         return self._commands.run(arguments, stdin, settings)
