@@ -115,9 +115,10 @@ class _Worker:
         """Let them work until all is delivered, or nothing is for a while; tell each 5 s."""
         found: list[Drained] = []
         still = 0.0
-        while self.count(LEFT) and still < patience:
+        while (left := self.count(LEFT)) and still < patience:
             with self.at_work(found.append):
                 time.sleep(SLICE_SECONDS)
+            print(f"    {left:>6,} left, {found[-1].rate:.0f}/s", flush=True)
             still = 0.0 if found[-1].rate else still + SLICE_SECONDS
         return found[:-1] or found  # the last one is not full
 
@@ -158,7 +159,7 @@ def _worker(stage: Stage, engine: Site, backlog: int) -> Iterator[_Worker]:
             _start(running, beat_command(), env),
         ]
         worker = _Worker(stage, engine, url, both)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while not worker.count(DELIVERED):
             if time.monotonic() > until:
                 raise SystemExit("The worker delivers nothing.")

@@ -148,7 +148,7 @@ CACHES = {
 # --- Celery -------------------------------------------------------------------------------------
 
 WORKER_THREADS = env.integer("WORKER_THREADS", 16, low=6, high=64)
-WORKER_NICE = env.integer("WORKER_NICE", 10, low=0, high=19)  # lets tills go first
+WORKER_NICE = env.integer("WORKER_NICE", 5, low=0, high=19)  # lets tills go first
 TASK_TIME_LIMIT = env.integer(
     "TASK_TIME_LIMIT", 900, low=10, high=86400
 )  # seconds, then a job is killed

@@ -22,7 +22,7 @@ def worker_command() -> list[str]:
 
 def worker_niceness() -> int:
     """Return how far the worker lets tills go first where both want the same processor."""
-    return env.integer("WORKER_NICE", 10, low=0, high=19)
+    return env.integer("WORKER_NICE", 5, low=0, high=19)
 
 
 def beat_command() -> list[str]:
