@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from crm_sync.inbound.models import ForgetCursor, InboxMessage, KnownOrder, SourcePerson
@@ -60,8 +60,12 @@ def delete_old_messages(*, now: datetime) -> int:
     settled = timedelta(days=settings.CRM_INBOX_RETENTION_DAYS)
     messages = InboxMessage.objects.exclude(state__in=(State.DEAD, State.PARKED))
     count = _delete(messages.filter(settled_at__lt=now - settled))
-    # Refunds of orders that never came.
-    _delete(KnownOrder.objects.filter(member_id=None, heard_at__lt=now - settled))
+    # Refunds of orders that never came; not those of one that may wait for a person.
+    waiting = InboxMessage.objects.filter(
+        source=OuterRef("source"), state__in=(State.PENDING, State.DEAD, State.PARKED)
+    )
+    nobodys = KnownOrder.objects.filter(member_id=None, heard_at__lt=now - settled)
+    _delete(nobodys.exclude(Exists(waiting)))
     if settings.LOYALTY_EVENT_RETENTION_DAYS:
         long = timedelta(days=settings.LOYALTY_EVENT_RETENTION_DAYS)
         count += _delete(InboxMessage.objects.filter(settled_at__lt=now - long))

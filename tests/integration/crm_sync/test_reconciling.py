@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from crm_sync import tasks
 from crm_sync.adapters.shopify import ShopifyAdapter
 from crm_sync.inbound.deciding import choose_member, try_again
+from crm_sync.inbound.forgetting import delete_old_messages
 from crm_sync.inbound.reconciling import UNREAD, list_reconciled, reconcile
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
@@ -199,6 +200,7 @@ def test_a_refund_that_came_first_outlives_the_doubt_who_bought(shop: Shop, till
     shop.tells("refunds/create", refund(7, 1, FIRST, 2))
     shop.tells("orders/create", order(1))
     message = shop.sender.source.messages.get(state="parked")
+    delete_old_messages(now=datetime.now(UTC) + timedelta(days=100))
     choose_member(message_id=message.pk, member_id=UUID(shop.member))
     work_inbox(seconds=60)
     assert shop.points == 30
