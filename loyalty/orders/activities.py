@@ -15,7 +15,6 @@ from loyalty.earning.rules import Award, Occasion, calculate_activity
 from loyalty.earning.services import asks_to_earn, earner_of, take
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind
-from loyalty.engine.inactivity import carry_on
 from loyalty.engine.load import lot_of
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import ActivityConflict, ActivityUnknown
@@ -100,7 +99,6 @@ def _give(work: MemberWork, activity: Activity, award: Award) -> ActivityRecord:
     """Write the ledger transaction, the lot, the claim and what is told of it."""
     number, lot = work.next_number(), None
     explanation = {"applied": award.explanation, "not_applied": award.not_applied}
-    carry_on(work, activity.occurred_at)
     take(work, award)
     if award.points:
         lot = new_lot(work, activity.occurred_at)

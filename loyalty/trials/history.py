@@ -45,7 +45,8 @@ SELECT member_id, min(first), sum(orders)::bigint FROM (
 _OF = "FROM unnest(%(members)s::uuid[], %(first)s::bigint[]) AS r(member_id, first)"
 
 # What carries points on that expire by inactivity, besides joining.
-_IS_ACTIVITY = """(t.kind = 'earn' AND t.source_ref <> '' OR t.kind IN ('redeem', 'hold')
+_IS_ACTIVITY = """(t.kind = 'earn' AND t.source_ref <> ''
+    AND (t.order_number IS NOT NULL OR t.points > 0) OR t.kind IN ('redeem', 'hold')
     AND coalesce(t.explanation->>'given_for', 'free_redemption') = 'free_redemption')"""
 
 _MEMBERS = f"""
@@ -155,9 +156,7 @@ SELECT coalesce(sum(l.pending + l.available), 0)::bigint FROM loyalty_lot AS l
 WHERE l.program_id = %s AND coalesce({LOT_ENDS} > %s, true)
 """
 
-_BUDGETS = """
-SELECT campaign, used FROM loyalty_campaignbudget WHERE program_id = %s
-"""
+_BUDGETS = "SELECT campaign, used FROM loyalty_campaignbudget WHERE program_id = %s"
 
 
 @dataclass(slots=True)

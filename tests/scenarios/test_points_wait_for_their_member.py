@@ -11,7 +11,13 @@ from tests.integration.http.caller import Caller, body_of, order_body
 
 RULES = [
     {"code": "base", "points": 1, "per": "1.00"},
-    {"code": "review", "bonus": 5, "trigger": "activity", "activity": "review"},
+    {
+        "code": "review",
+        "bonus": 5,
+        "trigger": "activity",
+        "activity": "review",
+        "limit": {"times": 1, "per": "year"},
+    },
     {"code": "birthday", "bonus": 50, "trigger": "member.birthday"},
 ]
 ZULU = "%Y-%m-%dT%H:%M:%SZ"
@@ -35,13 +41,17 @@ class Anna:
         self.id = body_of(self.api.post("/v1/members", body))["id"]
 
     def passes(self, until: datetime) -> None:
-        """Time passes; each week there is a night, and one at the end."""
+        """Time passes; now and then there is a night, and one at the end."""
         while self.clock.now < until:
-            self.clock.set(min(self.clock.now + timedelta(days=7), until))
+            self.clock.set(min(self.clock.now + timedelta(days=40), until))
             run_night(self.till.program.pk, today=self.clock.now.date())
 
     def earn(self, **what: Any) -> Any:
         return body_of(self.api.post("/v1/earn", {"member": self.id, **what}))
+
+    def review(self, moment: datetime) -> Any:
+        happened = {"ref": unique("r"), "occurred_at": moment.strftime(ZULU)}
+        return self.earn(activity={"type": "review", **happened})
 
     def get(self, what: str) -> Any:
         return body_of(self.api.get(f"/v1/members/{self.id}/{what}"))
@@ -58,14 +68,17 @@ def test_a_year_of_a_member_who_comes_now_and_then(clock: Clock):
     assert (bought["points"], bought["expires_at"][:16]) == (10, "2027-07-10T22:00")
 
     anna.passes(at(3, 31))  # she reviews something: half a year later is 30 September
-    review = {"type": "review", "ref": unique("r"), "occurred_at": at(3, 31, 11).strftime(ZULU)}
-    reviewed = anna.earn(activity=review)
+    reviewed = anna.review(at(3, 31, 11))
     assert reviewed["expires_at"][:16] == "2027-09-30T22:00"
     assert [(points, ends[:16]) for points, ends in anna.expiring()] == [(15, "2027-09-30T22:00")]
     shown = anna.get("lots")["items"]
     assert {(lot["slides"], lot["expires_at"][:16]) for lot in shown} == {
         (True, "2027-09-30T22:00")
     }
+
+    anna.passes(at(4, 20))  # one review a year is worth something: a second one is not
+    assert anna.review(at(4, 20, 11))["points"] == 0
+    assert [ends[:16] for _, ends in anna.expiring()] == ["2027-09-30T22:00"]
 
     anna.passes(at(9, 10))  # her birthday gives points, and no time
     assert [(points, ends[:16]) for points, ends in anna.expiring()] == [(65, "2027-09-30T22:00")]
