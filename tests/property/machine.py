@@ -22,7 +22,7 @@ from tests.property.shop import Shop
 
 CARDS = 14
 BATCH_MOST = 25
-AUDITED_EACH = 4  # steps: history keeps what was wrong, and the paper is compared after each
+AUDITED_EACH = 10  # steps: history keeps what was wrong, and the paper is compared after each
 SINGLES = {
     "earn": 22,
     "put": 16,

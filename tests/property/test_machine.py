@@ -8,7 +8,7 @@ import pytest
 from tests.factories import Clock, install_clock
 from tests.property.machine import Deviation, Machine
 
-OPERATIONS = int(os.environ.get("LOYALTY_OPERATIONS", "3500"))
+OPERATIONS = int(os.environ.get("LOYALTY_OPERATIONS", "3350"))
 SEED = int(os.environ.get("LOYALTY_SEED") or secrets.randbelow(10**9))
 
 
