@@ -5,7 +5,18 @@ import os
 import time
 from collections.abc import Callable
 
-from benchmarks import bulk, delivery, earning, ledgers, machine, manyrules, members, parsing
+from benchmarks import (
+    bulk,
+    delivery,
+    earning,
+    ledgers,
+    machine,
+    manyrules,
+    members,
+    nights,
+    parsing,
+    trials,
+)
 from benchmarks.rounds import Plan, Row, table
 from benchmarks.stage import Stage
 
@@ -19,6 +30,8 @@ MEASURES: dict[str, Measure] = {
     "history": members.history,
     "popular": members.popular,
     "delivery": delivery.delivery,
+    "night": nights.night,
+    "backtest": trials.backtest,
     "validation": parsing.validation,
     "ledger": ledgers.ledger,
 }

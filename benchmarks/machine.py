@@ -46,6 +46,14 @@ def resident_bytes(pid: int) -> int:
     return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
 
 
+def peak_bytes() -> int:
+    """Give the most memory that this process has had in RAM at any time."""
+    for line in (_PROC / "self" / "status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("This kernel does not tell the peak of a process's memory.")
+
+
 def busy_seconds() -> float:
     """Sum the time that all cores have worked, for anybody."""
     fields = [int(part) for part in (_PROC / "stat").read_text().split("\n")[0].split()[1:9]]

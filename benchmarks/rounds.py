@@ -203,8 +203,13 @@ def ratio(
     target: str = "",
 ) -> Row:
     """Compare two sides round by round."""
-    pairs = [of(a) / of(b) for a, b in zip(above, below, strict=True)]
-    return Row(what, statistics.median(pairs), min(pairs), max(pairs), target)
+    return Row(what, *ratios([of(a) for a in above], [of(b) for b in below]), target)
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, float, float]:
+    """Give the median, the lowest and the highest ratio of neighbours."""
+    pairs = [a / b for a, b in zip(above, below, strict=True)]
+    return statistics.median(pairs), min(pairs), max(pairs)
 
 
 def absolute(what: str, values: Sequence[float], target: str = "", unit: str = "") -> Row:

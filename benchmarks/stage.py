@@ -69,18 +69,24 @@ class Site:
         """Make tables and members, and learn the API key."""
         self.token = self.run("-m", f"benchmarks.{self.kind}.prepare").split()[-1]
 
-    def run(self, *arguments: str) -> str:
-        """Run Python with the site's settings and return what it printed."""
+    def run(self, *arguments: str, watched: bool = False) -> str:
+        """Run Python with the site's settings and return what it printed.
+
+        Args:
+            watched: Let its errors, and so its progress bar, be seen at once.
+        """
         done = subprocess.run(
             [sys.executable, *arguments],
             env=self.environment,
             cwd=ROOT,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=None if watched else subprocess.PIPE,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise SystemExit(f"{self.name}: {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+            said = (done.stderr or "")[-3000:]
+            raise SystemExit(f"{self.name}: {' '.join(arguments)} failed:\n{said}")
         return done.stdout
 
     def start(self) -> None:

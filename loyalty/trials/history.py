@@ -349,6 +349,7 @@ def archive(program_id: int, *, now: datetime) -> Iterator[Archive]:
     own = django_connection.copy()
     own.ensure_connection()
     raw: psycopg.Connection[Any] = own.connection
+    raw.adapters.register_loader("timestamptz", psycopg.types.datetime.TimestamptzLoader)  # in C
     try:
         raw.execute(_SNAPSHOT)
         yield Archive(raw, program_id, now)

@@ -5,7 +5,7 @@
 
 import heapq
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -72,8 +72,8 @@ class Tally:
     """All that a backtest counts; its size does not grow with the number of orders."""
 
     def __init__(self) -> None:
-        self.months: dict[str, Month] = {}
-        self.rules: dict[str, Counter[str]] = {}
+        self.months: defaultdict[str, Month] = defaultdict(Month)
+        self.rules: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.orders = 0
         self.skipped: Counter[str] = Counter()
         self.members: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class Tally:
 
     def month(self, day: date) -> Month:
         """Give the month of a day."""
-        return self.months.setdefault(f"{day:%Y-%m}", Month())
+        return self.months[day.isoformat()[:7]]
 
     def award(
         self,
@@ -102,7 +102,7 @@ class Tally:
         sums.issued += issued
         sums.taken_back += taken_back
         for rule in rules:
-            self.rules.setdefault(rule["rule"], Counter())[side] += rule["points"]
+            self.rules[rule["rule"]][side] += rule["points"]
 
     def level_move(self, side: Side, day: date, *, rise: bool) -> None:
         """Count a rise or a fall."""
