@@ -197,6 +197,7 @@ CELERY_BEAT_SCHEDULE = {
     "backfill": _each("crm_sync.backfill", 2),
     "compare": _each("crm_sync.compare", 2),
     "lapse-holds": _each("loyalty.lapse_holds", 60),
+    "settle-referrals": _each("loyalty.settle_referrals", 60),
     "raise-signals": _each("loyalty.raise_signals", 60),
     "publish-scheduled": _each("loyalty.publish_scheduled", 10),
     "nightly": _each("loyalty.run_nightly", 900),  # decides itself, by each program's time zone

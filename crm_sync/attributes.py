@@ -59,6 +59,7 @@ ATTRIBUTES: Final = {
         Attribute("points_expiring", "Points that end next", "integer", source="expiring"),
         Attribute("points_expire_on", "Day on which they end", "date", source="expiring_on"),
         Attribute("last_redeemed_at", "Last redemption", "datetime", source="last_redeemed_at"),
+        Attribute("referral_code", "Referral code", "text", source="referral_code"),
         Attribute("state_version", "Version of all this", "integer", source="sequence"),
         Attribute("first_name", "First name", "text", _EITHER, "first_name"),
         Attribute("last_name", "Last name", "text", _EITHER, "last_name"),

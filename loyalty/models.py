@@ -36,6 +36,7 @@ from loyalty.programs.models import (
     Store,
     TierLevel,
 )
+from loyalty.referrals.models import Referral, ReferralCode, ReferralStep
 from loyalty.rewards.models import (
     CodePool,
     PoolCode,
@@ -82,6 +83,9 @@ __all__ = [
     "PublishedVersion",
     "Redemption",
     "RedemptionClaim",
+    "Referral",
+    "ReferralCode",
+    "ReferralStep",
     "Reward",
     "RewardStock",
     "ScheduledPublication",

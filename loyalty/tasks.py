@@ -16,6 +16,12 @@ def lapse_holds() -> None:
     nightly.lapse_holds()
 
 
+@shared_task(name="loyalty.settle_referrals")
+def settle_referrals() -> None:
+    """Give referrers what is theirs of their friends' purchases (each minute)."""
+    nightly.settle_referrals()
+
+
 @shared_task(name="loyalty.raise_signals")
 def raise_signals() -> None:
     """Tell of receipts and adjustments that are too many for an hour (each minute)."""

@@ -96,6 +96,7 @@ class AttentiveAdapter:
         Field("points_expiring", "Loyalty points expiring", "integer"),
         Field("points_expire_on", "Loyalty points expire on", "date"),
         Field("last_redeemed_at", "Loyalty last redemption", "datetime"),
+        Field("referral_code", "Loyalty referral code", "text"),
         Field("state_version", "Loyalty state version", "integer"),
     )
     field_limits = FieldLimits(

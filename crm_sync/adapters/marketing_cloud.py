@@ -139,6 +139,7 @@ class MarketingCloudAdapter:
         Field("points_expiring", "Loyalty_Points_Expiring", "integer"),
         Field("points_expire_on", "Loyalty_Points_Expire_On", "date"),
         Field("last_redeemed_at", "Loyalty_Last_Redemption", "text"),
+        Field("referral_code", "Loyalty_Referral_Code", "text"),
         Field("state_version", "Loyalty_State_Version", "integer"),
     )
     field_limits = FieldLimits(

@@ -87,6 +87,7 @@ class OmnisendAdapter:
         Field("points_expiring", "loyaltyPointsExpiring", "integer"),
         Field("points_expire_on", "loyaltyPointsExpireOn", "date"),
         Field("last_redeemed_at", "loyaltyLastRedemptionAt", "datetime"),
+        Field("referral_code", "loyaltyReferralCode", "text"),
         Field("state_version", "loyaltyStateVersion", "integer"),
     )
     field_limits = FieldLimits(

@@ -75,6 +75,7 @@ class PostscriptAdapter:
         Field("points_expiring", "loyalty_points_expiring", "integer"),
         Field("points_expire_on", "loyalty_points_expire_on", "date"),
         Field("last_redeemed_at", "loyalty_last_redemption_at", "datetime"),
+        Field("referral_code", "loyalty_referral_code", "text"),
         Field("state_version", "loyalty_state_version", "integer"),
     )
     field_limits = FieldLimits(

@@ -83,6 +83,7 @@ DEFAULT_FIELDS: Final = (
     Field("points_expiring", "Loyalty_Points_Expiring__c", "integer"),
     Field("points_expire_on", "Loyalty_Points_Expire_On__c", "date"),
     Field("last_redeemed_at", "Loyalty_Last_Redemption__c", "datetime"),
+    Field("referral_code", "Loyalty_Referral_Code__c", "text"),
     Field("state_version", "Loyalty_State_Version__c", "integer"),
 )
 FIELD_LIMITS: Final = FieldLimits(

@@ -66,6 +66,7 @@ DEFAULT_FIELDS: Final = (
     Field("points_expiring", "points_expiring", "integer"),
     Field("points_expire_on", "points_expire_on", "date"),
     Field("last_redeemed_at", "last_redemption_at", "datetime"),
+    Field("referral_code", "referral_code", "text"),
     Field("state_version", "state_version", "integer"),
 )
 FIELD_LIMITS: Final = FieldLimits(

@@ -288,8 +288,8 @@ class HubSpot(Sandbox):
 _LOYALTY: Final = (
     *("member_id", "program", "status", "enrolled_at", "tier", "tier_since", "points_balance"),
     *("points_pending", "lifetime_points", "points_expiring", "points_expire_on"),
-    *("last_redemption_at", "state_version", "last_event", "last_event_at", "last_event_points"),
-    "last_event_id",
+    *("last_redemption_at", "referral_code", "state_version", "last_event", "last_event_at"),
+    *("last_event_points", "last_event_id"),
 )
 
 

@@ -31,6 +31,7 @@ _MEMBERS = {
     "Loyalty_Points_Expiring": "number",
     "Loyalty_Points_Expire_On": "date",
     "Loyalty_Last_Redemption": "text",
+    "Loyalty_Referral_Code": "text",
     "Loyalty_State_Version": "number",
 }
 _EVENTS = {

@@ -22,6 +22,7 @@ _LOYALTY = {
     "Loyalty_Points_Expiring__c": "number",
     "Loyalty_Points_Expire_On__c": "date",
     "Loyalty_Last_Redemption__c": "datetime",
+    "Loyalty_Referral_Code__c": "text 20",
     "Loyalty_State_Version__c": "number",
     "Loyalty_Last_Event__c": "text 80",
     "Loyalty_Last_Event_At__c": "datetime",

@@ -25,6 +25,7 @@ from loyalty.orders.models import Order
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.expiry import last_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.referrals.selectors import list_friends, read_brought
 from loyalty.rewards.payment import worth
 from loyalty.rewards.selectors import list_rewards_for, redemptions_of
 from loyalty.rewards.selectors import shown as redemption_shown
@@ -35,6 +36,8 @@ from loyalty.tiers.windows import ActivityDay
 ROWS: Final = 25
 """Of a list on one page; older ones are a click away."""
 
+MOST_FRIENDS: Final = 200
+
 SHOWN: Final = {
     "statement": "Statement",
     "lots": "Points by expiry",
@@ -42,6 +45,7 @@ SHOWN: Final = {
     "redemptions": "Redemptions",
     "rewards": "Rewards",
     "tiers": "Tier history",
+    "friends": "Friends",
     "consent": "Consent",
     "events": "Events",
 }
@@ -80,6 +84,7 @@ def member_context(
         "work": work,
         "program": work.program,
         "identifiers": member.identifiers.all(),
+        "brought": read_brought(member.pk),
         "balance": _balance(work),
         "expiring": _expiring(session, questions[0]),
         "tier": _tier(work, days_found(work, activity)),
@@ -255,6 +260,11 @@ def _events(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
     return _page(list(found.order_by("-sequence")[: ROWS + 1]), "sequence")
 
 
+def _friends(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
+    """Show the newest of those whom the member brought: an influencer's are for a report."""
+    return list(list_friends(work.member_id, most=MOST_FRIENDS)), None
+
+
 def _consents(work: MemberWork, before: int) -> tuple[list[Any], int | None]:
     """Show what was said of the member, and of who was merged into them: it is one person."""
     merged = MemberState.objects.filter(merged_into=work.member_id).values_list("pk", flat=True)
@@ -270,5 +280,6 @@ _TABLE_LISTS: Final[dict[str, Callable[[MemberWork, int], tuple[list[Any], int |
     "orders": _orders,
     "tiers": _tier_changes,
     "events": _events,
+    "friends": _friends,
     "consent": _consents,
 }

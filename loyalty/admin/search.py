@@ -18,6 +18,8 @@ from loyalty.admin.access import as_uuid, title_of
 from loyalty.members.identifiers import IDENTIFIER_TYPES, normalise
 from loyalty.members.models import Identifier, Member
 from loyalty.programs.models import Program
+from loyalty.referrals.models import ReferralCode
+from loyalty.referrals.rules import normalise_code
 
 MOST = 50
 SHORTEST = 3
@@ -25,7 +27,7 @@ SHORTEST = 3
 
 
 def find_members(term: str, *, program_id: int | None = None) -> QuerySet[Member]:
-    """Find by id or identifier; else by the beginning of an identifier or of names."""
+    """Find by id, identifier or code; else by the beginning of an identifier or of names."""
     term = term.strip()
     programs = [program_id] if program_id else list(Program.objects.values_list("pk", flat=True))
     members = Member.objects.filter(program_id__in=programs)
@@ -34,7 +36,7 @@ def find_members(term: str, *, program_id: int | None = None) -> QuerySet[Member
     member_id = as_uuid(term)
     if member_id is not None:
         return members.filter(pk=member_id)
-    found = _exactly(term, programs) or _beginning(term, programs)
+    found = _exactly(term, programs) or _code(term, programs) or _beginning(term, programs)
     return members.filter(pk__in=[*found, *_named(term, programs)][:MOST])
 
 
@@ -49,6 +51,12 @@ def _exactly(term: str, programs: list[int]) -> list[Any]:
     if not wanted:
         return []
     found = Identifier.objects.filter(wanted, program_id__in=programs)
+    return list(found.values_list("member_id", flat=True)[:MOST])
+
+
+def _code(term: str, programs: list[int]) -> list[Any]:
+    """Find whose referral code it is, as a friend tells it."""
+    found = ReferralCode.objects.filter(code=normalise_code(term), program_id__in=programs)
     return list(found.values_list("member_id", flat=True)[:MOST])
 
 

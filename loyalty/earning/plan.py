@@ -1,17 +1,19 @@
 """A published version's earning rules, ready for use, sorted by what sets them off. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from loyalty.earning.conditions import Ready, make_ready
-from loyalty.programs.earning import EarningRule, Trigger
+from loyalty.programs.earning import EarningRule
 from loyalty.programs.rules import PublishedProgram
 
-_OCCASIONS: Final[tuple[Trigger, ...]] = (
+_OCCASIONS: Final = (
     "member.enrolled",
     "member.birthday",
     "member.anniversary",
+    "referral.referrer",
+    "referral.friend",
 )
 _KINDS_IN_ORDER: Final = ("base", "multiplier", "bonus")
 
@@ -25,20 +27,22 @@ class Plan:
     Attributes:
         stages: Of orders: base rules, multipliers, bonuses, each in the order of the program.
         activities: By the activity's name.
-        others: By trigger, for enrolments, birthdays and anniversaries.
+        others: By occasion: enrolments, birthdays, anniversaries, each side of a referral.
+        converting: The rules of referrals with what they ask of the order alone.
         needs: Which facts about members any rule asks for: segment, birthday, nth_order.
         is_limited: Whether any rule has a limit.
         budgets: Campaigns with a budget.
-        occasion_budgets: Of these, the ones that enrolments, birthdays and anniversaries take from.
+        occasion_budgets: Of these, the ones that each occasion takes from.
     """
 
     stages: tuple[Stage, Stage, Stage]
     activities: dict[str, Stage]
-    others: dict[Trigger, Stage]
+    others: dict[str, Stage]
+    converting: Stage
     needs: frozenset[str]
     is_limited: bool
     budgets: tuple[str, ...]
-    occasion_budgets: dict[Trigger, tuple[str, ...]]
+    occasion_budgets: dict[str, tuple[str, ...]]
 
 
 def plan_of(program: PublishedProgram) -> Plan:
@@ -71,17 +75,25 @@ def _make_plan(program: PublishedProgram) -> Plan:
             for name in program.activities
         },
         others={
-            trigger: ready(rule for rule in rules if rule.trigger == trigger)
-            for trigger in _OCCASIONS
+            occasion: ready(rule for rule in rules if rule.occasion == occasion)
+            for occasion in _OCCASIONS
         },
+        converting=ready(_of_anybody(rule) for rule in rules if rule.trigger == "referral"),
         needs=frozenset(need for rule in rules for need in _needs(rule)),
         is_limited=any(rule.limit for rule in rules),
         budgets=budgets,
         occasion_budgets={
-            trigger: tuple(sorted({r.campaign for r in rules if r.trigger == trigger} & {*budgets}))
-            for trigger in _OCCASIONS
+            name: tuple(sorted({r.campaign for r in rules if r.occasion == name} & {*budgets}))
+            for name in _OCCASIONS
         },
     )
+
+
+def _of_anybody(rule: EarningRule) -> EarningRule:
+    """Leave out what a rule asks of the member who gets its points."""
+    none: frozenset[str] = frozenset()
+    asked = replace(rule.when, tier=none, segment=none, not_in_segment=none)
+    return replace(rule, when=replace(asked, member_age_min=None, member_age_max=None))
 
 
 def _needs(rule: EarningRule) -> Iterable[str]:

@@ -18,7 +18,6 @@ from loyalty.earning.situation import Occasion as Occasion
 from loyalty.earning.situation import OrderLine as OrderLine
 from loyalty.earning.situation import Purchase as Purchase
 from loyalty.earning.situation import Situation
-from loyalty.programs.earning import Trigger
 from loyalty.programs.rules import PublishedProgram, Rounding, TierLevel
 
 
@@ -68,13 +67,23 @@ def calculate_activity(*, program: PublishedProgram, occasion: Occasion, earner:
 
 
 def occasion_awards(
-    *, program: PublishedProgram, trigger: Trigger, occasion: Occasion, earner: Earner
+    *, program: PublishedProgram, trigger: str, occasion: Occasion, earner: Earner
 ) -> Award:
-    """Calculate what an enrolment, a birthday or an anniversary earns.
+    """Calculate what an enrolment, a birthday, an anniversary or a side of a referral earns.
 
     Whether it is the member's birthday is for the caller to know; see `periods`.
+
+    Args:
+        trigger: What sets it off, and of a referral for whom: member.birthday, referral.friend.
     """
     return _bonuses(program, plan_of(program).others[trigger], occasion, earner)
+
+
+def qualifies(program: PublishedProgram, occasion: Occasion) -> bool:
+    """Tell whether an order is one that any rule of referrals is for, whoever gets the points."""
+    at = Situation(occasion, Earner())
+    stage = plan_of(program).converting
+    return any(all(holds(at) for holds, _ in ready.checks) for ready in stage)
 
 
 def _bonuses(program: PublishedProgram, stage: Stage, occasion: Occasion, earner: Earner) -> Award:
@@ -232,7 +241,7 @@ class _Calculation:
     def _offer_bonus(self, ready: Ready) -> _Offer | str:
         rule = ready.rule
         if rule.trigger != "order":
-            because = f"{words.points(rule.bonus)} for {_occasion(ready)}"
+            because = f"{words.points(rule.bonus)} for {self._occasion(ready)}"
             return _Offer(ready, rule.bonus, [], because)
         if not self._amount_for(ready):
             return f"nothing was paid for{ready.scope}"
@@ -316,6 +325,15 @@ class _Calculation:
             said += f" at store {self.at.store}"
         return said + ready.circumstances
 
+    def _occasion(self, ready: Ready) -> str:
+        rule = ready.rule
+        said = _OCCASIONS.get(rule.occasion) or f"activity {rule.activity}"
+        if rule.trigger == "referral":
+            least, stores = rule.when.order_amount_min, rule.when.store
+            said += f" from {self._money(least)}" if least is not None else ""
+            said += f" at store {self.at.store}" if stores else ""
+        return said + ready.circumstances
+
     def _money(self, minor: int) -> str:
         return words.money(self.program, minor)
 
@@ -324,13 +342,9 @@ _OCCASIONS = {
     "member.enrolled": "joining",
     "member.birthday": "the birthday",
     "member.anniversary": "the anniversary of joining",
+    "referral.referrer": "a friend's first purchase",
+    "referral.friend": "a first purchase as somebody's friend",
 }
-
-
-def _occasion(ready: Ready) -> str:
-    rule = ready.rule
-    said = _OCCASIONS.get(rule.trigger) or f"activity {rule.activity}"
-    return said + ready.circumstances
 
 
 def _round(numerator: int, denominator: int, rounding: Rounding) -> int:

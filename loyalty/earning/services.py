@@ -21,7 +21,6 @@ from loyalty.earning.settling import Taken
 from loyalty.earning.situation import Earner, Occasion, Used, UseKey
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.session import MemberWork
-from loyalty.programs.earning import Trigger
 from loyalty.programs.expiry import local_day, local_time
 from loyalty.programs.rules import PublishedProgram
 
@@ -38,15 +37,14 @@ def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[A
         asks.append(birth_date_of(ref))
     if "nth_order" in plan.needs:
         asks.append(orders_of(ref))
-    if plan.is_limited:
-        asks.append(uses_of(ref, day))
+    asks += asks_uses(program, ref, day)
     asks += [budget_of(code) for code in _budgets(program, day)]
     if program.points.unknown_member == "enrol":
         asks += asks_of_occasion(program, "member.enrolled")
     return list(dict.fromkeys(asks))
 
 
-def asks_of_occasion(program: PublishedProgram, trigger: Trigger) -> list[Ask]:
+def asks_of_occasion(program: PublishedProgram, trigger: str) -> list[Ask]:
     """List what must be read before an occasion can earn.
 
     Its day is the database's, and known only after the lock: so budgets of any day.
@@ -57,6 +55,11 @@ def asks_of_occasion(program: PublishedProgram, trigger: Trigger) -> list[Ask]:
 def asks_segments(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
     """Ask for a member's segments, where a rule is for some of them."""
     return [segments_of(ref)] if "segment" in plan_of(program).needs else []
+
+
+def asks_uses(program: PublishedProgram, ref: MemberRef, day: date) -> list[Ask]:
+    """Ask what a member has had of limited rules, where there are any."""
+    return [uses_of(ref, day)] if plan_of(program).is_limited else []
 
 
 def _budgets(program: PublishedProgram, day: date) -> list[str]:
@@ -112,6 +115,11 @@ def take(work: MemberWork, award: Award) -> list[dict[str, Any]]:
     """Take of the member's limits what an award gives; return it as the order keeps it."""
     for taken in award.taken:
         _count(work, taken, 1)
+    return taken_by(award)
+
+
+def taken_by(award: Award) -> list[dict[str, Any]]:
+    """Write what an award takes of limits and budgets as an order keeps it."""
     return [_written(taken) for taken in award.taken]
 
 
@@ -175,7 +183,7 @@ def welcome_award(work: MemberWork) -> Award:
     return occasion_award(work, "member.enrolled", occasion, earner)
 
 
-def occasion_award(work: MemberWork, trigger: Trigger, occasion: Occasion, earner: Earner) -> Award:
+def occasion_award(work: MemberWork, trigger: str, occasion: Occasion, earner: Earner) -> Award:
     """Calculate what an occasion gives, and take it of the budgets of its campaigns."""
     program = work.program
     codes = plan_of(program).occasion_budgets[trigger]

@@ -45,6 +45,7 @@ class Occasion:
     Attributes:
         activity: Which one, where it is one.
         properties: Of the activity, as text.
+        amount: Of the friend's order that converts a referral, net and in minor units.
     """
 
     day: date
@@ -53,6 +54,7 @@ class Occasion:
     channel: str = ""
     store: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+    amount: int = 0
 
 
 class UseKey(NamedTuple):
@@ -126,7 +128,7 @@ class Situation:
         self.channel = occasion.channel
         self.properties = {} if isinstance(occasion, Purchase) else occasion.properties
         self.amounts = [line.amount for line in lines]
-        self.net = max(0, sum(self.amounts))
+        self.net = max(0, sum(self.amounts)) if lines else getattr(occasion, "amount", 0)
         self.skus = [line.sku for line in lines]
         self.categories = [line.category.upper() for line in lines]
         self.brands = [line.brand.upper() for line in lines]

@@ -84,6 +84,7 @@ class MemberWork:
         due_holds: Open holds past their time.
         lapsed: Numbers of the holds that lapsed in this run.
         merged: Set by a merge, or its undoing: into whom, and what their numbers grow by.
+        kept: What domains keep of the member for later commands of this run.
         stock_back: How many of which reward this run puts back for the member; others see them
             when it is committed.
     """
@@ -117,16 +118,16 @@ class MemberWork:
         self.grace_until: date | None = None
         self.earned_level = ""
         self.earned_until: date | None = None
-        self.metric = 0
+        self.metric = self.adjusted = 0
         self.window_start = date.min
         self.counted: list[ActivityDay] = []
         self.birth_date: date | None = None
         self.used: dict[Any, tuple[int, int]] = {}
-        self.adjusted = 0
         self.paid: list[tuple[Any, list[Use]]] = []
         self.due_holds: list[OpenHold] = []
         self.lapsed: set[int] = set()
         self.merged: tuple[UUID | None, int | None] | None = None
+        self.kept: dict[str, Any] = {}
         self.stock_back: dict[str, int] = {}
         self.rows = Rows()
         self.touched = False

@@ -228,6 +228,11 @@ class IdentifierTaken(Conflict):
     title = "Another member of this program has this identifier."
 
 
+class SelfReferral(Conflict):
+    code = "self_referral"
+    title = "The referral code belongs to somebody with the same email or phone."
+
+
 class EndpointNameTaken(Conflict):
     code = "endpoint_name_taken"
     title = "Another connection of this program has this name."
@@ -327,6 +332,11 @@ class StoreUnknown(LoyaltyError):
 class ActivityUnknown(LoyaltyError):
     code, status, retry, stored = "activity_unknown", 422, "new_key", True
     title = "No earning rule of this program names this activity."
+
+
+class ReferralCodeUnknown(LoyaltyError):
+    code, status, retry, stored = "referral_code_unknown", 422, "new_key", True
+    title = "No member of this program has that referral code."
 
 
 class CurrencyMismatch(LoyaltyError):

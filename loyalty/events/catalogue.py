@@ -31,6 +31,7 @@ class Nothing(Data):
 
 class Enrolled(Data):
     identifiers: list[str] = Field(description="Types of the identifiers, never the identifiers.")
+    referrer: str | None = Field(default=None, description="Who brought them, if anybody.")
 
 
 class Updated(Data):
@@ -188,6 +189,14 @@ class DowngradeWarning(Data):
     missing: str = Field(description="What is missing to stay, as the program measures it.")
 
 
+class Referred(Data):
+    friend: str = Field(description="Who joined with this member's code.")
+
+
+class ReferralCounted(Referred):
+    points: Points = Field(description="What it gave to this member, or took back; 0 for nothing.")
+
+
 class Suspicion(Data):
     """More in one hour than the program takes for usual; it stopped nobody."""
 
@@ -261,6 +270,9 @@ CATALOGUE: Final[Mapping[str, type[Data]]] = {
     "reward.shipped": Delivery,
     "reward.delivered": Delivery,
     "reward.cancelled": Redemption,
+    "referral.created": Referred,
+    "referral.converted": ReferralCounted,
+    "referral.reversed": ReferralCounted,
     "fraud.signal": Suspicion,
     "order.recorded": Recorded,
     "order.returned": Returned,

@@ -250,9 +250,14 @@ def earn(books: Books, *, transaction: int, lot: LotState, points: int, now: dat
 
 def check_room(books: Books, points: int) -> None:
     """Refuse what would make the balance larger than the tables hold."""
-    wallet = books.wallet
-    if wallet.available + wallet.pending + wallet.held + points > POINTS_MAX:
+    if not has_room(books, points):
         raise BalanceTooLarge()
+
+
+def has_room(books: Books, points: int) -> bool:
+    """Tell whether the tables hold a balance that is so much larger."""
+    wallet = books.wallet
+    return wallet.available + wallet.pending + wallet.held + points <= POINTS_MAX
 
 
 def repay_debt(books: Books, *, transaction: int, lot: LotState) -> int:

@@ -97,6 +97,10 @@ class MemberAnswer(BaseModel):
     identifiers: list[Identifier]
     profile: ProfileAnswer
     attributes: dict[str, AttributeValue]
+    referral_code: str | None = Field(
+        description="By which they bring others; null for who was erased.", examples=["K7QM2XPB"]
+    )
+    referrer: UUID | None = Field(description="Who brought them, if anybody.")
     enrolled_at: datetime
     updated_at: datetime
     balance: Balance
@@ -160,6 +164,9 @@ class ExportAnswer(BaseModel):
     segments: Rows
     consents: Rows
     merges: Rows
+    referral_codes: Rows
+    referrals: Rows = Field(description="By whom they were brought.")
+    referral_steps: Rows = Field(description="Friends whom they brought.")
     orders: Rows
     redemptions: Rows
     events: Rows

@@ -18,6 +18,8 @@ from loyalty.errors import (
     MemberNotActive,
     MemberNotFound,
     NotFound,
+    ReferralCodeUnknown,
+    SelfReferral,
     ValidationFailed,
 )
 from loyalty.http.auth import Principal
@@ -38,6 +40,7 @@ from loyalty.members.schemas import (
     UpdateMember,
     UpdateRequest,
 )
+from loyalty.referrals.selectors import member_of_code
 
 MEMBER: Final = {"member": "The member's id, or card:…, or external:…"}
 
@@ -77,7 +80,7 @@ class MembersView(CommandEndpoint):
             "profile": {"first_name": "Ada"},
         },
         answers={201: MemberAnswer},
-        errors=[IdentifierTaken, MemberErased],
+        errors=[IdentifierTaken, MemberErased, ReferralCodeUnknown, SelfReferral],
         key=True,
     )
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -134,7 +137,10 @@ class LookupView(Endpoint):
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         body, _ = parse(LookupRequest, read_body(request))
-        return json_response(member_view(self.principal, (body.type, body.value)))
+        ref: AnyRef = (body.type, body.value)
+        if body.type == "referral":
+            ref = ("id", str(member_of_code(self.principal.program_id, body.value)))
+        return json_response(member_view(self.principal, ref))
 
 
 class IdentifiersView(CommandEndpoint):

@@ -14,6 +14,7 @@ from loyalty.members.merging import merged_before
 from loyalty.members.schemas import EraseMember
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
+from loyalty.referrals.rows import ERASED_CODE
 
 ERASED_PROFILE = Table(
     "loyalty_member",
@@ -95,6 +96,7 @@ def _forget(work: MemberWork) -> None:
     answers = {"personal_of": work.member_id, "status": gone.status, "body": body}
     work.rows.put(ERASED_PROFILE, {"id": work.member_id, "updated_at": work.now})
     work.rows.put(ERASED_IDENTIFIERS, {"member_id": work.member_id})
+    work.rows.put(ERASED_CODE, {"member_id": work.member_id})
     work.rows.put(LEFT_SEGMENTS, {"member_id": work.member_id})
     work.rows.put(ERASED_CONSENTS, {"member_id": work.member_id})
     work.rows.put(ERASED_ANSWERS, answers)

@@ -15,6 +15,7 @@ from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import ConsentRecord, Identifier, Member, MemberMerge, SegmentMember
 from loyalty.members.rows import profile_of
 from loyalty.members.services import member_body, profile_found
+from loyalty.referrals.models import Referral, ReferralCode, ReferralStep
 from loyalty.tiers.models import ActivityDay, TierChange
 
 ROWS_AT_ONCE: Final = 500
@@ -32,6 +33,9 @@ TABLES: Final[dict[str, type[Model]]] = {
     "segments": SegmentMember,
     "consents": ConsentRecord,
     "merges": MemberMerge,
+    "referral_codes": ReferralCode,
+    "referrals": Referral,
+    "referral_steps": ReferralStep,
 }
 # Columns that say nothing of the person: how the engine keeps its rows.
 _LEFT_OUT: Final = ("id", "pk", "program_id", "content_hash")

@@ -80,7 +80,9 @@ PROFILE = Read(
 SELECT r.ord, m.first_name, m.last_name, m.birth_date, m.language, m.attributes, m.updated_at,
     (SELECT json_agg(json_build_object('id', i.number, 'type', i.type, 'value', i.value)
         ORDER BY i.number)
-     FROM loyalty_identifier AS i WHERE i.member_id = m.id)
+     FROM loyalty_identifier AS i WHERE i.member_id = m.id),
+    (SELECT c.code FROM loyalty_referralcode AS c WHERE c.member_id = m.id),
+    (SELECT f.referrer_id FROM loyalty_referral AS f WHERE f.member_id = m.id)
 FROM {{questions}}
 JOIN loyalty_member AS m ON m.id = {MEMBER_OF}
 WHERE m.program_id = $1

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -24,6 +25,7 @@ from loyalty.http.fields import (
     SignedPoints,
 )
 from loyalty.members.identifiers import IdentifierType, MemberRef, normalise, parse_member_ref
+from loyalty.referrals.rules import normalise_code
 
 REFERENCE_PATTERN: Final = (
     "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(card|external): *[^ ].*)$"
@@ -125,12 +127,26 @@ class Profile(Body):
     )
 
 
+TypedCode = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=40,
+        description="The referral code of the member who brought them, as they typed it: small"
+        " letters, spaces and hyphens do not matter. Never changed afterwards.",
+        examples=["K7QM-2XPB"],
+    ),
+    AfterValidator(normalise_code),
+]
+
+
 class EnrolRequest(Body):
     """A new member, with at least one identifier by which tills find them."""
 
     identifiers: list[IdentifierInput] = Field(min_length=1, max_length=20)
     profile: Profile = Field(default_factory=Profile)
     attributes: Attributes = Field(default_factory=dict)
+    referred_by: TypedCode | None = None
 
     @model_validator(mode="after")
     def _no_identifier_twice(self) -> Self:
@@ -153,8 +169,19 @@ class UpdateRequest(Body):
         return self
 
 
-class LookupRequest(IdentifierInput):
-    """The identifier of the member that is wanted."""
+class LookupRequest(Body):
+    """The identifier of the member that is wanted, or their referral code."""
+
+    type: IdentifierType | Literal["referral"]
+    value: str = Field(min_length=1, max_length=300, examples=["2261"])
+
+    @field_validator("value")
+    @classmethod
+    def _normalise(cls, value: str, info: ValidationInfo) -> str:
+        type_ = info.data.get("type")
+        if type_ == "referral":
+            return normalise_code(value)
+        return normalise(type_, value) if type_ else value
 
 
 class AdjustRequest(Body):

@@ -29,7 +29,8 @@ SELECT member.id, member.program_id, program.code, program.timezone, state.statu
         AND redemption.given_for <> 'tier_entry'),
     (SELECT json_agg(json_build_array(identifier.type, identifier.value)
         ORDER BY identifier.number)
-     FROM loyalty_identifier AS identifier WHERE identifier.member_id = member.id)
+     FROM loyalty_identifier AS identifier WHERE identifier.member_id = member.id),
+    (SELECT code.code FROM loyalty_referralcode AS code WHERE code.member_id = member.id)
 FROM loyalty_member AS member
 JOIN loyalty_memberstate AS state ON state.member_id = member.id
 JOIN loyalty_program AS program ON program.id = member.program_id
@@ -71,6 +72,7 @@ class Standing:
     expiring: int = 0
     expiring_on: date | None = None
     last_redeemed_at: datetime | None = None
+    referral_code: str = ""
     first_name: str = ""
     last_name: str = ""
     birth_date: date | None = None
@@ -200,6 +202,7 @@ def _standing(row: tuple[Any, ...]) -> Standing:
         expiring_on=ends.astimezone(ZoneInfo(row[3])).date() if ends else None,
         last_redeemed_at=row[21],
         identifiers=tuple((type_, value) for type_, value in _json(row[22]) or []),
+        referral_code=row[23] or "",
     )
 
 

@@ -33,6 +33,8 @@ from loyalty.members.rows import (
 from loyalty.members.schemas import AddIdentifier, EnrolRequest, UpdateMember
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.referrals.rows import owner_of_code
+from loyalty.referrals.services import put_code, refer, referrer_found
 from loyalty.tiers.windows import window_start
 
 PROFILE_FIELDS = ("first_name", "last_name", "birth_date", "language")
@@ -67,6 +69,8 @@ def member_body(work: MemberWork, profile: dict[str, Any]) -> dict[str, Any]:
             "language": profile["language"],
         },
         "attributes": profile["attributes"],
+        "referral_code": profile["referral_code"],
+        "referrer": profile["referrer"] and str(profile["referrer"]),
         "enrolled_at": work.enrolled_at.isoformat(),
         "updated_at": profile["updated_at"].isoformat(),
         "balance": work.books.wallet.as_balance(),
@@ -76,9 +80,9 @@ def member_body(work: MemberWork, profile: dict[str, Any]) -> dict[str, Any]:
 
 def profile_found(session: Session, ref: MemberRef) -> dict[str, Any]:
     """Give the personal data that was read of a member."""
-    first, last, birth, language, attributes, updated_at, identifiers = session.found(
-        profile_of(ref)
-    )[0]
+    first, last, birth, language, attributes, updated_at, identifiers, code, referrer = (
+        session.found(profile_of(ref))[0]
+    )
     return {
         "first_name": first,
         "last_name": last,
@@ -87,6 +91,8 @@ def profile_found(session: Session, ref: MemberRef) -> dict[str, Any]:
         "attributes": _loads(attributes) or {},
         "updated_at": updated_at,
         "identifiers": _loads(identifiers) or [],
+        "referral_code": code,
+        "referrer": referrer,
     }
 
 
@@ -100,8 +106,12 @@ def create_member(
     identifiers: Iterable[tuple[str, str]],
     profile: dict[str, Any] | None = None,
     attributes: dict[str, Any] | None = None,
+    referrer: UUID | None = None,
 ) -> tuple[MemberWork, dict[str, Any]]:
     """Make a new member with their wallet, their identifiers and their joining bonus.
+
+    Args:
+        referrer: Who brought them.
 
     Raises:
         IdentifierTaken: Another member has one of the identifiers.
@@ -127,7 +137,7 @@ def create_member(
     work.books.complete = True
     work.touched = True
     session.add_member(work, named)
-    found = _put_new_member(work, named, profile or {}, attributes or {})
+    found = _put_new_member(work, named, profile or {}, attributes or {}, referrer)
     carry_on(work, work.enrolled_at)
     _welcome(work)
     return work, found
@@ -138,6 +148,7 @@ def _put_new_member(
     named: list[tuple[str, str]],
     profile: dict[str, Any],
     attributes: dict[str, Any],
+    referrer: UUID | None,
 ) -> dict[str, Any]:
     now = work.now
     values: dict[str, Any] = {name: profile.get(name) or "" for name in PROFILE_FIELDS}
@@ -155,8 +166,19 @@ def _put_new_member(
         },
     )
     identifiers = [_put_identifier(work, type_, value) for type_, value in named]
-    work.event("member.enrolled", {"identifiers": [t for t, _ in named]}, kind="enrol")
-    return {**values, "attributes": kept, "updated_at": now, "identifiers": identifiers}
+    told: dict[str, Any] = {"identifiers": [t for t, _ in named]}
+    if referrer is not None:
+        told["referrer"] = str(referrer)
+        refer(work, referrer)
+    work.event("member.enrolled", told, kind="enrol")
+    return {
+        **values,
+        "attributes": kept,
+        "updated_at": now,
+        "identifiers": identifiers,
+        "referral_code": put_code(work),
+        "referrer": referrer,
+    }
 
 
 def _put_identifier(work: MemberWork, type_: str, value: str) -> dict[str, Any]:
@@ -215,18 +237,22 @@ def grant(
 
 def _decide_enrol(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     request: EnrolRequest = decision.payload
+    named = [(item.type, item.value) for item in request.identifiers]
+    code = request.referred_by
     work, profile = create_member(
         session,
-        identifiers=[(item.type, item.value) for item in request.identifiers],
+        identifiers=named,
         profile=request.profile.model_dump(),
         attributes=dict(request.attributes),
+        referrer=referrer_found(session, code, named) if code else None,
     )
     return 201, member_body(work, profile)
 
 
 def _asks_enrol(request: EnrolRequest, program: PublishedProgram) -> list[Ask]:
     owners = [owner_of(item.type, item.value) for item in request.identifiers]
-    return [*owners, *asks_of_occasion(program, "member.enrolled")]
+    codes = [owner_of_code(request.referred_by)] if request.referred_by else []
+    return [*owners, *codes, *asks_of_occasion(program, "member.enrolled")]
 
 
 ENROL = Kind(

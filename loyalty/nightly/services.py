@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from django.db import connection
 
-from loyalty.engine.commands import Answer, Command
+from loyalty.engine.commands import Answer, Command, Kind
 from loyalty.engine.run import run
 from loyalty.errors import DatabaseUnavailable, Overloaded
 from loyalty.http.auth import Principal
@@ -27,6 +27,8 @@ from loyalty.nightly.rows import DUE_HOLDS
 from loyalty.nightly.steps import STEPS, Night, Work
 from loyalty.programs.models import Program
 from loyalty.programs.selectors import published_program
+from loyalty.referrals.rows import DUE as DUE_REFERRALS
+from loyalty.referrals.settling import SETTLE_REFERRALS
 
 log = structlog.get_logger(__name__)
 
@@ -51,9 +53,19 @@ def engine_principal(program_id: int) -> Principal:
 
 def lapse_holds() -> int:
     """Let go of holds past their time, in all programs; return how many members had one."""
+    return _work_off_now(SETTLE, DUE_HOLDS)
+
+
+def settle_referrals() -> int:
+    """Tell referrers of their friends, and give them what is theirs; return how many had steps."""
+    return _work_off_now(SETTLE_REFERRALS, DUE_REFERRALS)
+
+
+def _work_off_now(kind: Kind, query: str) -> int:
+    """Command what is due for some members, in all programs; return how many they were."""
     total = 0
     for program_id in Program.objects.values_list("id", flat=True).order_by("id"):
-        work = Work(SETTLE, DUE_HOLDS, {"program": program_id}, OneMember)
+        work = Work(kind, query, {"program": program_id}, OneMember)
         with connection.cursor() as cursor:
             cursor.execute(work.query, work.parameters)
             due = sorted(row[0] for row in cursor.fetchall())

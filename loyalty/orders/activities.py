@@ -11,8 +11,9 @@ from uuid import UUID
 
 import orjson
 
+from loyalty.earning.lots import new_lot, status_of
 from loyalty.earning.rules import Award, Occasion, calculate_activity
-from loyalty.earning.services import asks_to_earn, earner_of, take
+from loyalty.earning.services import earner_of, take
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind
 from loyalty.engine.load import lot_of
@@ -21,14 +22,13 @@ from loyalty.errors import ActivityConflict, ActivityUnknown
 from loyalty.http.ids import encode_id
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.rules import LotState
-from loyalty.members.rows import owner_of
 from loyalty.orders import services
 from loyalty.orders.reading import check_place
 from loyalty.orders.rows import ACTIVITY_CLAIM, activity_by_ref
 from loyalty.orders.rules import content_of
 from loyalty.orders.schemas import Activity, EarnActivity, EarnRequest
-from loyalty.orders.services import check_owner, earn_member, new_lot, status_of, with_issued
-from loyalty.programs.expiry import local_day, local_time
+from loyalty.orders.services import asks_of_earner, check_owner, earn_member, with_issued
+from loyalty.programs.expiry import local_time
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.issuing import issue_due
 
@@ -197,13 +197,10 @@ def _body(work: MemberWork, activity: Activity, record: ActivityRecord) -> dict[
 
 def _asks(request: EarnActivity, program: PublishedProgram) -> list[Ask]:
     activity = request.activity
-    asks = [
+    return [
         activity_by_ref(activity.type, activity.ref),
-        *asks_to_earn(program, request.member, local_day(activity.occurred_at, program.timezone)),
+        *asks_of_earner(program, request.member, activity.occurred_at),
     ]
-    if program.points.unknown_member == "enrol" and request.member[0] != "id":
-        asks.append(owner_of(*request.member))
-    return asks
 
 
 EARN_ACTIVITY = Kind("earn", member=lambda request: request.member, decide=_decide, asks=_asks)

@@ -23,6 +23,22 @@ class ActivityNamed(BaseModel):
     ref: str = Field(examples=["r-2261-1"])
 
 
+class BroughtAnswer(BaseModel):
+    """The member was brought by somebody, and this order is the first that counts for it."""
+
+    points: int = Field(description="What the member gets for it, beside the order's points.")
+    status: Literal["available", "pending", "expired", "none"]
+    explanation: list[AppliedRule]
+    not_applied: list[RuleNotApplied]
+
+
+REFERRAL: Final[BroughtAnswer | None] = Field(
+    default=None,
+    description="What this order brought the member who joined with somebody's code. Missing where"
+    " it did not.",
+)
+
+
 class EarnAnswer(BaseModel):
     """An award: how many points, why, and what the member has now."""
 
@@ -41,6 +57,7 @@ class EarnAnswer(BaseModel):
     tier: Tier | None
     explanation: list[AppliedRule]
     not_applied: list[RuleNotApplied]
+    referral: BroughtAnswer | None = REFERRAL
     issued: list[Redemption] = ISSUED
 
 
@@ -71,6 +88,7 @@ class OrderAnswer(BaseModel):
     lines: list[LineAnswer]
     balance: Balance
     tier: Tier | None
+    referral: BroughtAnswer | None = REFERRAL
     issued: list[Redemption] = ISSUED
 
 

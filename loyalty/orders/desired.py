@@ -3,7 +3,7 @@
 from typing import Any
 
 from loyalty.earning.rules import Award, OrderLine
-from loyalty.earning.services import asks_to_earn, take
+from loyalty.earning.services import take
 from loyalty.engine.activity import (
     LevelAtReturn,
     asks_of_return,
@@ -15,8 +15,8 @@ from loyalty.engine.commands import Ask, Decision, Kind
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import OrderConflict, ValidationFailed
 from loyalty.ledger import rules as ledger
-from loyalty.members.rows import owner_of
 from loyalty.members.services import require
+from loyalty.orders.brought import asks_to_reverse, follow_referral
 from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
 from loyalty.orders.repaid import asks_payers, paid_with, payers, repay
 from loyalty.orders.returns import claw_back, release
@@ -37,6 +37,7 @@ from loyalty.orders.rules import (
 )
 from loyalty.orders.schemas import LineState, PutOrder
 from loyalty.orders.services import (
+    asks_of_earner,
     award_paid,
     check_owner,
     earn_member,
@@ -100,9 +101,10 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     put_claim(work, record)
     remember_order(work, record)
     kept = record.points - record.clawed_back
+    brought = follow_referral(work, request.body.member, record)
     issued = issue_due(work, level_before=level, collected=kept > 0, order=record.ref)
     body = order_body(work, record, points=kept, changed=changed)
-    return 201, body | with_issued(issued)
+    return 201, body | brought | with_issued(issued)
 
 
 def _check_returned(program: PublishedProgram, line: LineState) -> None:
@@ -188,8 +190,10 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     _tell_changed(work, record, change)
     put_order(work, record)
     remember_order(work, record)
+    brought = follow_referral(work, request.body.member, record)
     issued = issue_due(work, level_before=level, collected=change > 0, order=record.ref)
-    return order_body(work, record, points=change, changed=changed) | with_issued(issued)
+    body = order_body(work, record, points=change, changed=changed)
+    return body | brought | with_issued(issued)
 
 
 def _award_again(
@@ -300,11 +304,8 @@ def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
     asks.append(paid_with(request.body.member, request.ref))
     asks += asks_payers(request.also)
     asks += asks_of_return(request.body.member, program)
-    day = local_day(order.occurred_at, program.timezone)
-    asks += asks_to_earn(program, request.body.member, day)
-    if program.points.unknown_member == "enrol" and request.body.member[0] != "id":
-        asks.append(owner_of(*request.body.member))
-    return asks
+    asks += asks_to_reverse(request.body.member)
+    return asks + asks_of_earner(program, request.body.member, order.occurred_at)
 
 
 PUT_ORDER = Kind(

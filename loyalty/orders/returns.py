@@ -18,6 +18,7 @@ from loyalty.errors import (
 from loyalty.ledger.clawback import ClawedBack
 from loyalty.ledger.clawback import claw_back as claw_back_points
 from loyalty.members.services import require
+from loyalty.orders.brought import asks_to_reverse, reverse_referral
 from loyalty.orders.reading import AHEAD
 from loyalty.orders.repaid import asks_payers, paid_with, payers, repay
 from loyalty.orders.rows import order_by_ref, put_order
@@ -124,6 +125,11 @@ def _explain(
     return found
 
 
+def _explain_referral(points: int) -> list[dict[str, Any]]:
+    because = "nothing is left of the order, and so nothing of what came for being brought"
+    return [{"points": -points, "because": because}] if points else []
+
+
 # A return as an increment
 
 
@@ -203,8 +209,10 @@ def _take_back(
     spend = net_spend(record.lines) - spent
     record.net_amount += spend
     gone = all_returned(record.lines)
+    brought = 0
     if gone:
         release(work, record)
+        brought, _ = reverse_referral(work, _member_of(returned), record)
     level = LevelAtReturn(work, _member_of(returned))
     if paid:
         count_activity(work, day=record.day, spend=spend, points=-points, orders=-1 if gone else 0)
@@ -231,7 +239,7 @@ def _take_back(
         "debt": taken.debt,
         "written_off": taken.written_off,
         "reinstated": back,
-        "explanation": _explain(work, parts, taken, back),
+        "explanation": _explain(work, parts, taken, back) + _explain_referral(brought),
     }
 
 
@@ -243,7 +251,7 @@ def _asks_return(request: ReturnOrder, program: PublishedProgram) -> list[Ask]:
     order = order_by_ref(_scope_of(request), request.ref)
     member = _member_of(request)
     asks = [order, paid_with(member, request.ref), *asks_of_return(member, program)]
-    return asks + asks_payers(request.also)
+    return asks + asks_to_reverse(member) + asks_payers(request.also)
 
 
 RETURN = Kind(

@@ -6,11 +6,12 @@ from typing import Any
 
 import orjson
 
+from loyalty.earning.lots import new_lot, status_of
 from loyalty.earning.rules import Award
 from loyalty.earning.services import asks_to_earn, take
 from loyalty.engine.activity import count_activity, rise, tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
-from loyalty.engine.inactivity import carry_on, lot_given
+from loyalty.engine.inactivity import carry_on
 from loyalty.engine.load import lot_of
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
@@ -22,13 +23,15 @@ from loyalty.ledger import rules as ledger
 from loyalty.ledger.rules import LotState
 from loyalty.members.rows import owner_of
 from loyalty.members.services import create_member, require
+from loyalty.orders.brought import asks_of_referrals, follow_referral
 from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import OrderRecord, order_scope
 from loyalty.orders.schemas import EarnOrder
 from loyalty.programs.currencies import format_amount
-from loyalty.programs.expiry import active_at, local_day
+from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.referrals.settling import settle_referrals
 from loyalty.rewards.issuing import issue_due
 
 
@@ -68,24 +71,6 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
     if status == "expired":
         _tell_expired(work, record, number, points)
     return status
-
-
-def new_lot(work: MemberWork, occurred_at: datetime, order_number: int | None = None) -> LotState:
-    """Make an empty lot of what happened then: when its points can be used, and until when."""
-    return lot_given(
-        work,
-        earned_at=occurred_at,
-        active_at=active_at(work.program.points, occurred_at, work.program.timezone),
-        is_activity=True,
-        order_number=order_number,
-    )
-
-
-def status_of(lot: LotState, work: MemberWork) -> str:
-    """Say in a word where the points of a fresh lot are."""
-    if lot.active_at > work.now:
-        return "pending"
-    return "available" if lot.lives(work.now) else "expired"
 
 
 def _lot_json(lot: LotState) -> dict[str, Any]:
@@ -212,7 +197,9 @@ def check_owner(session: Session, decision: Decision, ref: MemberRef) -> None:
 def earn_member(session: Session, decision: Decision, ref: MemberRef) -> MemberWork:
     """Give the member who earns; enrol them with this card where the program says so."""
     if decision.work is not None:
-        return require(decision)
+        work = require(decision)
+        settle_referrals(work, ref)
+        return work
     if session.program.points.unknown_member == "refuse" or ref[0] == "id":
         raise MemberNotFound()
     return create_member(session, identifiers=[ref])[0]
@@ -258,9 +245,11 @@ def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, A
     status, changed = record_paid(work, record, award)
     put_claim(work, record)
     remember_order(work, record)
+    brought = follow_referral(work, request.member, record)
     collected = award.points > 0
     issued = issue_due(work, level_before=level, collected=collected, order=record.ref)
-    return 201, earn_body(work, record, status=status, changed=changed) | with_issued(issued)
+    body = earn_body(work, record, status=status, changed=changed)
+    return 201, body | brought | with_issued(issued)
 
 
 def record_paid(work: MemberWork, record: OrderRecord, award: Award) -> tuple[str, bool]:
@@ -308,12 +297,18 @@ def _known_order(
 
 def _asks_earn(request: EarnOrder, program: PublishedProgram) -> list[Ask]:
     order = request.order
-    asks = [
+    return [
         order_by_ref(order_scope(order.store, order.channel), order.ref),
-        *asks_to_earn(program, request.member, local_day(order.occurred_at, program.timezone)),
+        *asks_of_earner(program, request.member, order.occurred_at),
     ]
-    if program.points.unknown_member == "enrol" and request.member[0] != "id":
-        asks.append(owner_of(*request.member))
+
+
+def asks_of_earner(program: PublishedProgram, ref: MemberRef, occurred_at: datetime) -> list[Ask]:
+    """List what must be known of whoever earns, or joins with what they bought."""
+    asks = asks_to_earn(program, ref, local_day(occurred_at, program.timezone))
+    asks += asks_of_referrals(program, ref)
+    if program.points.unknown_member == "enrol" and ref[0] != "id":
+        asks.append(owner_of(*ref))
     return asks
 
 

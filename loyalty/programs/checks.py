@@ -84,7 +84,7 @@ def _groups(program: "ProgramDocument") -> Iterator[Problem]:
 
 
 def _sort_of(rule: "EarningRuleEntry") -> tuple[str | None, ...]:
-    return rule.kind, rule.trigger, rule.activity
+    return rule.kind, rule.trigger, rule.activity, rule.who
 
 
 def _rules(program: "ProgramDocument") -> Iterator[tuple[Path, "EarningRuleEntry"]]:

@@ -116,6 +116,14 @@ class RuleTrigger(TextChoices):
     ENROLLED = "member.enrolled", "joining the program (bonus only)"
     BIRTHDAY = "member.birthday", "a birthday (bonus only)"
     ANNIVERSARY = "member.anniversary", "the day of joining, each year (bonus only)"
+    REFERRAL = "referral", "the first purchase of a friend who was brought (bonus only)"
+
+
+class RuleWho(TextChoices):
+    """Who gets the points of a referral."""
+
+    REFERRER = "referrer", "who brought the friend"
+    FRIEND = "friend", "the friend"
 
 
 class Gives(TextChoices):

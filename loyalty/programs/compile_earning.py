@@ -68,6 +68,7 @@ def compile_rule(rule: Written, scale: int) -> EarningRule:
         bonus=rule.get("bonus", 0),
         trigger=rule.get("trigger", "order"),
         activity=rule.get("activity", ""),
+        who=rule.get("who"),
         when=_conditions(rule.get("when", {}), scale),
         limit=Limit(limit.get("times"), limit.get("points"), limit["per"]) if limit else None,
         group=rule.get("group", ""),

@@ -5,7 +5,10 @@ from fractions import Fraction
 from typing import Literal
 
 Period = Literal["day", "week", "month", "year", "ever"]
-Trigger = Literal["order", "activity", "member.enrolled", "member.birthday", "member.anniversary"]
+Trigger = Literal[
+    "order", "activity", "member.enrolled", "member.birthday", "member.anniversary", "referral"
+]
+Who = Literal["referrer", "friend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class EarningRule:
             (`multiply`), or bonus (`bonus` points).
         trigger: What sets it off; only orders have base points and multipliers.
         activity: Of which activity, where one sets it off.
+        who: Gets the points of a referral: who brought a friend, or the friend.
         group: Of the rules of a group only the best one counts; "" adds up.
         campaign: Code of the campaign that it belongs to; "" for a standing rule.
         starts_on, ends_on: ISO dates in the program's zone, both inclusive; None is always.
@@ -90,12 +94,18 @@ class EarningRule:
     bonus: int = 0
     trigger: Trigger = "order"
     activity: str = ""
+    who: Who | None = None
     when: Conditions = Conditions()
     limit: Limit | None = None
     group: str = ""
     campaign: str = ""
     starts_on: str | None = None
     ends_on: str | None = None
+
+    @property
+    def occasion(self) -> str:
+        """Name what sets it off, and of a referral for whom: referral.friend."""
+        return f"{self.trigger}.{self.who}" if self.who else self.trigger
 
 
 @dataclass(frozen=True, slots=True)

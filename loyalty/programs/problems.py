@@ -25,7 +25,6 @@ NOT_YET: dict[str, set[str]] = {
 NOT_YET_VALUES: dict[str, set[str]] = {
     "earning_rules[].trigger": {
         "member.referred",
-        "referral",
         "birthday",
         "anniversary",
     },

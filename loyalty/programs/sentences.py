@@ -27,6 +27,7 @@ _KEYS: Final = {
     "auto_redeem": "redeemed by itself",
     "free_redemptions": "free in a year",
     "trigger": "set off by",
+    "who": "it gives the points to",
     "budget_points": "points that it may give in all",
     "when_short": "at the end of the budget",
     "member_age_days": "days as a member",
@@ -71,6 +72,8 @@ def under_key(key: str, value: object) -> str:
         return ", ".join(WEEKDAYS.get(str(day), str(day)) for day in value)
     if key == "trigger" and isinstance(value, str):
         return _TRIGGERS.get(value, "a purchase")
+    if key == "who":
+        return _WHO.get(str(value), value_in_words(value))
     return value_in_words(value)
 
 
@@ -179,6 +182,8 @@ def conditions(entry: Entry, currency: str = "") -> list[str]:
     told = [] if trigger == "order" else [f"for {_TRIGGERS.get(trigger, trigger)}"]
     if trigger == "activity":
         told = [f"for the activity {entry.get('activity')}"]
+    if trigger == "referral":
+        told = [_OF_A_REFERRAL.get(str(entry.get("who")), "for a referral")]
     when = entry.get("when") or {}
     # A column of JSON forgets the order of its keys; people read what, where, when, who.
     for key in [*(key for key in _CONDITIONS if key in when), *(when.keys() - _CONDITIONS.keys())]:
@@ -263,6 +268,12 @@ _TRIGGERS: Final = {
     "member.enrolled": "joining the program",
     "member.birthday": "a birthday",
     "member.anniversary": "an anniversary of joining",
+    "referral": "a friend's first purchase",
+}
+_WHO: Final = {"referrer": "who brought the friend", "friend": "the friend"}
+_OF_A_REFERRAL: Final = {
+    "referrer": "to a member for the first purchase of a friend whom they brought",
+    "friend": "to a friend who was brought, for their first purchase",
 }
 _CONDITIONS: Final[dict[str, Callable[[Any, str], str]]] = {
     "category": lambda value, _: f"in category {_any_of(value)}",

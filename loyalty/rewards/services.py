@@ -20,6 +20,7 @@ from loyalty.ledger import rules as ledger
 from loyalty.members.services import require
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
+from loyalty.referrals.settling import asks_to_settle, settle_referrals
 from loyalty.rewards.codes import asks_code
 from loyalty.rewards.payment import check_payment, money_off, read_order_amount, what_it_gives
 from loyalty.rewards.rows import (
@@ -51,7 +52,7 @@ def answer(work: MemberWork, redemption: RedemptionState, status: int) -> tuple[
 
 
 def _asks_redeem(request: RedeemRequest, program: PublishedProgram) -> list[Ask]:
-    asks = [spendable_lots(request.member)]
+    asks = [spendable_lots(request.member), *asks_to_settle(program, request.member)]
     reward = program.rewards.get(request.reward or "")
     asks.append(use_of(request.member, request.reward or "", period_of(reward)))
     if request.ref:
@@ -75,6 +76,7 @@ def _decide_redeem(session: Session, decision: Decision) -> tuple[int, Any]:
         return answer(work, earlier, 200)
     if work.status == "frozen":
         raise MemberFrozen()
+    settle_referrals(work, request.member)
     redemption = _new_redemption(work, request, _price(session, work, request))
     uses = ledger.choose_lots(work.books, points=redemption.points, now=work.now)
     reward = session.program.rewards.get(redemption.reward)

@@ -67,6 +67,7 @@ OF_AN_ORDER = {
     "nth_order": either({"is": 1}, {"every": 3}),
     "birthday": either("day", "month"),
 }
+OF_A_SUM = ("store", "channel", "hour", "order_amount_min", "order_amount_max")
 LIMIT = merged(
     some(times=st.integers(1, 9), points=points), st.fixed_dictionaries({"per": periods})
 )
@@ -101,6 +102,10 @@ RULE = st.one_of(
     _of_occasions("member.enrolled", weekday=OF_A_NIGHT["weekday"], hour=OF_AN_ORDER["hour"]),
     _of_occasions("member.birthday", **OF_A_NIGHT),
     _of_occasions("member.anniversary", **OF_A_NIGHT),
+    merged(
+        _of_occasions("referral", **OF_A_NIGHT, **{name: OF_AN_ORDER[name] for name in OF_A_SUM}),
+        st.just({"who": "friend"}) | merged(st.just({"who": "referrer"}), any_of(limit=LIMIT)),
+    ),
 )
 CAMPAIGN = merged(
     st.fixed_dictionaries(

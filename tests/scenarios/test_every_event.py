@@ -18,11 +18,12 @@ from loyalty.events.models import OutboxEvent
 from loyalty.events.rules import envelope
 from loyalty.members import services as members
 from loyalty.members.schemas import EnrolRequest
-from loyalty.nightly.services import run_night
+from loyalty.nightly.services import run_night, settle_referrals
 from loyalty.nightly.velocity import raise_signals
 from loyalty.orders import activities
 from loyalty.orders.schemas import EarnRequest
 from tests.factories import Clock, Till, line, open_till, unique
+from tests.integration.referrals.friends import join, open_shop
 from tests.integration.rewards.catalogue import fulfil
 from tests.people import erase, merge, unmerge
 
@@ -138,6 +139,26 @@ def test_one_event_for_each_effect() -> None:
     assert told.types() == ["member.merged"] * 2 + ["member.unmerged"] * 2
     erase(till, ada)
     assert told.types() == ["member.erased"]
+    examine(told)
+
+
+def test_what_friends_bring_is_told() -> None:
+    till = open_shop()
+    told = Told(till)
+    ada = join(till)
+    ben = join(till, ada.referral_code, email="ada2@example.com", phone="+49301234567")
+    settle_referrals()
+    till.earn(ben.card, "first", "20.00")
+    settle_referrals()
+    till.take_back("first", "r1")
+    settle_referrals()
+    assert told.types() == [
+        *("member.enrolled", "member.enrolled", "referral.created"),
+        *("points.earned", "order.recorded", "points.earned"),
+        *("referral.converted", "points.earned"),
+        *("points.clawed_back", "points.clawed_back", "order.returned"),
+        *("referral.reversed", "points.clawed_back"),
+    ]
     examine(told)
 
 

@@ -104,9 +104,9 @@ class TestRefusals:
         assert words in message
 
     def test_a_trigger_that_is_not_supported_yet(self) -> None:
-        message = refusal_with("trigger: member.enrolled", "trigger: referral")
+        message = refusal_with("trigger: member.enrolled", "trigger: member.referred")
 
-        assert message.endswith('trigger: "referral" is not supported yet; take it out')
+        assert message.endswith('trigger: "member.referred" is not supported yet; take it out')
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),

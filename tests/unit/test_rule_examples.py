@@ -21,7 +21,8 @@ from loyalty.earning.rules import (
 from loyalty.earning.situation import Used, UseKey
 from loyalty.programs import files
 from loyalty.programs.compilation import compile_program
-from loyalty.programs.earning import Period, Trigger
+from loyalty.programs.currencies import parse_amount
+from loyalty.programs.earning import Period
 from loyalty.programs.rules import PublishedProgram
 from loyalty.programs.shapes.conditions import WhenEntry
 from tests.unit.earning_basket import LEVELS, basket
@@ -37,10 +38,12 @@ timezone: America/New_York
 currency: USD
 stores: [{code: "309"}, {code: "310"}]
 """
-OCCASIONS: Final[dict[str, Trigger]] = {
+OCCASIONS: Final[dict[str, str]] = {
     "joining": "member.enrolled",
     "a birthday": "member.birthday",
     "an anniversary": "member.anniversary",
+    "a friend's first purchase": "referral.referrer",
+    "being brought": "referral.friend",
 }
 Found = dict[str, Any]
 # What can be said of a purchase or an occasion, after its first words.
@@ -56,6 +59,7 @@ CLAUSES: Final[dict[str, Callable[[re.Match[str], Found], None]]] = {
     r"(\S+) was had (\d+) times this (\w+)": lambda m, to: _use(to, m[1], m[3], times=int(m[2])),
     r"(\S+) gave (\d+) points this (\w+)": lambda m, to: _use(to, m[1], m[3], points=int(m[2])),
     r"(\d+) left of (\S+)": lambda m, to: to["budgets"].update({m[2]: int(m[1])}),
+    r"of ([\d.]+)": lambda m, to: to.update(amount=parse_amount(m[1], 2)),
     r"(\w+) is (\w+)": lambda m, to: to["properties"].update({m[1]: m[2]}),
 }
 
@@ -76,6 +80,7 @@ def read(clauses: list[str]) -> Found:
         "budgets": {},
         "used": {},
         "properties": {},
+        "amount": 0,
     }
     for clause in clauses:
         [use] = [(m, do) for words, do in CLAUSES.items() if (m := re.fullmatch(words, clause))]
@@ -88,14 +93,14 @@ def award_of(program: PublishedProgram, said: str) -> Award:
     what, *clauses = said.split("; ")
     found = read(clauses)
     at, store, channel = (found.pop(name) for name in ("at", "store", "channel"))
-    properties = found.pop("properties")
+    properties, amount = found.pop("properties"), found.pop("amount")
     earner = Earner(**found)
     if what not in OCCASIONS and not what.startswith("activity "):
         lines = basket(*what.split(", "))
         purchase = Purchase(store, channel, at.date(), lines, at.hour)
         return calculate_points(program=program, purchase=purchase, earner=earner)
     occasion = Occasion(
-        at.date(), at.hour, what.removeprefix("activity "), channel, store, properties
+        at.date(), at.hour, what.removeprefix("activity "), channel, store, properties, amount
     )
     if what in OCCASIONS:
         return occasion_awards(

@@ -99,6 +99,10 @@ _WORDS = {
     "both points and per: 1 point per amount": "both: so many points, for each of this amount",
     "the trigger activity goes with activity, which names it: review": "Name the activity, and "
     "only where one sets the rule off",
+    "the trigger referral goes with who: referrer or who: friend": "Say to whom the points of "
+    "a referral go, and only there",
+    "who: friend goes without limit": "a rule for the friend goes without limit",
+    "the trigger referral": "“a friend's first purchase”",
     "the trigger member.enrolled": "“joining the program”",
     "without when": "without conditions",
     "is missing": "must be filled in",

@@ -210,6 +210,7 @@ class EarningRuleAdmin(PartAdmin):
     search_fields = ("code", "name")
     conditional_fields = {
         "activity": "trigger == 'activity'",
+        "who": "trigger == 'referral'",
         "points": "kind == 'base'",
         "per": "kind == 'base'",
         "steps": "kind == 'base'",
@@ -222,7 +223,7 @@ class EarningRuleAdmin(PartAdmin):
             "What it gives",
             {
                 "fields": (
-                    ("trigger", "activity"),
+                    ("trigger", "activity", "who"),
                     "kind",
                     ("points", "per"),
                     "steps",

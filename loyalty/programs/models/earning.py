@@ -9,7 +9,7 @@ from loyalty.programs.models.program import Program
 
 
 class EarningRule(PartOfProgram):
-    """A standing rule that gives points for orders, activities, joining or a day of the year."""
+    """A standing rule: points for orders, activities, joining, friends or a day of the year."""
 
     part = entries.RULE
 
@@ -40,6 +40,12 @@ class EarningRule(PartOfProgram):
     )
     activity = models.CharField(
         max_length=50, blank=True, help_text="Which one, as the other system calls it: review."
+    )
+    who = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=choices.RuleWho.choices,
+        help_text="Each side of a referral has rules of its own.",
     )
     when = models.JSONField(
         default=dict,

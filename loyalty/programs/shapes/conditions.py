@@ -111,6 +111,10 @@ FITS: Final[dict[str, set[str]]] = {
     "member.enrolled": {"weekday", "hour"},
     "member.birthday": OF_A_NIGHT,
     "member.anniversary": OF_A_NIGHT,
+    "referral": {
+        *OF_A_NIGHT,
+        *("store", "channel", "hour", "order_amount_min", "order_amount_max"),
+    },
 }
 """What a rule of each trigger may ask for."""
 

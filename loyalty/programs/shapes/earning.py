@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from loyalty.programs.earning import Trigger, Who
 from loyalty.programs.shapes.conditions import WhenEntry, misfits
 from loyalty.programs.shapes.entry import Entry
 from loyalty.programs.shapes.season import check_season
@@ -33,10 +34,9 @@ class EarningRuleEntry(Entry):
     code: Code
     name: Text | None = None
     active: bool = True
-    trigger: Literal[
-        "order", "activity", "member.enrolled", "member.birthday", "member.anniversary"
-    ] = "order"
+    trigger: Trigger = "order"
     activity: Code | None = None
+    who: Who | None = None
     points: Points | None = None
     per: PositiveAmount | None = None
     steps: Literal["whole", "proportional"] | None = None
@@ -66,6 +66,14 @@ class EarningRuleEntry(Entry):
             raise ValueError("steps goes with points and per")
         if self.multiply == "1":
             raise ValueError('multiply must be more than "1": it adds to the base points')
+        return self
+
+    @model_validator(mode="after")
+    def _says_for_whom(self) -> Self:
+        if (self.who is None) == (self.trigger == "referral"):
+            raise ValueError("the trigger referral goes with who: referrer or who: friend")
+        if self.who == "friend" and self.limit:
+            raise ValueError("who: friend goes without limit: nobody is brought twice")
         return self
 
     @model_validator(mode="after")

@@ -189,7 +189,9 @@ function tell(form, conditions, currency) {
     multiplier: `${value("multiply")} × the points for the amount`,
     bonus: `${value("bonus")} points`,
   }[kind];
+  const who = form.querySelector(`[name="${part}who"]`)?.selectedOptions?.[0];
   const other = trigger?.value === "activity" ? `the activity ${value("activity")}` : trigger?.text;
+  const to = trigger?.value === "referral" && who?.value ? ` to ${who.text}` : "";
   const when = trigger && trigger.value !== "order" ? `For ${other}` : "For purchases";
-  return `${[when, ...told].join(" ")}: ${gives}.`;
+  return `${[when, ...told].join(" ")}: ${gives}${to}.`;
 }

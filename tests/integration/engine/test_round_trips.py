@@ -78,6 +78,39 @@ def test_an_earn_takes_two(counter: Counter):
     assert least(counter.earn) == 2
 
 
+def test_the_order_that_converts_a_referral_takes_two(counter: Counter):
+    bring = {"trigger": "referral", "bonus": 5, "limit": {"times": 5, "per": "year"}}
+    rules = [{**bring, "code": "b", "who": "referrer"}]
+    counter.till.again(earning_rules=[*counter.till.document["earning_rules"], *rules])
+    code = counter.api.get(f"/v1/members/card:{counter.card}").json()["referral_code"]
+    referrer, costs = counter.card, []
+    for _ in range(3):
+        counter.card = unique("c")
+        body = {
+            "identifiers": [{"type": "card", "value": counter.card}],
+            "referred_by": code,
+        }
+        assert counter.api.call("POST", "/v1/members", body).json()["referrer"]
+        costs.append(counter.earn())
+    assert min(costs) == 2
+    assert rows("SELECT count(*) FROM loyalty_referral WHERE program_id = %s"
+                " AND state = 'converted'", counter.till.program.pk) == [(3,)]  # fmt: skip
+    counter.card = referrer
+    costs = [counter.earn() for _ in range(3)]
+    assert (costs[0] <= 4, min(costs)) == (True, 2)  # told of three friends, and given for them
+
+
+def test_joining_with_a_code_takes_two(counter: Counter):
+    code = counter.api.get(f"/v1/members/card:{counter.card}").json()["referral_code"]
+
+    def enrol() -> int:
+        identifiers = [{"type": "card", "value": unique("c")}]
+        body = {"identifiers": identifiers, "referred_by": code}
+        return counter.cost("POST", "/v1/members", body)
+
+    assert least(enrol) == 2
+
+
 def test_an_earn_of_200_lines_takes_as_many(counter: Counter):
     assert least(lambda: counter.earn(lines=200)) == 2
 
