@@ -5,6 +5,7 @@ phone; each picture is for somebody to look at. Where `pngquant` is installed th
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def programs(album: Album) -> None:
         desk.take("admin_rule", tall=1300)
         desk.open(f"loyalty/reward/{reward.pk}/change/").take("admin_reward", tall=1100)
         program = f"loyalty/program/{album.demo.program.pk}/change/"
-        desk.open(program).take("admin_tiers", tall=1240, at="h2:has-text('How members rise')")
+        desk.open(program).take("admin_tiers", tall=1320, at="h2:has-text('How members rise')")
         desk.open("loyalty/campaign/").take("admin_campaigns", tall=480)
         desk.open(f"loyalty/campaign/{campaign.pk}/change/").take("admin_campaign", tall=1500)
         desk.open("loyalty/codepool/").take("admin_codes", tall=420)
@@ -230,8 +231,7 @@ def connections(album: Album) -> None:
         desk.settle()
         for _ in range(120):
             desk.open(f"crm_sync/connection/{klaviyo.pk}/change/")
-            told = page.locator(".field-compared").inner_text()
-            if "done:" in told:
+            if re.search(r"done: [\d,]+ compared", page.content()):
                 break
             page.wait_for_timeout(1000)
         desk.take("admin_connection", tall=1300, at="h2:has-text('Health')")
