@@ -14,14 +14,19 @@ from loyalty.ledger.sliding import slide, stop_sliding
 from loyalty.programs.expiry import expires_at
 
 # Used lots too: what comes back of them later must not live again because the member came back.
+# The statement sees the member's row as it was: with the end that came. By ctid and OFFSET 0, as no
+# plan that is kept from a small table may look through all lots for those of a member.
 LOTS_ENDED: Final = Table(
     "loyalty_lot",
-    {"member_id": "uuid", "ended": "timestamptz"},
+    {"member_id": "uuid"},
     key=("member_id",),
     update=(
-        "UPDATE loyalty_lot AS l SET expires_at = r.ended FROM {rows}"
-        " WHERE l.member_id = r.member_id AND l.slides AND l.expires_at IS NULL"
-        " AND l.pending + l.available + l.held + l.redeemed > 0"
+        "UPDATE loyalty_lot AS l SET expires_at = (SELECT s.slides_until"
+        " FROM loyalty_memberstate AS s WHERE s.member_id = l.member_id)"
+        " WHERE l.ctid = ANY (ARRAY(SELECT k.ctid FROM {rows} CROSS JOIN LATERAL ("
+        "SELECT k.ctid FROM loyalty_lot AS k WHERE k.member_id = r.member_id AND k.slides"
+        " AND k.expires_at IS NULL AND k.pending + k.available + k.held + k.redeemed > 0"
+        " OFFSET 0) AS k))"
     ),
 )
 
@@ -105,4 +110,4 @@ def end_slide(work: MemberWork) -> None:
         return
     stop_sliding(work.books)
     work.slide_ended, work.slides_until = ended, None
-    work.rows.put(LOTS_ENDED, {"member_id": work.member_id, "ended": ended})
+    work.rows.put(LOTS_ENDED, {"member_id": work.member_id})
