@@ -12,6 +12,8 @@ ALPHABET: Final = "23456789BCDFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH: Final = 8
 """28 to the eighth are 378 thousand million: nobody guesses one that exists."""
 
+NOBODYS: Final = "?"
+
 SEPARATORS: Final = str.maketrans("", "", " -_")
 
 
@@ -25,8 +27,12 @@ def draw_code(choose: Callable[[str], str]) -> str:
 
 
 def normalise_code(text: str) -> str:
-    """Bring a code into the form in which it is kept, however it was typed."""
-    return text.translate(SEPARATORS).upper()
+    """Bring a code into the form in which it is kept, however it was typed.
+
+    What cannot be a code becomes one that nobody has: a database refuses some of what people type.
+    """
+    code = text.translate(SEPARATORS).upper()
+    return code if code and set(code) <= set(ALPHABET) else NOBODYS
 
 
 @dataclass(slots=True)

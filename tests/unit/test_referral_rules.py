@@ -36,6 +36,11 @@ def test_a_code_is_its_own_normal_form_however_it_is_typed(seed: int):
     assert normalise_code(code) == normalise_code(spelt) == code
 
 
+@pytest.mark.parametrize("typed", ["", " - ", "K7QM2XP0", "\x00", "ÄÖÜ", "\ud800"])
+def test_what_cannot_be_a_code_is_nobodys(typed: str):
+    assert normalise_code(typed) == "?"
+
+
 @pytest.mark.parametrize(
     ("email", "mailbox"),
     [
