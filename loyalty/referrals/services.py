@@ -92,7 +92,7 @@ def refer(work: MemberWork, referrer: UUID) -> None:
 
 
 def _put(work: MemberWork, referral: Referral) -> None:
-    work.kept[KEPT] = referral
+    work.kept.setdefault(KEPT, {})[referral.member_id] = referral
     gift = referral.gift
     work.rows.put(
         REFERRAL,
@@ -192,11 +192,10 @@ def convert(work: MemberWork, ref: MemberRef, bought: Bought) -> dict[str, Any] 
 
 
 def _open(work: MemberWork, ref: MemberRef) -> Referral | None:
-    kept = work.kept.get(KEPT)
-    if isinstance(kept, Referral):
-        return kept if kept.state == "open" else None
-    found = [Referral(*row) for row in work.session.found(open_referral(ref))]
-    return min(found, key=lambda referral: referral.created_at, default=None)
+    kept: dict[UUID, Referral] = work.kept.get(KEPT, {})
+    found = [Referral(*row) for row in work.session.found(open_referral(ref)) if row[0] not in kept]
+    still = [*found, *(referral for referral in kept.values() if referral.state == "open")]
+    return min(still, key=lambda referral: referral.created_at, default=None)
 
 
 def _give(work: MemberWork, referral: Referral, award: Award, bought: Bought) -> str:
@@ -239,11 +238,13 @@ def _converted(
     work: MemberWork, ref: MemberRef, scope: str, order: str
 ) -> tuple[Referral | None, Sequence[dict[str, Any]]]:
     wanted = ("converted", scope, order)
-    kept = work.kept.get(KEPT)
-    if isinstance(kept, Referral):
-        is_it = (kept.state, kept.order_scope, kept.order_ref) == wanted
-        return (kept if is_it else None), ()
+    kept: dict[UUID, Referral] = work.kept.get(KEPT, {})
+    for known_now in kept.values():
+        if (known_now.state, known_now.order_scope, known_now.order_ref) == wanted:
+            return known_now, ()
     for row in work.session.found(converted_referrals(ref)):
+        if row[0] in kept:
+            continue
         friend, referrer, present, state, created, known, at, of = row[:8]
         to, transaction, lot, points, taken, lots = row[8:]
         gift = Gift(to, transaction, lot, points, _loads(taken))

@@ -28,7 +28,7 @@ from loyalty.programs.rules import PublishedProgram
 from loyalty.referrals.gifts import give, take_gift_back
 from loyalty.referrals.rows import STEP_SETTLED, due_steps
 from loyalty.referrals.rules import Gift
-from loyalty.referrals.services import CONVERTED, CREATED
+from loyalty.referrals.services import CONVERTED, CREATED, REVERSED
 
 KEPT = "referral_steps"
 
@@ -75,10 +75,22 @@ def settle_referrals(work: MemberWork, ref: MemberRef) -> None:
         _ask_for_rules(work, ref, due)
     for step in due:
         gift = Gift()
-        if work.status != "closed" and step.present_friend != work.member_id:
+        if work.status != "closed" and _counts(work, step, done):
             gift = _do(work, ref, step, done)
         done[step.key] = gift
         _put_settled(work, step, gift)
+
+
+def _counts(work: MemberWork, step: Step, done: dict[Any, Gift]) -> bool:
+    """Nobody brings themselves; but what was given before a merge showed it goes with the order."""
+    if step.present_friend != work.member_id:
+        return True
+    return step.step == REVERSED and _converted_gift(step, done).points > 0
+
+
+def _converted_gift(step: Step, done: dict[Any, Gift]) -> Gift:
+    """Give what a reversed referral had given, perhaps in this run."""
+    return done.get((step.member_id, step.friend_id, CONVERTED), step.gift)
 
 
 def _read(row: Any) -> Step:
@@ -111,7 +123,7 @@ def _do(work: MemberWork, ref: MemberRef, step: Step, done: dict[Any, Gift]) -> 
         return Gift()
     if step.step == CONVERTED:
         return _reward(work, ref, step)
-    gift = done.get((step.member_id, step.friend_id, CONVERTED), step.gift)
+    gift = _converted_gift(step, done)
     told = {**friend, "points": gift.points}
     work.event("referral.reversed", told, kind="referral", occurred_at=step.occurred_at)
     take_gift_back(work, gift, step.lots, about=friend)

@@ -285,6 +285,39 @@ def test_nobody_brings_themselves_by_a_merge(clock: Clock):
     assert points_of(till, ada) == 50 + 50 + 100
 
 
+@pytest.mark.parametrize("who_goes", ["friend", "referrer"])
+def test_no_merge_keeps_points_of_an_order_that_came_back(clock: Clock, who_goes: str):
+    till = open_shop()
+    ada, ben, order = converted(till)
+    one, other = (ben, ada) if who_goes == "friend" else (ada, ben)
+    merge(till, one, other)
+    assert points_of(till, other) == 20 + 100 + 200
+    till.take_back(order, "r1")
+    settle_referrals()
+    assert (points_of(till, other), balance_of(till.ids[other])["debt"]) == (0, 0)
+    assert told(till, other)[-1] == ("referral.reversed", 200)
+    proved(till)
+
+
+def test_who_was_brought_twice_before_a_merge_loses_and_gets_each_once(clock: Clock):
+    till = open_shop()
+    ada = join(till)
+    ben = join(till, ada.referral_code)
+    clock.move(timedelta(days=1))
+    again = join(till, ada.referral_code)
+    till.earn(again.card, "first", "20.00")
+    merge(till, again.card, ben.card)
+    earned, back = till.send(
+        till.earning(ben.card, "second", "30.00"), till.returning("first", "r1")
+    )
+    assert earned.referral["points"] == 100
+    assert back.explanation[-1]["points"] == -100
+    assert points_of(till, ben.card) == 30 + 100
+    settle_referrals()
+    assert points_of(till, ada.card) == 200
+    proved(till)
+
+
 def test_a_member_from_before_is_not_brought_by_joining_again(clock: Clock):
     till = open_shop()
     ada, old = join(till), till.member()
