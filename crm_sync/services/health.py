@@ -31,10 +31,7 @@ log = structlog.get_logger(__name__)
 
 def judge(connection_id: int, outcome: Outcome, *, attempts: int) -> Verdict:
     """Decide what an outcome means, with what is known of the connection."""
-    is_well = isinstance(outcome, Delivered | Permanent | Skipped) or (
-        isinstance(outcome, Ambiguous) and outcome.reason is Doubt.SEVERAL_MATCHES
-    )
-    relay = None if is_well else Relay.objects.get(pk=connection_id)
+    relay = None if is_well(outcome) else Relay.objects.get(pk=connection_id)
     since = relay.failing_since if relay else None
     failing = timezone.now() - since if since else timedelta()
     return rules.judge(
@@ -45,6 +42,13 @@ def judge(connection_id: int, outcome: Outcome, *, attempts: int) -> Verdict:
         breaker_failures=settings.CRM_BREAKER_FAILURES,
         disable_hours=settings.CRM_DISABLE_AFTER_HOURS,
         luck=random.random(),
+    )
+
+
+def is_well(outcome: Outcome) -> bool:
+    """Say whether the destination is well, whatever became of the event."""
+    return isinstance(outcome, Delivered | Permanent | Skipped) or (
+        isinstance(outcome, Ambiguous) and outcome.reason is Doubt.SEVERAL_MATCHES
     )
 
 

@@ -146,6 +146,8 @@ class Books:
             return False
         if outcome.error:  # a connection may be disabled with these words for its reason
             (outcome,) = keep_nothing_of_erased([(lease.member_id, outcome)])
+        if not health.is_well(outcome):
+            self.write()  # what went well before it ends the row of failures that it would lengthen
         verdict = health.judge(self._connection_id, outcome, attempts=delivery.attempts + 1)
         if not self._told:
             self._since = time.monotonic() - outcome.duration_ms / 1000

@@ -109,6 +109,18 @@ class TestServed:
             unlucky
         }
 
+    def test_what_went_well_before_a_failure_ends_the_row_of_failures(
+        self, outbox: Outbox, receiver: Receiver
+    ) -> None:
+        destination = outbox.connect(receiver.url)
+        leases = claim(outbox, destination, members=4, each=1)
+        Relay.objects.filter(connection=destination).update(failures=2)
+        unlucky = str(leases[3].member_id)
+        receiver.respond = lambda c: Answer(500 if c.event["member"] == unlucky else 200)
+        serve_lanes(leases)
+        relay = Relay.objects.get(connection=destination)
+        assert (relay.failures, relay.resume_at) == (1, None)
+
     def test_an_event_that_is_refused_ends_nothing(
         self, outbox: Outbox, receiver: Receiver
     ) -> None:
