@@ -68,16 +68,24 @@ WHERE lane.connection_id = waiting.connection_id AND lane.member_id = waiting.me
 RETURNING lane.member_id
 """
 
+# Locked in the order in which lanes are opened. Who adds deliveries counts `additions` up: one of
+# the two waits for the other, and a lane that got something new is let go, not left leased.
 _CLOSE = """
-WITH closed AS (
-    DELETE FROM crm_sync_lane WHERE connection_id = %(connection)s AND lease_token = %(token)s
-      AND additions = 1 AND NOT member_id = ANY(%(waiting)s::uuid[])
+WITH ours AS MATERIALIZED (
+    SELECT member_id, additions > 1 OR member_id = ANY(%(waiting)s::uuid[]) AS stays
+    FROM crm_sync_lane
+    WHERE connection_id = %(connection)s AND lease_token = %(token)s
+    ORDER BY member_id FOR UPDATE
+), closed AS (
+    DELETE FROM crm_sync_lane AS lane USING ours
+    WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
+      AND NOT ours.stays
 )
-UPDATE crm_sync_lane
+UPDATE crm_sync_lane AS lane
 SET lease_until = NULL, lease_token = NULL,
     next_at = clock_timestamp() + make_interval(secs => %(wait_seconds)s)
-WHERE connection_id = %(connection)s AND lease_token = %(token)s
-  AND (additions > 1 OR member_id = ANY(%(waiting)s::uuid[]))
+FROM ours
+WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id AND ours.stays
 """
 
 _DONE = """

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from crm_sync.models import Connection, Delivery, Lane, Relay
 from crm_sync.services import deliver, lanes
+from crm_sync.services.bulk import lease_many, push_many
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.fan_out import fan_out
 from crm_sync.services.lanes import Lease, claim_lanes
@@ -18,6 +19,16 @@ from crm_sync.tasks import deliver_lane
 from loyalty.events.services import stamp_events
 from tests.integration.crm_sync.outbox import Outbox, pass_time
 from tests.integration.crm_sync.receivers import Receiver
+
+WAITED_FOR = (
+    "SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
+)
+
+
+def is_waited_for() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(WAITED_FOR)
+        return bool(cursor.fetchall())
 
 
 def in_thread(work: Callable[[], object]) -> threading.Thread:
@@ -175,6 +186,25 @@ def test_an_event_that_comes_before_the_lane_closes_keeps_it_open(outbox: Outbox
     thread.join()
     lane = Lane.objects.get(connection=destination)
     assert (lane.lease_token, lane.additions) == (None, 2)
+
+
+def test_what_comes_while_lanes_of_one_call_close_is_due_at_once(outbox: Outbox) -> None:
+    """Whoever closes many waits for the relay too, and leaves no lane leased by nobody."""
+    destination, token = outbox.connect(), uuid4()
+    members = sorted(uuid4() for _ in range(3))
+    with transaction.atomic():
+        lease_many(connection_id=destination.pk, member_ids=members, token=token)
+    with transaction.atomic():
+        lanes.open_lanes(connection_id=destination.pk, member_ids=members[1:2])
+        thread = in_thread(
+            lambda: push_many(connection_id=destination.pk, member_ids=members, token=token)
+        )
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not is_waited_for():
+            time.sleep(0.01)
+    thread.join()
+    lane = Lane.objects.get(connection=destination)
+    assert (lane.member_id, lane.lease_token) == (members[1], None)
 
 
 def test_a_lane_that_got_something_new_stays_open(outbox: Outbox) -> None:
