@@ -37,8 +37,9 @@ TABLES: Final[dict[str, type[Model]]] = {
     "referrals": Referral,
     "referral_steps": ReferralStep,
 }
-# Columns that say nothing of the person: how the engine keeps its rows.
-_LEFT_OUT: Final = ("id", "pk", "program_id", "content_hash")
+# Columns that say nothing of the person: how the engine keeps its rows; and `facts` of a friend's
+# purchase, which are somebody else's.
+_LEFT_OUT: Final = ("id", "pk", "program_id", "content_hash", "facts")
 
 
 def export_member(

@@ -60,8 +60,12 @@ class Purse:
         )
         return back.expired
 
-    def take_back(self, points: int, order: int) -> None:
-        """Take points of an earlier order, as its return did."""
+    def take_back(self, points: int, order: int | None) -> None:
+        """Take points of an earlier order or of a referral, as was done when it came to nothing.
+
+        Args:
+            order: None for a referral; its lot is one of those that belong to no order.
+        """
         books = self.work.books
         lots = [lot for lot in books.lots.values() if lot.order_number == order]
         claw_back(

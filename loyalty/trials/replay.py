@@ -202,7 +202,7 @@ class _Replay(Life):
             return
         if move.acted_at is not None and move.points >= 0:
             carry_on(self.work, move.acted_at)
-        if move.kind == "claw_back" and move.order is not None:
+        if move.kind == "claw_back" and move.points < 0:
             self.purse.take_back(-move.points, move.order)
         elif move.points < 0:
             if not self.purse.spend(-move.points, move.redemption):

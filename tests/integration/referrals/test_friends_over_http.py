@@ -38,6 +38,9 @@ def test_a_referral_over_http():
     settle_referrals()
     exported = orjson.loads(api.get(f"/v1/members/{ada.id}/export").content)
     assert [row["friend_id"] for row in exported["referral_steps"]] == [ben["id"]] * 2
+    assert all(
+        "facts" not in row for row in exported["referral_steps"]
+    )  # of what the friend bought
     mine = orjson.loads(api.get(f"/v1/members/{ben['id']}/export").content)
     assert [row["referrer_id"] for row in mine["referrals"]] == [ada.id]
     returned = {"ref": "r1", "occurred_at": database_time().isoformat()}

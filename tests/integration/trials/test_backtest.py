@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from loyalty.nightly.services import run_night
+from loyalty.nightly.services import run_night, settle_referrals
 from loyalty.programs.selectors import published_program
 from loyalty.trials.evaluation import evaluate
 from tests.factories import Clock, Till, database_time, line, open_till, rows
+from tests.integration.referrals.friends import join, open_shop
 
 LEVELS = [
     {"code": "bronze", "from": "0"},
@@ -142,3 +143,21 @@ def test_what_is_live_gives_exactly_what_the_ledger_has(clock: Clock, seed: int)
     assert everything["orders"] == orders[0][0]
     assert everything["expired"]["happened"] == everything["expired"]["tried"] > 0
     assert sum(month["falls"]["tried"] for month in everything["months"]) > 0
+
+
+def test_points_of_a_referral_stay_as_they_were_given_and_taken(clock: Clock):
+    till = open_shop(points={"maturity_days": 14})
+    ada = join(till)
+    ben = join(till, ada.referral_code)
+    till.earn(ada.card, "a1", "5.00")
+    till.earn(ben.card, "b1", "20.00")
+    clock.move(timedelta(days=1))
+    till.earn(ben.card, "b2", "7.00")
+    till.take_back("b1", "r1")  # before any of them can be used
+    settle_referrals()
+    clock.move(timedelta(days=20))
+    run_night(till.program.pk, today=clock.now.date())
+    today = clock.now.date()
+    found = try_live(till, today - timedelta(days=60), today)
+    assert found["outstanding"]["happened"] == found["outstanding"]["tried"] == 12
+    assert found["unaffordable"] == {}
