@@ -122,10 +122,11 @@ class Client:
             raise CallFailed(Configuration(error=str(error))) from None
         except NameNotResolved as error:
             raise CallFailed(Retryable(error=str(error))) from None
-        except httpx.LocalProtocolError:
+        except (httpx.LocalProtocolError, UnicodeEncodeError):
             # What httpx says repeats the value, and the value may be a secret.
             said = (
-                "A secret cannot be sent: it is empty, or has a line break or a space at its end."
+                "A secret cannot be sent: it is empty, has a line break or a space at its end, or "
+                "a character that is not ASCII."
             )
             raise CallFailed(Configuration(error=said)) from None
         except httpx.HTTPError as error:

@@ -181,7 +181,7 @@ def test_a_key_that_is_refused_is_for_a_person(vendor: Vendor) -> None:
     assert isinstance(outcome, Configuration), outcome
 
 
-@pytest.mark.parametrize("secret", ["wr0ng", "wr0ng\n", ""])
+@pytest.mark.parametrize("secret", ["wr0ng", "wr0ng\n", "", "wr0ng\u200b"])
 def test_a_wrong_secret_is_for_a_person_and_is_never_told(vendor: Vendor, secret: str) -> None:
     given = getattr(vendor.target.credentials, "given")  # noqa: B009
     wrong = target(dict(vendor.target.config), **dict.fromkeys(given, secret))
