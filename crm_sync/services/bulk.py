@@ -53,18 +53,22 @@ ON CONFLICT (connection_id, member_id) DO UPDATE SET additions = crm_sync_lane.a
 RETURNING member_id, lease_token = %(token)s
 """
 
-# Who got events meanwhile is served in their own lane.
+# Who got events meanwhile is served in their own lane, and waits no longer than the call did.
 _TAKE_WAITING = """
 WITH waiting AS MATERIALIZED (
-    SELECT connection_id, member_id FROM crm_sync_lane
+    SELECT member_id, additions > 1 AS goes_alone FROM crm_sync_lane
     WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s::uuid[])
-      AND additions = 1 AND (lease_until IS NULL OR lease_until < statement_timestamp())
+      AND (lease_until IS NULL OR lease_until < statement_timestamp())
     ORDER BY member_id FOR UPDATE SKIP LOCKED
+), alone AS (
+    UPDATE crm_sync_lane AS lane SET next_at = least(lane.next_at, clock_timestamp())
+    FROM waiting
+    WHERE lane.connection_id = %(connection)s AND lane.member_id = waiting.member_id AND goes_alone
 )
 UPDATE crm_sync_lane AS lane
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), lease_token = %(token)s
 FROM waiting
-WHERE lane.connection_id = waiting.connection_id AND lane.member_id = waiting.member_id
+WHERE lane.connection_id = %(connection)s AND lane.member_id = waiting.member_id AND NOT goes_alone
 RETURNING lane.member_id
 """
 

@@ -186,6 +186,22 @@ class TestInBulk:
         assert set(vendor.profiles) == set(ids)
         assert [len(job) for job in vendor.jobs.values()] == [3]
 
+    def test_what_comes_meanwhile_waits_no_longer_than_the_call(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        card, _ = till.member(balance=10), till.member(balance=11)
+        vendor = BulkVendor(outcomes=[Postponed(seconds=5.0)])
+        destination = connect_vendor(vendor)
+        step_backfill(backfill_id=start_backfill(connection_id=destination.pk).pk)
+        till.adjust(card, 5)
+        relay_events()
+        pass_time(destination, "6 seconds")
+        BulkJob.objects.filter(connection=destination).update(ask_at=Now())
+        poll_jobs()
+        drain()
+        assert vendor.of(till.ids[card]) == ["points.adjusted", "profile"]
+        assert [len(job) for job in vendor.jobs.values()] == [1]
+
     def test_a_call_that_fails_for_good_goes_one_by_one_and_whoever_waits_is_never_left(
         self, till: Till, connect_vendor: Connect
     ) -> None:
