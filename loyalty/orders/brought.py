@@ -19,9 +19,9 @@ def asks_of_referrals(program: PublishedProgram, ref: MemberRef) -> list[Ask]:
     return [*asks_to_convert(program, ref), *asks_to_settle(program, ref)]
 
 
-def asks_to_reverse(ref: MemberRef) -> list[Ask]:
+def asks_to_reverse(ref: MemberRef, order_ref: str) -> list[Ask]:
     """List what it takes to take back what an order brought, whatever rules there are by now."""
-    return [converted_referrals(ref)]
+    return [converted_referrals(ref, order_ref)]
 
 
 def follow_referral(work: MemberWork, ref: MemberRef, record: OrderRecord) -> dict[str, Any]:

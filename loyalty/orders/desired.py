@@ -304,7 +304,7 @@ def _asks_put(request: PutOrder, program: PublishedProgram) -> list[Ask]:
     asks.append(paid_with(request.body.member, request.ref))
     asks += asks_payers(request.also)
     asks += asks_of_return(request.body.member, program)
-    asks += asks_to_reverse(request.body.member)
+    asks += asks_to_reverse(request.body.member, request.ref)
     return asks + asks_of_earner(program, request.body.member, order.occurred_at)
 
 

@@ -251,7 +251,7 @@ def _asks_return(request: ReturnOrder, program: PublishedProgram) -> list[Ask]:
     order = order_by_ref(_scope_of(request), request.ref)
     member = _member_of(request)
     asks = [order, paid_with(member, request.ref), *asks_of_return(member, program)]
-    return asks + asks_to_reverse(member) + asks_payers(request.also)
+    return asks + asks_to_reverse(member, request.ref) + asks_payers(request.also)
 
 
 RETURN = Kind(

@@ -128,6 +128,7 @@ JOIN loyalty_memberstate AS s ON s.member_id = f.referrer_id
     REF,
 )
 
+# Only for the order that converted it: finding the lots of a gift looks through the member's.
 CONVERTED: Final = Read(
     "converted referrals",
     f"""
@@ -136,8 +137,9 @@ SELECT r.ord, f.member_id, f.referrer_id, f.referrer_id, f.state, f.created_at, 
 FROM {{questions}}
 {_PEOPLE}
 JOIN loyalty_referral AS f ON f.member_id = o.member_id AND f.state = 'converted'
+    AND f.order_ref = r.order_ref
 """,
-    REF,
+    {**REF, "order_ref": "text"},
 )
 
 AT_ONCE: Final = 100
@@ -195,9 +197,9 @@ def open_referral(ref: MemberRef) -> Ask:
     return Ask(REFERRALS, tuple(ref))
 
 
-def converted_referrals(ref: MemberRef) -> Ask:
-    """Ask for a member's referral that an order converted, with what they got for it."""
-    return Ask(CONVERTED, tuple(ref))
+def converted_referrals(ref: MemberRef, order_ref: str) -> Ask:
+    """Ask for a member's referrals that orders of that ref converted, with what they got."""
+    return Ask(CONVERTED, (*ref, order_ref))
 
 
 def due_steps(ref: MemberRef) -> Ask:

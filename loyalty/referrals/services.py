@@ -242,7 +242,7 @@ def _converted(
     for known_now in kept.values():
         if (known_now.state, known_now.order_scope, known_now.order_ref) == wanted:
             return known_now, ()
-    for row in work.session.found(converted_referrals(ref)):
+    for row in work.session.found(converted_referrals(ref, order)):
         if row[0] in kept:
             continue
         friend, referrer, present, state, created, known, at, of = row[:8]

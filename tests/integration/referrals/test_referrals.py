@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from loyalty.engine.look import look
 from loyalty.ledger.audit import audit
-from loyalty.nightly.services import settle_referrals
+from loyalty.members.identifiers import MemberRef
+from loyalty.nightly.services import engine_principal, settle_referrals
+from loyalty.referrals.rows import converted_referrals
 from tests.factories import Clock, Till, balance_of, line, rows, unique
 from tests.integration.referrals.friends import BRING, join, open_shop, points_of, told
 from tests.people import erase, merge, unmerge
@@ -352,6 +355,16 @@ def test_erasing_leaves_ids_only_and_gives_nothing_more(clock: Clock):
     assert found == [(till.ids[ada], "converted")]
     due = "SELECT count(*) FROM loyalty_referralstep WHERE program_id = %s AND settled_at IS NULL"
     assert rows(due, till.program.pk) == [(0,)]
+
+
+def test_only_the_order_that_converted_reads_what_it_gave(clock: Clock):
+    till = open_shop()
+    _, ben, order = converted(till)
+    principal, me = engine_principal(till.program.pk), MemberRef("card", ben)
+    for ref, times in ((order, 1), (unique("o"), 0)):
+        ask = converted_referrals(me, ref)
+        session, _ = look(principal, me, [ask])
+        assert len(session.found(ask)) == times
 
 
 def test_an_order_from_before_the_day_of_joining_was_not_brought(clock: Clock):
