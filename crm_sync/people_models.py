@@ -108,6 +108,8 @@ class Contact(models.Model):
                 name="contact_stuck",
                 condition=~models.Q(stuck=""),
             ),
+            # Who a vendor speaks of, in each message and on each page of what changed there.
+            models.Index(fields=["connection", "vendor_id"], name="contact_at_vendor"),
         ]
 
     def __str__(self) -> str:

@@ -382,6 +382,10 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(('stuck', ''), _negated=True), fields=['connection', 'stuck'], name='contact_stuck'),
         ),
         migrations.AddIndex(
+            model_name='contact',
+            index=models.Index(fields=['connection', 'vendor_id'], name='contact_at_vendor'),
+        ),
+        migrations.AddIndex(
             model_name='delivery',
             index=models.Index(condition=models.Q(('state', 'pending')), fields=['connection', 'member_id', 'sequence'], name='delivery_in_lane'),
         ),

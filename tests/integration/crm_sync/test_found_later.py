@@ -10,7 +10,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
+from crm_sync.adapters.contract import Change
+from crm_sync.inbound.polling import find_members
 from crm_sync.models import Allowance, Connection, Contact, Delivery, Lane
 from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.sandboxes.shopify import Shopify
@@ -18,6 +22,7 @@ from crm_sync.services.connections import create_connection
 from crm_sync.services.people import look_again, resolve_match
 from tests.factories import Till
 from tests.integration.crm_sync.outbox import drain, pass_time
+from tests.integration.crm_sync.vendor import Vendor
 from tests.integration.crm_sync.vendor_cases import CASES, Case
 from tests.integration.http.caller import Caller, body_of
 
@@ -278,3 +283,28 @@ def test_two_who_subscribe_later_are_for_a_person(till: Till, settings: Any) -> 
         assert newest is not None
         assert newest.state == "parked"
         assert not any(one.events for one in postscript.subscribers.values())
+
+
+_CROWD = """
+INSERT INTO crm_sync_contact (connection_id, member_id, vendor_id, matched_by, matched_on, wanted,
+    done, fingerprint, version, attempts, stuck, last_error, candidates, is_backfill)
+SELECT %s, gen_random_uuid(), 'v' || n, '', '', 0, 0, '', 0, 0, '', '', '[]', false
+FROM generate_series(1, 5000) AS n
+"""
+
+
+def test_whom_a_vendor_speaks_of_is_found_without_reading_everybody(
+    till: Till, connect_vendor: Callable[..., Connection]
+) -> None:
+    destination = connect_vendor(Vendor())
+    page = [Change(vendor_id=f"v{number}", fields={}) for number in range(1, 21)]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_CROWD, [destination.pk])
+        cursor.execute("ANALYZE crm_sync_contact")
+        with CaptureQueriesContext(connection) as asked:
+            find_members(destination, page)
+        (found,) = [one["sql"] for one in asked if "crm_sync_contact" in one["sql"]]
+        cursor.execute(f"EXPLAIN {found}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        transaction.set_rollback(True)
+    assert "contact_at_vendor" in plan, plan
