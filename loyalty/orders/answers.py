@@ -35,7 +35,7 @@ class BroughtAnswer(BaseModel):
 REFERRAL: Final[BroughtAnswer | None] = Field(
     default=None,
     description="What this order brought the member who joined with somebody's code. Missing where"
-    " it did not.",
+    " it did not, or did so earlier.",
 )
 
 
