@@ -146,7 +146,8 @@ class Shop:
         member.count(bill, -1)
         if state == "paid" and not bill.priced:
             member.carry(at, self.now)
-        if [x.facts for x in bill.lines] != lines or not bill.priced:
+        paid_now = state == "paid" and bill.state != "paid"  # again, too: by the level of now
+        if [x.facts for x in bill.lines] != lines or not bill.priced or paid_now:
             bill.lines = [Line(*facts) for facts in lines]
             member.price(bill.lines)
             bill.priced = bill.priced or state == "paid"
