@@ -26,6 +26,25 @@ class Field:
     owner: Owner = "loyalty"
 
 
+LOYALTY_FIELDS = (
+    Field("member_id", "loyalty_member_id", "text"),
+    Field("program", "loyalty_program", "text"),
+    Field("status", "loyalty_status", "text"),
+    Field("enrolled_at", "loyalty_enrolled_at", "datetime"),
+    Field("tier", "loyalty_tier", "text"),
+    Field("tier_since", "loyalty_tier_since", "datetime"),
+    Field("points_available", "loyalty_points_balance", "integer"),
+    Field("points_pending", "loyalty_points_pending", "integer"),
+    Field("points_lifetime", "loyalty_lifetime_points", "integer"),
+    Field("points_expiring", "loyalty_points_expiring", "integer"),
+    Field("points_expire_on", "loyalty_points_expire_on", "date"),
+    Field("last_redeemed_at", "loyalty_last_redemption_at", "datetime"),
+    Field("referral_code", "loyalty_referral_code", "text"),
+    Field("state_version", "loyalty_state_version", "integer"),
+)
+"""What vendors get whose names are words with underscores, unless the mapping says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldLimits:
     """What a vendor takes.

@@ -34,7 +34,7 @@ from crm_sync.adapters.contract import (
     Profile,
     Setting,
 )
-from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.fields import LOYALTY_FIELDS, FieldLimits
 from crm_sync.adapters.hubspot_documents import (
     IDENTIFIERS,
     MEMBER_ID,
@@ -111,22 +111,7 @@ class HubSpotAdapter:
     old_events = "HubSpot knows no old events: workflows would write to people."
     segment_pattern = r"[1-9][0-9]{0,19}"
     segment_hint = "the list's number, at the end of its address in HubSpot"
-    default_fields = (
-        Field("member_id", MEMBER_ID, "text"),
-        Field("program", "loyalty_program", "text"),
-        Field("status", "loyalty_status", "text"),
-        Field("enrolled_at", "loyalty_enrolled_at", "datetime"),
-        Field("tier", "loyalty_tier", "text"),
-        Field("tier_since", "loyalty_tier_since", "datetime"),
-        Field("points_available", "loyalty_points_balance", "integer"),
-        Field("points_pending", "loyalty_points_pending", "integer"),
-        Field("points_lifetime", "loyalty_lifetime_points", "integer"),
-        Field("points_expiring", "loyalty_points_expiring", "integer"),
-        Field("points_expire_on", "loyalty_points_expire_on", "date"),
-        Field("last_redeemed_at", "loyalty_last_redemption_at", "datetime"),
-        Field("referral_code", "loyalty_referral_code", "text"),
-        Field("state_version", "loyalty_state_version", "integer"),
-    )
+    default_fields = LOYALTY_FIELDS
     field_limits = FieldLimits(
         name_pattern=r"[a-z][a-z0-9_]*",
         name_hint="small letters, digits and underscores, beginning with a letter",

@@ -33,9 +33,8 @@ from crm_sync.adapters.contract import (
     Setting,
     Submitted,
 )
-from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.fields import LOYALTY_FIELDS, FieldLimits
 from crm_sync.adapters.klaviyo_documents import (
-    MEMBER_ID,
     change_page,
     choose,
     classify_answer,
@@ -81,22 +80,7 @@ class KlaviyoAdapter:
     is_signed = False
     segment_pattern = r"(list:)?[A-Za-z0-9]{1,20}"
     segment_hint = "the id at the end of the segment's address, or list: and that of a list"
-    default_fields = (
-        Field("member_id", MEMBER_ID, "text"),
-        Field("program", "loyalty_program", "text"),
-        Field("status", "loyalty_status", "text"),
-        Field("enrolled_at", "loyalty_enrolled_at", "datetime"),
-        Field("tier", "loyalty_tier", "text"),
-        Field("tier_since", "loyalty_tier_since", "datetime"),
-        Field("points_available", "loyalty_points_balance", "integer"),
-        Field("points_pending", "loyalty_points_pending", "integer"),
-        Field("points_lifetime", "loyalty_lifetime_points", "integer"),
-        Field("points_expiring", "loyalty_points_expiring", "integer"),
-        Field("points_expire_on", "loyalty_points_expire_on", "date"),
-        Field("last_redeemed_at", "loyalty_last_redemption_at", "datetime"),
-        Field("referral_code", "loyalty_referral_code", "text"),
-        Field("state_version", "loyalty_state_version", "integer"),
-    )
+    default_fields = LOYALTY_FIELDS
     field_limits = FieldLimits(
         name_pattern=r"[A-Za-z0-9_][A-Za-z0-9_ .-]*",
         name_hint="letters, digits, spaces and _ . -",

@@ -33,7 +33,7 @@ from crm_sync.adapters.contract import (
     Profile,
     Setting,
 )
-from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.fields import LOYALTY_FIELDS, FieldLimits
 from crm_sync.adapters.naming import flat_properties, snake_name
 from crm_sync.adapters.outcomes import Delivered, Outcome, Skipped, in_doubt, several_match
 
@@ -64,19 +64,8 @@ class PostscriptAdapter:
     batch_size = 1
     is_signed = False
     old_events = "Old events are not sent: Postscript would write to people."
-    default_fields = (
-        Field("member_id", MEMBER_ID, "text"),
-        Field("status", "loyalty_status", "text"),
-        Field("enrolled_at", "loyalty_enrolled_at", "datetime"),
-        Field("tier", "loyalty_tier", "text"),
-        Field("tier_since", "loyalty_tier_since", "datetime"),
-        Field("points_available", "loyalty_points_balance", "integer"),
-        Field("points_lifetime", "loyalty_lifetime_points", "integer"),
-        Field("points_expiring", "loyalty_points_expiring", "integer"),
-        Field("points_expire_on", "loyalty_points_expire_on", "date"),
-        Field("last_redeemed_at", "loyalty_last_redemption_at", "datetime"),
-        Field("referral_code", "loyalty_referral_code", "text"),
-        Field("state_version", "loyalty_state_version", "integer"),
+    default_fields = tuple(
+        field for field in LOYALTY_FIELDS if field.attribute not in ("program", "points_pending")
     )
     field_limits = FieldLimits(
         fields=50,

@@ -35,7 +35,7 @@ from crm_sync.adapters.contract import (
     Profile,
     Setting,
 )
-from crm_sync.adapters.fields import Field, FieldLimits
+from crm_sync.adapters.fields import LOYALTY_FIELDS, FieldLimits
 from crm_sync.adapters.naming import flat_properties, title_name
 from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Permanent, Retryable
 
@@ -96,22 +96,7 @@ class SegmentAdapter:
     batch_size = 50
     bulk_size = _BATCH_MESSAGES
     is_signed = False
-    default_fields = (
-        Field("member_id", "loyalty_member_id", "text"),
-        Field("program", "loyalty_program", "text"),
-        Field("status", "loyalty_status", "text"),
-        Field("enrolled_at", "loyalty_enrolled_at", "datetime"),
-        Field("tier", "loyalty_tier", "text"),
-        Field("tier_since", "loyalty_tier_since", "datetime"),
-        Field("points_available", "loyalty_points_balance", "integer"),
-        Field("points_pending", "loyalty_points_pending", "integer"),
-        Field("points_lifetime", "loyalty_lifetime_points", "integer"),
-        Field("points_expiring", "loyalty_points_expiring", "integer"),
-        Field("points_expire_on", "loyalty_points_expire_on", "date"),
-        Field("last_redeemed_at", "loyalty_last_redemption_at", "datetime"),
-        Field("referral_code", "loyalty_referral_code", "text"),
-        Field("state_version", "loyalty_state_version", "integer"),
-    )
+    default_fields = LOYALTY_FIELDS
     field_limits = FieldLimits(text_characters=8_000, reserved=frozenset({"userId", "anonymousId"}))
 
     def __init__(self, environment: Environment) -> None:
