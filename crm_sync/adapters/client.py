@@ -313,5 +313,6 @@ def _no_answer(error: httpx.HTTPError) -> Retryable:
     elif isinstance(error, httpx.NetworkError):
         sentence = f"The connection failed: {error}."
     else:
-        sentence = f"The answer is not HTTP: {error}."
+        # Behind a colon comes what was read: words of theirs, which may name somebody.
+        sentence = f"The answer is not HTTP: {str(error).partition(':')[0]}."
     return Retryable(error=sentence[:500], may_have_arrived=arrived)

@@ -184,6 +184,10 @@ class TestHostileReceivers:
         assert isinstance(outcome, Retryable)
         assert outcome.error
 
+    def test_what_is_not_http_is_not_repeated(self) -> None:
+        outcome, _ = self.hostile(lambda peer: peer.sendall(b"Hello ada@example.com\r\n\r\n"))
+        assert outcome.error == "The answer is not HTTP: illegal status line."
+
     def test_nobody_listens_there(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
