@@ -549,7 +549,7 @@ class Migration(migrations.Migration):
                 ('bonus', models.PositiveIntegerField(blank=True, help_text='A fixed number of points: how many.', null=True)),
                 ('trigger', models.CharField(choices=[('order', 'a purchase'), ('activity', 'a named activity, such as a review (bonus only)'), ('member.enrolled', 'joining the program (bonus only)'), ('member.birthday', 'a birthday (bonus only)'), ('member.anniversary', 'the day of joining, each year (bonus only)'), ('referral', 'the first purchase of a friend who was brought (bonus only)')], default='order', max_length=30)),
                 ('activity', models.CharField(blank=True, help_text='Which one, as the other system calls it: review.', max_length=50)),
-                ('who', models.CharField(blank=True, choices=[('referrer', 'who brought the friend'), ('friend', 'the friend')], help_text='Each side of a referral has rules of its own.', max_length=10)),
+                ('who', models.CharField(blank=True, choices=[('referrer', 'the member who brought the friend'), ('friend', 'the friend')], help_text='Each side of a referral has rules of its own.', max_length=10)),
                 ('when', models.JSONField(blank=True, default=dict, help_text='Conditions, as in a program file; empty: always.')),
                 ('limit_times', models.PositiveIntegerField(blank=True, help_text='How often one member may have it; empty: no limit.', null=True)),
                 ('limit_points', models.PositiveIntegerField(blank=True, help_text='How many points one member may have of it.', null=True)),

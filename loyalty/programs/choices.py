@@ -122,7 +122,7 @@ class RuleTrigger(TextChoices):
 class RuleWho(TextChoices):
     """Who gets the points of a referral."""
 
-    REFERRER = "referrer", "who brought the friend"
+    REFERRER = "referrer", "the member who brought the friend"
     FRIEND = "friend", "the friend"
 
 

@@ -270,7 +270,7 @@ _TRIGGERS: Final = {
     "member.anniversary": "an anniversary of joining",
     "referral": "a friend's first purchase",
 }
-_WHO: Final = {"referrer": "who brought the friend", "friend": "the friend"}
+_WHO: Final = {"referrer": "the member who brought the friend", "friend": "the friend"}
 _OF_A_REFERRAL: Final = {
     "referrer": "to a member for the first purchase of a friend whom they brought",
     "friend": "to a friend who was brought, for their first purchase",

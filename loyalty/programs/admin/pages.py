@@ -223,7 +223,9 @@ class EarningRuleAdmin(PartAdmin):
             "What it gives",
             {
                 "fields": (
-                    ("trigger", "activity", "who"),
+                    "trigger",
+                    "activity",
+                    "who",
                     "kind",
                     ("points", "per"),
                     "steps",

@@ -33,6 +33,6 @@ def test_a_rule_says_what_it_gives_to_whom(marketer: Marketer):
     till = open_shop()
     rule = EarningRule.objects.get(program=till.program, code="bring")
     words = text_of(marketer.open(f"loyalty/earningrule/{rule.pk}/change/"))
-    assert "The points go to" in words and "who brought the friend" in words
+    assert "The points go to" in words and "the member who brought the friend" in words
     listed = text_of(marketer.open(f"loyalty/earningrule/?program__id__exact={till.program.pk}"))
     assert "to a member for the first purchase of a friend whom they brought" in listed
