@@ -22,6 +22,7 @@ from crm_sync.adapters import addresses
 
 _KEEPALIVE_SECONDS = 2.0  # shorter than any server's, so that hardly one closes as we write
 _deadline: ContextVar[float] = ContextVar("deadline")
+_is_begun: ContextVar[bool] = ContextVar("is_begun")  # a part of the request may have been sent
 
 
 @contextmanager
@@ -80,6 +81,7 @@ class Connections:
         call = httpcore.Request(
             request.method, url, headers=request.headers.raw, content=request.content
         )
+        _is_begun.set(False)
         with _as_httpx_errors():
             answer = self._pool.handle_request(call)
             try:
@@ -146,7 +148,9 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, _left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left())
+        seconds = _left()
+        _is_begun.set(True)
+        self._stream.write(buffer, seconds)
 
     def start_tls(
         self,
@@ -165,9 +169,11 @@ class _Stream(httpcore.NetworkStream):
 
 def _left() -> float:
     seconds = _deadline.get() - time.monotonic()
-    if seconds <= 0:
-        raise httpcore.ReadTimeout("the deadline has passed")
-    return seconds
+    if seconds > 0:
+        return seconds
+    # Whoever waits for an answer cannot know; whoever has sent nothing does.
+    late = httpcore.ReadTimeout if _is_begun.get() else httpcore.ConnectTimeout
+    raise late("the deadline has passed")
 
 
 @contextmanager

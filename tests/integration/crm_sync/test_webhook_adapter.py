@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from crm_sync.adapters import transport
 from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Permanent, Retryable
 from tests.integration.crm_sync.calls import OLD_SECRET, SECRET, adapter, outgoing, send, signed
 from tests.integration.crm_sync.receivers import Answer, RawServer, Receiver
@@ -105,6 +106,30 @@ class TestAnswers:
         answer = send(receiver.url).answer
         assert answer.startswith("a�b�x")
         assert len(answer) == 2048
+
+
+class TestOutOfTime:
+    """What was not sent has not arrived, whatever the reason: at some vendors a doubt is parked."""
+
+    def sent(self, receiver: Receiver, *, is_connected: bool) -> Outcome:
+        sender = adapter()
+        if is_connected:
+            sender.send(signed(receiver.url), [outgoing()])
+        with transport.deadline(0.0):
+            return sender.send(signed(receiver.url), [outgoing()])[0]
+
+    @pytest.mark.parametrize("is_connected", [False, True])
+    def test_before_anything_was_sent(self, receiver: Receiver, is_connected: bool) -> None:
+        outcome = self.sent(receiver, is_connected=is_connected)
+        assert isinstance(outcome, Retryable)
+        assert not outcome.may_have_arrived
+        assert len(receiver.calls) == is_connected
+
+    def test_after_it_was_sent(self, receiver: Receiver) -> None:
+        receiver.respond = lambda call: Answer(after_seconds=30)
+        outcome = send(receiver.url, total=0.5)
+        assert isinstance(outcome, Retryable)
+        assert outcome.may_have_arrived
 
 
 class TestHostileReceivers:
