@@ -19,7 +19,7 @@ from crm_sync.adapters.contract import Profile, PushesProfiles
 from crm_sync.adapters.fields import Field
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Outcome, Postponed
 from crm_sync.mapping import fingerprint, map_fields
-from crm_sync.models import Attempt, Connection, Contact, FieldMapping
+from crm_sync.models import Attempt, Connection, Contact, FieldMapping, Relay
 from crm_sync.rules import GIVEN_UP, Next
 from crm_sync.services import health, lanes
 from crm_sync.services.calls import FAILED_HERE, adapter_of, call_for_outcomes
@@ -126,7 +126,11 @@ def push_profile(lease: Lease, connection: Connection) -> bool:
 
 
 def fail_profile_here(lease: Lease) -> None:
-    """Count it as an attempt that a profile could not even be sent; give it up after the last."""
+    """Count it as an attempt that a profile could not even be sent; give it up after the last.
+
+    As with an event, it counts for the connection too: while nothing can be written for anybody,
+    nothing is given up.
+    """
     row = Contact.objects.filter(connection_id=lease.connection_id, member_id=lease.member_id)
     contact = row.first()
     attempts = contact.attempts + 1 if contact is not None else 1
@@ -138,6 +142,8 @@ def fail_profile_here(lease: Lease) -> None:
     else:
         dead = Contact.Stuck.DEAD
         row.update(done=contact.wanted, attempts=0, stuck=dead, last_error=FAILED_HERE.error)
+    failures = Relay.objects.get(pk=lease.connection_id).failures
+    health.note(lease.connection_id, failures, verdict, FAILED_HERE)
 
 
 def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> bool:

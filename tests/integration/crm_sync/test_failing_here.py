@@ -6,6 +6,7 @@ it for ever.
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db.models.functions import Now
@@ -13,10 +14,11 @@ from django.db.models.functions import Now
 from crm_sync import tasks
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Doubt
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import Backfill, BulkJob, Connection, Contact, Delivery, Lane
+from crm_sync.models import Backfill, BulkJob, Connection, Contact, Delivery, Lane, Relay
 from crm_sync.rules import MAX_ATTEMPTS
-from crm_sync.services import backfill, deliver, jobs, profiles
+from crm_sync.services import backfill, deliver, jobs, lanes, profiles
 from crm_sync.services.calls import FAILED_HERE
+from crm_sync.services.people import want_profiles
 from tests.factories import Till, unique
 from tests.integration.crm_sync.outbox import drain, pass_time
 from tests.integration.crm_sync.senders import said, standard
@@ -89,6 +91,35 @@ def test_a_profile_that_cannot_be_written_is_given_up_until_the_next_event(
     drain()
     assert Contact.objects.get(connection=destination).stuck == ""
     assert vendor.profiles[till.ids[card]]["loyalty_points"] == 3
+
+
+def test_while_all_profiles_fail_here_the_connection_is_down_and_none_is_given_up(
+    till: Till, connect_vendor: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with events: a release that cannot write profiles costs time, and no profile."""
+    vendor = Vendor()
+    destination = connect_vendor(vendor)
+    members = [UUID(till.ids[till.member()]) for _ in range(3)]
+    drain()
+    vendor.profiles.clear()
+    contacts = Contact.objects.filter(connection=destination)
+    contacts.update(fingerprint="")
+    want_profiles(connection_id=destination.pk, member_ids=members)
+    lanes.open_lanes(connection_id=destination.pk, member_ids=members)
+    with monkeypatch.context() as patch:
+        patch.setattr(profiles, "draft_profile", fail)
+        drain()
+        relay = Relay.objects.get(pk=destination.pk)
+        assert (relay.failures, relay.resume_at is not None) == (3, True)
+        contacts.update(attempts=MAX_ATTEMPTS - 1)
+        pass_time(destination, "1 hour")
+        drain()
+        assert not contacts.exclude(stuck="").exists()
+    for _ in members:
+        pass_time(destination)
+        drain()
+    assert set(vendor.profiles) == {str(member) for member in members}
+    assert Relay.objects.get(pk=destination.pk).failures == 0
 
 
 def test_ids_that_fit_no_column_are_none(till: Till, connect_vendor: Connect) -> None:
