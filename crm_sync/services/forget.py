@@ -6,15 +6,15 @@ at one that is disabled or removed, or was answered meanwhile, is found at night
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+from django.db import connection as database
 from django.db.models import Exists, OuterRef, Q
 
 from crm_sync.adapters.outcomes import Configuration, Outcome
 from crm_sync.models import (
     Attempt,
-    BulkJob,
     Comparison,
     Connection,
     Contact,
@@ -34,6 +34,14 @@ _NAMES_NOBODY: Final = Attempt.Outcome.CONFIGURATION
 _SAID: Final = (
     Q(status_code__isnull=False) & ~Q(error__in=("", NOT_KEPT)) & ~Q(outcome=_NAMES_NOBODY)
 )
+
+# A job's list has a thousand members and more: it is looked through where it is.
+_FORGET_WORDS_OF_JOBS: Final = """
+UPDATE crm_sync_bulkjob SET last_error = %(not_kept)s
+WHERE connection_id = %(connection)s AND last_error NOT IN ('', %(not_kept)s)
+  AND EXISTS (SELECT FROM jsonb_array_elements(items) AS item
+              WHERE item ->> 0 = ANY(%(members)s))
+"""
 
 
 def keep_nothing_of_erased(said: Sequence[tuple[UUID, Outcome]]) -> list[Outcome]:
@@ -104,15 +112,13 @@ def forget_erased_everywhere() -> int:
 
 def _forget_words_of_jobs(connection_id: int, member_ids: Collection[UUID]) -> None:
     """Delete what was said of jobs that these members were in: it may be about one of them."""
-    theirs = {str(member_id) for member_id in member_ids}
-    said = BulkJob.objects.filter(connection_id=connection_id)
-    said = said.exclude(last_error__in=("", NOT_KEPT))
-    named = [
-        pk
-        for pk, items in said.values_list("pk", "items")
-        if any(member_id in theirs for member_id, *_ in items)
-    ]
-    BulkJob.objects.filter(pk__in=named).update(last_error=NOT_KEPT)
+    values: dict[str, Any] = {
+        "connection": connection_id,
+        "members": [str(member_id) for member_id in member_ids],
+        "not_kept": NOT_KEPT,
+    }
+    with database.cursor() as cursor:
+        cursor.execute(_FORGET_WORDS_OF_JOBS, values)
 
 
 def _list_idle(connection_id: int, member_ids: Collection[UUID]) -> list[UUID]:
