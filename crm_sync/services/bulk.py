@@ -33,7 +33,7 @@ from crm_sync.adapters.outcomes import (
 )
 from crm_sync.models import BulkJob, Connection, Contact, Relay
 from crm_sync.rules import GIVEN_UP, Next
-from crm_sync.services import health
+from crm_sync.services import health, lanes
 from crm_sync.services.calls import adapter_of, call
 from crm_sync.services.forget import forget_contacts
 from crm_sync.services.people import get_to_know, say_who_cannot_be_made
@@ -126,6 +126,8 @@ def push_many(*, connection_id: int, member_ids: Sequence[UUID], token: UUID) ->
     waiting: dict[UUID, float] = {}
     if isinstance(adapter, PushesProfiles) and isinstance(adapter, PushesInBulk):
         drafts = _drafts(connection, member_ids, waiting)
+        ours = lanes.renew(connection_id=connection_id, member_ids=member_ids, tokens=[token])
+        drafts = [draft for draft in drafts if draft.known.contact.member_id in ours]
         if drafts:
             profiles = [draft.profile for draft in drafts]
             found = call(connection, lambda target: adapter.push_bulk(target, profiles))

@@ -4,6 +4,7 @@ What comes back can be stored as it is.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -49,6 +50,11 @@ def target_of(connection: Connection) -> Target:
     )
 
 
+def within_lease() -> AbstractContextManager[None]:
+    """Let all calls of the block together end well within a lease."""
+    return transport.deadline(settings.CRM_LEASE_SECONDS * SHARE_OF_LEASE)
+
+
 def call(connection: Connection, do: Callable[[Target], Result]) -> Result | Outcome:
     """Call an adapter; what it gives, or the outcome that its own failure is.
 
@@ -57,7 +63,7 @@ def call(connection: Connection, do: Callable[[Target], Result]) -> Result | Out
     if database.in_atomic_block:
         raise RuntimeError("A destination must not be called while a transaction is open.")
     try:
-        with transport.deadline(settings.CRM_LEASE_SECONDS * SHARE_OF_LEASE):
+        with within_lease():
             return do(target_of(connection))
     except Exception:
         log.exception("adapter failed", connection=connection.pk)

@@ -149,6 +149,8 @@ def _go_on(visit: Visit) -> bool:
             return False
         if visit.known is None and knows_people(turn.adapter):
             visit.known = get_to_know(turn.connection, [lease.member_id])[lease.member_id]
+            if visit.known.was_asked and not lanes.renew_one(lease):
+                return False
         size = turn.adapter.batch_size if turn.adapter else 1
         batch, visit.left = visit.left[:size], visit.left[size:]
         if not _send_batch(visit, batch):

@@ -71,12 +71,25 @@ WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token 
 RETURNING connection_id, member_id, lease_token, additions
 """
 
+# In the order in which lanes are opened.
+_RENEW = """
+WITH ours AS MATERIALIZED (
+    SELECT member_id FROM crm_sync_lane
+    WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s)
+      AND lease_token = ANY(%(tokens)s)
+    ORDER BY member_id FOR UPDATE
+)
+UPDATE crm_sync_lane AS lane
+SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
+RETURNING lane.member_id
+"""
+
 _GIVE_BACK = """
 UPDATE crm_sync_lane SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
 WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
 """
 
-# In the order in which lanes are opened.
 _GIVE_BACK_ALL = """
 WITH ours AS MATERIALIZED (
     SELECT member_id FROM crm_sync_lane
@@ -203,6 +216,32 @@ def resume(*, connection_id: int, member_id: UUID, token: UUID) -> Lease | None:
         cursor.execute(_RESUME, values)
         row = cursor.fetchone()
     return Lease(*row) if row else None
+
+
+def renew(
+    *, connection_id: int, member_ids: Collection[UUID], tokens: Collection[UUID]
+) -> set[UUID]:
+    """Begin a full term anew, after a call that may have taken most of it, and before the next.
+
+    Returns:
+        Whose lanes are still ours. What the others hold, somebody else may have sent meanwhile.
+    """
+    values: dict[str, Any] = {
+        "connection": connection_id,
+        "members": list(member_ids),
+        "tokens": list(tokens),
+        "seconds": settings.CRM_LEASE_SECONDS,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, values)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def renew_one(lease: Lease) -> bool:
+    """Do so for one lane; False if somebody else has it."""
+    member = lease.member_id
+    tokens = [lease.token]
+    return bool(renew(connection_id=lease.connection_id, member_ids=[member], tokens=tokens))
 
 
 def give_back(lease: Lease) -> None:

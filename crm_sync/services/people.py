@@ -24,7 +24,7 @@ from crm_sync.adapters.outcomes import (
 from crm_sync.mapping import hash_identity
 from crm_sync.models import Connection, Contact, Delivery, Relay
 from crm_sync.services import lanes
-from crm_sync.services.calls import adapter_of, call
+from crm_sync.services.calls import adapter_of, call, within_lease
 from crm_sync.services.redeliver import redeliver
 from loyalty.members.selectors import Standing, list_standings
 
@@ -67,6 +67,7 @@ class Known:
         identity: Hash of all that the member may be found by.
         standing: None where the member is gone.
         trouble: Why nothing may be written about them yet.
+        was_asked: The vendor was asked just now, which may have taken most of a lease.
     """
 
     person: Person
@@ -74,6 +75,7 @@ class Known:
     identity: str
     standing: Standing | None = None
     trouble: Outcome | None = None
+    was_asked: bool = False
 
 
 def knows_people(adapter: Adapter | None) -> bool:
@@ -109,9 +111,10 @@ def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID
         known[member_id] = replace(
             _known(connection, contact, standings.get(member_id)), trouble=_known_trouble(contact)
         )
-    known |= _match(connection, [one for one in known.values() if _is_to_be_found(one)])
-    # Whom we made in bulk we know by our id only since this moment: who else has their email?
-    return known | _match(connection, [one for one in known.values() if _is_to_be_found(one)])
+    with within_lease():
+        known |= _match(connection, [one for one in known.values() if _is_to_be_found(one)])
+        # Whom we made in bulk we know by our id only since this moment: who else has their email?
+        return known | _match(connection, [one for one in known.values() if _is_to_be_found(one)])
 
 
 def ask_for_ids(connection: Connection, known: Sequence[Known]) -> dict[UUID, Known]:
@@ -258,7 +261,7 @@ def _learn(connection: Connection, known: Known, match: Match) -> Known:
     }
     with database.cursor() as cursor:
         cursor.execute(_LEARN, values)
-    return _known(connection, contact, known.standing)
+    return replace(_known(connection, contact, known.standing), was_asked=True)
 
 
 def _matched_by(known: Known, match: Match) -> str:
@@ -279,4 +282,4 @@ def _others(contact: Contact, match: Match) -> tuple[str, ...]:
 
 
 def _troubled(known: Known, outcome: Outcome) -> Known:
-    return replace(known, trouble=storable(outcome))
+    return replace(known, trouble=storable(outcome), was_asked=True)

@@ -108,6 +108,8 @@ def push_profile(lease: Lease, connection: Connection) -> bool:
     if not isinstance(adapter, PushesProfiles) or not _is_wanted(lease):
         return True
     known = get_to_know(connection, [lease.member_id])[lease.member_id]
+    if known.was_asked and not lanes.renew_one(lease):
+        return False
     draft = draft_profile(connection, known, fields_of(connection))
     if draft is None:
         forget_contacts(connection_id=connection.pk, member_ids=[lease.member_id])
