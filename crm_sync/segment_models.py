@@ -12,6 +12,7 @@ class PolledSegment(models.Model):
     Attributes:
         walk: Another one whenever reading begins anew, so that nobody goes on with an old one.
         page: Where to read on; the adapter's own, empty at the beginning.
+        pages, mark: By which a vendor that leads in a circle is noticed.
         is_read: All is read; who was not met is still to be taken out of ours.
         strangers_met: People in the walk under way who are no members.
         next_at: When it is read again, or gone on with; moved ahead while somebody reads.
@@ -29,6 +30,8 @@ class PolledSegment(models.Model):
     )
     walk = models.UUIDField(default=uuid.uuid4, editable=False)
     page = models.TextField(blank=True, editable=False)
+    pages = models.IntegerField(default=0, editable=False)
+    mark = models.TextField(blank=True, editable=False)
     is_read = models.BooleanField(default=False, editable=False)
     strangers_met = models.IntegerField(default=0, editable=False)
     next_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -195,6 +195,8 @@ class PollCursor(models.Model):
 
     Attributes:
         cursor: The adapter's own; empty: nothing was read yet.
+        begun: Where the reading that is under way began: it begins there anew if it is lost.
+        pages, mark: By which a vendor that leads in a circle is noticed.
         next_at: When it is asked again; moved ahead while somebody asks.
     """
 
@@ -202,6 +204,9 @@ class PollCursor(models.Model):
         "crm_sync.Connection", primary_key=True, on_delete=models.CASCADE, related_name="polled"
     )
     cursor = models.TextField(blank=True)
+    begun = models.TextField(blank=True)
+    pages = models.IntegerField(default=0)
+    mark = models.TextField(blank=True)
     next_at = models.DateTimeField()
     asked_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=500, blank=True)
@@ -220,6 +225,7 @@ class OrderCursor(models.Model):
         since: All that changed until then was read.
         until: End of the walk that is under way; None between walks.
         page: The adapter's own, of that walk.
+        pages, mark: By which a shop that leads in a circle is noticed.
         next_at: When it is asked again; moved ahead while somebody asks.
     """
 
@@ -229,6 +235,8 @@ class OrderCursor(models.Model):
     since = models.DateTimeField()
     until = models.DateTimeField(null=True)
     page = models.TextField(blank=True)
+    pages = models.IntegerField(default=0)
+    mark = models.TextField(blank=True)
     next_at = models.DateTimeField()
     asked_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=500, blank=True)

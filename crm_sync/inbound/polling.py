@@ -17,11 +17,12 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from crm_sync.adapters.contract import Change, ChangePage, Polls
-from crm_sync.adapters.outcomes import Outcome, Postponed, Retryable, storable
+from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable, storable
 from crm_sync.inbound.contract import PersonSaid, Who
 from crm_sync.inbound.matching import as_uuid
 from crm_sync.inbound.models import PollCursor
 from crm_sync.inbound.people import Origin, consents_of, take_in
+from crm_sync.inbound.rounds import LED_ROUND, step
 from crm_sync.models import Connection, Contact
 from crm_sync.services.calls import adapter_of, call
 from crm_sync.services.profiles import fields_of
@@ -65,7 +66,9 @@ def poll(*, connection_id: int, seconds: float) -> int:
             _fail(cursor, storable(page.outcome))
             return count
         missed += _take_safely(cursor.connection, page.changes)
-        _keep(cursor, page, missed)
+        if not _keep(cursor, page, missed):
+            _fail(cursor, LED_ROUND)
+            return count
         if not page.has_more or time.monotonic() >= ends:
             return count
 
@@ -149,19 +152,36 @@ def _ask(cursor: PollCursor) -> ChangePage:
     return ChangePage(changes=[], cursor=cursor.cursor, outcome=found)
 
 
-def _keep(cursor: PollCursor, page: ChangePage, missed: int) -> None:
-    said = f"{missed} people could not be taken in; the worker's log says why." if missed else ""
-    wait = 0 if page.has_more else settings.CRM_POLL_SECONDS
-    PollCursor.objects.filter(pk=cursor.pk).update(
-        cursor=page.cursor,
-        asked_at=Now(),
-        next_at=Now() + timedelta(seconds=wait),
-        last_error=said,
-    )
+def _keep(cursor: PollCursor, page: ChangePage, missed: int) -> bool:
+    """Go on behind the page; False if the vendor has led there before.
+
+    What was wrong is said until a reading comes to its end.
+    """
+    row = PollCursor.objects.filter(pk=cursor.pk)
+    if not page.has_more:
+        said = (
+            f"{missed} people could not be taken in; the worker's log says why." if missed else ""
+        )
+        wait = timedelta(seconds=settings.CRM_POLL_SECONDS)
+        row.update(asked_at=Now(), next_at=Now() + wait, last_error=said, **_from(page.cursor))
+        return True
+    walked = step(cursor.pages, cursor.mark, page.cursor)
+    if walked is not None:
+        pages, mark = walked
+        row.update(asked_at=Now(), next_at=Now(), cursor=page.cursor, pages=pages, mark=mark)
+    return walked is not None
+
+
+def _from(place: str) -> dict[str, Any]:
+    """Begin a reading at a place."""
+    return {"cursor": place, "begun": place, "mark": place, "pages": 0}
 
 
 def _fail(cursor: PollCursor, outcome: Outcome) -> None:
-    """Ask later: consent that is minutes late does less harm than a vendor that is pestered."""
+    """Ask later: consent that is minutes late does less harm than a vendor that is pestered.
+
+    Where the place may be the fault, the reading begins anew.
+    """
     if isinstance(outcome, Postponed):
         seconds = outcome.seconds
     else:
@@ -169,5 +189,7 @@ def _fail(cursor: PollCursor, outcome: Outcome) -> None:
         asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0
         seconds = max(asked, float(settings.CRM_POLL_SECONDS))
     PollCursor.objects.filter(pk=cursor.pk).update(
-        next_at=Now() + timedelta(seconds=seconds), last_error=outcome.error[:500]
+        next_at=Now() + timedelta(seconds=seconds),
+        last_error=outcome.error[:500],
+        **(_from(cursor.begun) if isinstance(outcome, Permanent) else {}),
     )

@@ -34,6 +34,7 @@ from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable,
 from crm_sync.inbound.contract import Item
 from crm_sync.inbound.models import InboxMessage, OrderCursor, Source
 from crm_sync.inbound.receiving import keep
+from crm_sync.inbound.rounds import LED_ROUND, step
 from crm_sync.inbound.sources import check_account
 from crm_sync.services.calls import adapter_of, call
 
@@ -44,6 +45,7 @@ OVERLAP: Final = timedelta(minutes=10)
 # A webhook of the last minute may still be on its way, and the second that runs is not over.
 SETTLES: Final = timedelta(minutes=1)
 UNREAD: Final = "orders/unread"
+_FIRST_PAGE: Final = {"page": "", "mark": "", "pages": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ def reconcile(*, source_id: int, seconds: float) -> int:
         if not taken.is_all:
             _pause(cursor)
             return count
-        _keep(cursor, page.page)
+        if not _keep(cursor, page.page):
+            _fail(cursor, LED_ROUND)
+            return count
         if not page.page or time.monotonic() >= ends:
             return count
 
@@ -193,14 +197,27 @@ def _name(order: OrderChanged) -> str:
     return f"poll:{order.ref}:{order.changed_at}"
 
 
-def _keep(cursor: OrderCursor, page: str) -> None:
-    """Go on with the next page; after the last, everything up to the end of the walk is read."""
-    values: dict[str, Any] = {"until": cursor.until, "page": page, "next_at": Now()}
+def _keep(cursor: OrderCursor, page: str) -> bool:
+    """Go on with the next page; after the last, everything up to the end of the walk is read.
+
+    What was wrong is said until then.
+
+    Returns:
+        False if the shop has led to that page before.
+    """
+    row = OrderCursor.objects.filter(pk=cursor.pk)
     if not page:
         wait = timedelta(seconds=settings.CRM_POLL_SECONDS)
-        values |= {"since": cursor.until, "until": None, "next_at": Now() + wait}
-    row = OrderCursor.objects.filter(pk=cursor.pk)
-    row.update(asked_at=Now(), last_error="", **values)
+        ended = {"since": cursor.until, "until": None, "next_at": Now() + wait, "last_error": ""}
+        row.update(asked_at=Now(), **_FIRST_PAGE, **ended)
+        return True
+    walked = step(cursor.pages, cursor.mark, page)
+    if walked is not None:
+        pages, mark = walked
+        row.update(
+            asked_at=Now(), until=cursor.until, page=page, pages=pages, mark=mark, next_at=Now()
+        )
+    return walked is not None
 
 
 def _pause(cursor: OrderCursor) -> None:
@@ -209,6 +226,7 @@ def _pause(cursor: OrderCursor) -> None:
 
 
 def _fail(cursor: OrderCursor, outcome: Outcome) -> None:
+    """Ask later; from the first page where this one may be the fault."""
     if isinstance(outcome, Postponed):
         seconds = outcome.seconds
     elif isinstance(outcome, Retryable) and outcome.throttled and outcome.retry_after:
@@ -218,5 +236,7 @@ def _fail(cursor: OrderCursor, outcome: Outcome) -> None:
         asked = (outcome.retry_after if isinstance(outcome, Retryable) else None) or 0.0
         seconds = max(asked, float(settings.CRM_POLL_SECONDS))
     OrderCursor.objects.filter(pk=cursor.pk).update(
-        next_at=Now() + timedelta(seconds=seconds), last_error=outcome.error[:500]
+        next_at=Now() + timedelta(seconds=seconds),
+        last_error=outcome.error[:500],
+        **(_FIRST_PAGE if isinstance(outcome, Permanent) else {}),
     )

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from crm_sync.adapters.outcomes import Outcome, Postponed, Retryable, storable
 from crm_sync.adapters.segments import ListsSegments, SegmentPage
 from crm_sync.inbound.polling import find_members
+from crm_sync.inbound.rounds import LED_ROUND, step
 from crm_sync.models import PolledSegment, SegmentSighting
 from crm_sync.services.calls import adapter_of, call
 from loyalty.members.identifiers import MemberRef
@@ -70,7 +71,11 @@ def walk_segment(*, polled_id: int, seconds: float) -> int:
         if found.outcome is not None:
             _fail(polled, storable(found.outcome))
             return count
-        if not _take(polled, found):
+        walked = step(polled.pages, polled.mark, found.page)
+        if walked is None and found.page:
+            _fail(polled, LED_ROUND)
+            return count
+        if not _take(polled, found, *(walked or (polled.pages, polled.mark))):
             return count
         count += len(found.people)
         if found.page and time.monotonic() >= ends:
@@ -82,6 +87,7 @@ def begin_anew(polled: PolledSegment) -> None:
     """Let a walk begin at the first page; the caller saves the row, in the same transaction."""
     SegmentSighting.objects.filter(polled_id=polled.pk).delete()
     polled.walk, polled.page, polled.is_read, polled.strangers_met = uuid4(), "", False, 0
+    polled.pages, polled.mark = 0, ""
 
 
 def _ask(polled: PolledSegment) -> SegmentPage:
@@ -91,7 +97,7 @@ def _ask(polled: PolledSegment) -> SegmentPage:
     return SegmentPage(page=page, outcome=found) if isinstance(found, Outcome) else found
 
 
-def _take(polled: PolledSegment, found: SegmentPage) -> bool:
+def _take(polled: PolledSegment, found: SegmentPage, pages: int, mark: str) -> bool:
     """Put who is on a page into ours; False if it is not ours to go on with any more."""
     known = find_members(polled.connection, found.people)
     members = sorted(set(known.values()))
@@ -101,10 +107,11 @@ def _take(polled: PolledSegment, found: SegmentPage) -> bool:
         )
         if not here.update(
             page=found.page,
+            pages=pages,
+            mark=mark,
             is_read=not found.page,
             strangers_met=F("strangers_met") + len(found.people) - len(known),
             next_at=_lease(),
-            last_error="",
         ):
             return False
         SegmentSighting.objects.bulk_create(
@@ -130,6 +137,8 @@ def _end(polled: PolledSegment) -> None:
         if here.update(
             walk=uuid4(),
             page="",
+            pages=0,
+            mark="",
             is_read=False,
             strangers=F("strangers_met"),
             strangers_met=0,
