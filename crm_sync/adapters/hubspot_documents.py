@@ -27,7 +27,7 @@ IDENTIFIERS: Final = (MEMBER_ID, "email", "phone", "hs_additional_emails")
 # An event's properties have to be defined at HubSpot one by one: these are enough to filter by.
 EVENT_PROPERTIES: Final = frozenset(
     {"event_id", "points", "points_available", "order", "rules", "reward", "from", "to"}
-    | {"expires_at", "request_id"}
+    | {"expires_at", "last_day", "request_id"}
 )
 LAST_EVENT: Final = "loyalty_last_event"
 _OF_A_CHANGE: Final = ("email", MEMBER_ID, OPTED_OUT, "lastmodifieddate")

@@ -105,6 +105,9 @@ class Expired(Data):
 class Expiring(Data):
     points: Points
     expires_at: Instant = Field(description="When the first of them end.")
+    last_day: Day = Field(
+        description="The last day on which these can be used, in the program's time zone."
+    )
     days: int = Field(description="Which notice of the program's this is.")
     lots: list[EndedLot]
 

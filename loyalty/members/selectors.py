@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import orjson
 from django.db import connection
@@ -15,6 +14,7 @@ from loyalty.ledger.models import MemberState
 from loyalty.members.identifiers import IdentifierType, normalise, parse_member_ref
 from loyalty.members.models import Erasure, Identifier, Member
 from loyalty.members.rows import expiring_after
+from loyalty.programs.expiry import last_day
 from loyalty.programs.selectors import published_program
 
 _STANDINGS = f"""
@@ -53,7 +53,8 @@ class Standing:
     does it, writes an event, and then it is.
 
     Attributes:
-        expiring: Points that end next, on the program's day `expiring_on`.
+        expiring: Points that end next, and can be used until the program's day `expiring_on` is
+            over.
         identifiers: Pairs of type and value, the oldest first.
     """
 
@@ -199,7 +200,7 @@ def _standing(row: tuple[Any, ...]) -> Standing:
         debt=row[17],
         lifetime_earned=row[18],
         expiring=row[20] or 0,
-        expiring_on=ends.astimezone(ZoneInfo(row[3])).date() if ends else None,
+        expiring_on=last_day(ends, row[3]) if ends else None,
         last_redeemed_at=row[21],
         identifiers=tuple((type_, value) for type_, value in _json(row[22]) or []),
         referral_code=row[23] or "",

@@ -18,7 +18,7 @@ from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import MemberNotFound
 from loyalty.members.services import require
 from loyalty.nightly.rows import LAST_ACTIVITY, LOTS_EXPIRING, NOTICE
-from loyalty.programs.expiry import start_of_day
+from loyalty.programs.expiry import last_day, start_of_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.issuing import issue_due
 from loyalty.tiers.rules import Review, format_metric, review
@@ -164,6 +164,7 @@ def _decide_expiring(session: Session, decision: Decision) -> Outcome:
     data = {
         "points": sum(points for _, points in lots),
         "expires_at": lots[0][0].isoformat(),
+        "last_day": last_day(lots[0][0], session.program.timezone).isoformat(),
         "days": payload.days,
         "lots": [{"points": points, "expires_at": at.isoformat()} for at, points in lots],
     }

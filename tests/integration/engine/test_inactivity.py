@@ -9,6 +9,7 @@ from psycopg import Error
 from loyalty.engine.load import spendable_lots
 from loyalty.ledger.audit import audit
 from loyalty.nightly.services import run_night
+from loyalty.programs.expiry import last_day
 from tests.factories import Clock, Till, balance_of, connect, line, open_till, rows, unique
 from tests.people import merge, unmerge
 
@@ -269,20 +270,21 @@ def test_the_notice_comes_again_for_the_new_date(clock: Clock):
     anna = till.member(100)
 
     def told() -> list[object]:
-        return rows("SELECT data->>'points', data->>'expires_at' FROM loyalty_outboxevent"
+        return rows("SELECT data->>'points', data->>'expires_at', data->>'last_day' FROM loyalty_outboxevent"
                     " WHERE member_id = %s AND type = 'points.expiring' ORDER BY sequence",
                     till.ids[anna])  # fmt: skip
 
     clock.set(JULY - timedelta(days=20))
     night(till, clock)
     night(till, clock)
-    assert told() == [("100", JULY.isoformat())]
+    assert told() == [("100", JULY.isoformat(), "2027-07-15")]
     till.redeem(anna, points=40)
     later = until(till, anna)
     assert later is not None
     clock.set(later - timedelta(days=5))
     night(till, clock)
-    assert told()[1:] == [("60", later.isoformat())]
+    ends = last_day(later, "America/New_York").isoformat()
+    assert told()[1:] == [("60", later.isoformat(), ends)]
 
 
 @pytest.mark.parametrize(
