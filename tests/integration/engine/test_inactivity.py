@@ -270,8 +270,9 @@ def test_the_notice_comes_again_for_the_new_date(clock: Clock):
     anna = till.member(100)
 
     def told() -> list[object]:
-        return rows("SELECT data->>'points', data->>'expires_at', data->>'last_day' FROM loyalty_outboxevent"
-                    " WHERE member_id = %s AND type = 'points.expiring' ORDER BY sequence",
+        return rows("SELECT data->>'points', data->>'expires_at', data->>'last_day'"
+                    " FROM loyalty_outboxevent WHERE member_id = %s"
+                    " AND type = 'points.expiring' ORDER BY sequence",
                     till.ids[anna])  # fmt: skip
 
     clock.set(JULY - timedelta(days=20))
