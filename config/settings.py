@@ -60,13 +60,14 @@ MIDDLEWARE = [
     "config.metrics.Metrics",
     "django.middleware.security.SecurityMiddleware",
     "config.security.ContentSecurityPolicy",
+    "config.short_way.ApiFirst",  # what comes now is for pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.pages.live_connection",
-    "config.pages.Sessions",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "config.pages.Csrf",
-    "config.pages.Authentication",
-    "config.pages.Messages",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
 ]
 
 TEMPLATES = [

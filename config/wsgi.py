@@ -2,9 +2,12 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
+
+from config.short_way import Handler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ["LOYALTY_PROCESS"] = "web"  # settings.py lets web processes keep their connections
 
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+application = Handler()
