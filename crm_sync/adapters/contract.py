@@ -184,11 +184,14 @@ class Consent:
         changed_at: When the consent itself was given or withdrawn; empty where the vendor does not
             say. Never when the person's record changed: our own push changes that, and would make
             an old word the newest.
+        is_act: The vendor tells that the person has given or withdrawn it, and not of a state,
+            which may be that nobody has asked them.
     """
 
     channel: str
     is_given: bool
     changed_at: str = ""
+    is_act: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

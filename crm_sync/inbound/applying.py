@@ -20,7 +20,7 @@ from crm_sync.inbound.contract import (
 from crm_sync.inbound.matching import Found, find_person
 from crm_sync.inbound.models import InboxMessage, Source
 from crm_sync.inbound.orders import forget_order, order_of, remember, settle
-from crm_sync.inbound.people import Origin, take_in
+from crm_sync.inbound.people import Heard, Origin, take_in
 from crm_sync.services.profiles import fields_of
 from loyalty.engine.commands import Command
 from loyalty.engine.run import run
@@ -48,13 +48,10 @@ class Result:
 NOBODY = Result(State.IGNORED, "Nobody of this program is meant.")
 
 
-def apply(
-    source: Source, said: Said, *, message_id: str = "", chosen: UUID | None = None
-) -> Result:
+def apply(source: Source, said: Said, *, heard: Heard, chosen: UUID | None = None) -> Result:
     """Do what a message says.
 
     Args:
-        message_id: The vendor's, for histories.
         chosen: Whom a person has said it is about.
     """
     if isinstance(said, NotForUs):
@@ -64,19 +61,19 @@ def apply(
         if known.order is None:
             return Result(State.DONE, f"The refund waits for the order {known.ref}.")
         order = order_of(known, said.who)
-        result = _apply(source, order, message_id, chosen or known.member_id)
+        result = _apply(source, order, heard, chosen or known.member_id)
         if result.state is State.DONE and result.member_id is not None:
             settle(known, result.member_id)
         elif result.state is State.IGNORED:
             forget_order(known)
         return result
-    return _apply(source, said, message_id, chosen)
+    return _apply(source, said, heard, chosen)
 
 
 def _apply(
     source: Source,
     said: OrderSaid | PersonSaid | AsksPerson,
-    message_id: str,
+    heard: Heard,
     chosen: UUID | None,
 ) -> Result:
     found = find_person(source, said.who, chosen=chosen)
@@ -89,7 +86,7 @@ def _apply(
         return _put_order(source, said, found)
     if found.member_id is None:
         return NOBODY
-    note = take_in(origin_of(source), said, found.member_id, raw_id=message_id)
+    note = take_in(origin_of(source), said, found.member_id, heard=heard)
     return Result(State.DONE, note, found.member_id)
 
 

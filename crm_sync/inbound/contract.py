@@ -48,11 +48,13 @@ class Item:
     Attributes:
         message_id: The vendor's own, the same whenever it sends the message again.
         content: Its JSON.
+        said_hash: Of what it says, where nobody has named it: by that a repeat may be known.
     """
 
     message_id: str
     topic: str
     content: str
+    said_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

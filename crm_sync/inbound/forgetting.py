@@ -43,7 +43,7 @@ def forget(member_ids: Sequence[UUID]) -> None:
         theirs |= Q(state=State.PARKED, candidates__contains=[str(member_id)])
     found = InboxMessage.objects.filter(theirs).values_list("pk", flat=True)
     messages = InboxMessage.objects.filter(pk__in=list(found))
-    messages.update(content="", person="", candidates=[])
+    messages.update(content="", person="", candidates=[], said_hash="")
     messages.exclude(state__in=(State.DONE, State.IGNORED)).update(
         state=State.IGNORED, settled_at=Now(), note="The member was erased."
     )

@@ -70,6 +70,7 @@ class InboxMessage(models.Model):
         person: The vendor's id of whom it speaks.
         note: What came of it, in a sentence without personal data.
         candidates: Our ids of all who may be meant, where it waits for a person.
+        said_hash: Of what it says, where its sender has not named it.
     """
 
     class State(models.TextChoices):
@@ -95,6 +96,7 @@ class InboxMessage(models.Model):
     person = models.CharField(max_length=200, blank=True)
     candidates = models.JSONField(default=list)
     note = models.CharField(max_length=500, blank=True)
+    said_hash = models.CharField(max_length=80, blank=True)
     received_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
 
@@ -122,6 +124,11 @@ class InboxMessage(models.Model):
                 condition=models.Q(member_id__isnull=False),
             ),
             models.Index(fields=["settled_at"], name="inbox_settled"),
+            models.Index(
+                fields=["source", "said_hash", "received_at"],
+                name="inbox_unnamed",
+                condition=~models.Q(said_hash=""),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -27,8 +27,28 @@ from loyalty.members.services import UPDATE
 
 _CHANNEL: Final = re.compile(r"[a-z][a-z_]{1,19}\Z")
 _NO_CODE: Final = re.compile(r"[^a-z0-9]+")
+_MAY_BE_A_REPEAT: Final = (
+    " Consent that may be a repeat of an older message is not taken for a new one: give messages "
+    "an id, or consent a time."
+)
 _PREFIX_CHARACTERS: Final = 20
 _CODE_CHARACTERS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When something was said at the latest.
+
+    Attributes:
+        at: When the message came in.
+        first_at: When the same was said for the first time, where nobody can tell a repeat from
+            news.
+        message_id: The vendor's, for histories.
+    """
+
+    at: datetime
+    first_at: datetime
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +85,16 @@ class Origin:
         return f"{_slug(self.name, _PREFIX_CHARACTERS)}."
 
 
-def take_in(origin: Origin, said: PersonSaid, member_id: UUID, *, raw_id: str = "") -> str:
-    """Take in what a vendor owns of a person; return in sentences what was done."""
+def take_in(
+    origin: Origin, said: PersonSaid, member_id: UUID, *, heard: Heard | None = None
+) -> str:
+    """Take in what a vendor owns of a person; return in sentences what was done.
+
+    Args:
+        heard: None if it was asked for just now.
+    """
     notes = [
-        _consents(origin, said, member_id, raw_id),
+        _consents(origin, said, member_id, heard),
         _segments(origin, said, member_id),
         _fields(origin, said, member_id),
     ]
@@ -76,9 +102,16 @@ def take_in(origin: Origin, said: PersonSaid, member_id: UUID, *, raw_id: str = 
 
 
 def consents_of(
-    origin: Origin, consents: Sequence[Consent], member_id: UUID, raw_id: str
+    origin: Origin,
+    consents: Sequence[Consent],
+    member_id: UUID,
+    raw_id: str,
+    heard: Heard | None = None,
 ) -> list[ConsentSaid]:
-    """Write consents as histories have them; channels that cannot be one are left out."""
+    """Write consents as histories have them; channels that cannot be one are left out.
+
+    What may be a repeat is old if consent is given, and new if it is withdrawn.
+    """
     return [
         ConsentSaid(
             member_id=member_id,
@@ -87,19 +120,30 @@ def consents_of(
             source=origin.said_by,
             at=_instant(consent.changed_at),
             raw_id=raw_id,
+            heard_at=_heard_at(heard, consent),
+            is_act=consent.is_act,
         )
         for consent in consents
         if _CHANNEL.match(consent.channel)
     ]
 
 
-def _consents(origin: Origin, said: PersonSaid, member_id: UUID, raw_id: str) -> str:
+def _heard_at(heard: Heard | None, consent: Consent) -> datetime | None:
+    if heard is None:
+        return None
+    return heard.first_at if consent.is_given else heard.at
+
+
+def _consents(origin: Origin, said: PersonSaid, member_id: UUID, heard: Heard | None) -> str:
     if not said.consents:
         return ""
-    words = consents_of(origin, said.consents, member_id, raw_id)
+    raw_id = heard.message_id if heard else ""
+    words = consents_of(origin, said.consents, member_id, raw_id, heard)
     new = record_consents(program_id=origin.program_id, said=words)
     left_out = len(said.consents) - len(words)
     more = f" {left_out} of an unknown channel." if left_out else ""
+    if heard and heard.first_at < heard.at and any(not w.at and w.is_given for w in words):
+        more += _MAY_BE_A_REPEAT
     return f"{new} new in the history of consent.{more}"
 
 

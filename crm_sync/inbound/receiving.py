@@ -16,11 +16,11 @@ from crm_sync.inbound.sources import kind_of, valid_secrets
 TOPIC_CHARACTERS: Final = 100
 _INSERT = """
 INSERT INTO crm_sync_inboxmessage (source_id, message_id, topic, content, state, attempts, next_at,
-    person, candidates, note, received_at)
+    person, candidates, note, said_hash, received_at)
 SELECT %(source)s, item.message_id, item.topic, item.content, 'pending', 0, clock_timestamp(), '',
-    '[]', '', clock_timestamp()
-FROM unnest(%(ids)s::text[], %(topics)s::text[], %(contents)s::text[])
-    AS item (message_id, topic, content)
+    '[]', '', item.said_hash, clock_timestamp()
+FROM unnest(%(ids)s::text[], %(topics)s::text[], %(contents)s::text[], %(hashes)s::text[])
+    AS item (message_id, topic, content, said_hash)
 ON CONFLICT (source_id, message_id) DO NOTHING
 """
 
@@ -52,6 +52,7 @@ def keep(source: Source, items: Sequence[Item]) -> int:
         "source": source.pk,
         "ids": [fitting_id(item.message_id) for item in items],
         "topics": [item.topic.replace("\x00", "")[:TOPIC_CHARACTERS] for item in items],
+        "hashes": [item.said_hash for item in items],
         "contents": [vault.seal({"content": item.content}) for item in items],
     }
     with database.cursor() as cursor:

@@ -7,12 +7,14 @@ nothing. Doing a message twice is the same as once, since orders and consents ar
 
 import random
 import time
+from datetime import datetime
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError
 from django.db import connection as database
+from django.db.models import Min
 
 from crm_sync import vault
 from crm_sync.adapters.access import SecretMissing
@@ -21,6 +23,7 @@ from crm_sync.adapters.outcomes import Permanent, storable
 from crm_sync.inbound.applying import Result, apply
 from crm_sync.inbound.contract import Said, Unreadable
 from crm_sync.inbound.models import InboxMessage
+from crm_sync.inbound.people import Heard
 from crm_sync.inbound.reconciling import UNREAD, read_late
 from crm_sync.inbound.sources import kind_of
 from crm_sync.inbound.vendors.generic import load_object
@@ -167,7 +170,17 @@ def read(message: InboxMessage) -> Said | None:
 def _apply(message: InboxMessage, said: Said | None) -> Result:
     if said is None:
         return Result(State.KEPT, "Nobody here reads this topic.")
-    return apply(message.source, said, message_id=message.message_id, chosen=message.member_id)
+    heard = Heard(message.received_at, _first_heard_at(message), message.message_id)
+    return apply(message.source, said, heard=heard, chosen=message.member_id)
+
+
+def _first_heard_at(message: InboxMessage) -> datetime:
+    """Say when its sender said the same for the first time, where it names no messages."""
+    if not message.said_hash:
+        return message.received_at
+    same = InboxMessage.objects.filter(source=message.source, said_hash=message.said_hash)
+    first: datetime | None = same.aggregate(first=Min("received_at"))["first"]
+    return first or message.received_at
 
 
 def _claim() -> list[InboxMessage]:

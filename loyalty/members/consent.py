@@ -27,7 +27,10 @@ ORDER BY s.member_id FOR SHARE OF s
 # Without a time of its own, or with one in the future, a word counts only if it is another one than
 # the last of the same source, also where that one was said of somebody merged into the member: the
 # same state, read once more, must not override what another source said meanwhile. And that nobody
-# was ever asked is no word at all.
+# was ever asked is no word at all, unless it is said that somebody withdrew.
+#
+# What is worked on late was said no later than when it was heard: the source's last word is the
+# last one before that.
 #
 # An opt-out counts from when it was heard; consent only from when it must have been given: after
 # the same source's last opt-out, or at no known time. So it never outdoes an opt-out, told by
@@ -36,26 +39,28 @@ _INSERT: Final = """
 INSERT INTO loyalty_consentrecord
     (member_id, program_id, channel, is_given, source, at, counts_from, raw_id, recorded_at)
 SELECT said.member_id, %(program)s, said.channel, said.is_given, said.source,
-    coalesce(said.at, clock_timestamp()),
+    coalesce(said.at, said.heard_at),
     CASE WHEN said.at IS NOT NULL THEN least(said.at, clock_timestamp())
-         WHEN said.is_given THEN coalesce(last.counts_from, 'epoch') ELSE clock_timestamp() END,
+         WHEN said.is_given THEN coalesce(last.counts_from, 'epoch') ELSE said.heard_at END,
     said.raw_id, clock_timestamp()
 FROM unnest(%(members)s::uuid[], %(channels)s::text[], %(given)s::boolean[], %(sources)s::text[],
-            %(times)s::timestamptz[], %(raw_ids)s::text[])
-    AS told (member_id, channel, is_given, source, told_at, raw_id)
+            %(times)s::timestamptz[], %(raw_ids)s::text[], %(heard)s::timestamptz[],
+            %(acts)s::boolean[])
+    AS told (member_id, channel, is_given, source, told_at, raw_id, told_heard_at, is_act)
 CROSS JOIN LATERAL (
-    SELECT told.*,
+    SELECT told.*, coalesce(told_heard_at, clock_timestamp()) AS heard_at,
         CASE WHEN told_at <= clock_timestamp() + interval '1 day' THEN told_at END AS at
 ) AS said
 LEFT JOIN LATERAL (
     SELECT c.is_given, c.counts_from FROM loyalty_consentrecord AS c
     WHERE c.channel = said.channel AND c.source = said.source
+      AND least(c.at, c.recorded_at) <= said.heard_at
       AND (c.member_id = said.member_id OR c.member_id IN (
           SELECT s.member_id FROM loyalty_memberstate AS s WHERE s.merged_into = said.member_id))
     ORDER BY c.at DESC, c.recorded_at DESC LIMIT 1
 ) AS last ON true
 WHERE said.at IS NOT NULL OR (last.is_given IS DISTINCT FROM said.is_given
-    AND (said.is_given OR last.is_given IS NOT NULL))
+    AND (said.is_given OR said.is_act OR last.is_given IS NOT NULL))
 ON CONFLICT DO NOTHING
 """
 
@@ -68,6 +73,9 @@ class ConsentSaid:
         at: When it was given or withdrawn; None if nobody says.
         source: Who says so.
         raw_id: Theirs, of the message that said it.
+        heard_at: When it came in; None if just now.
+        is_act: Somebody has given or withdrawn it; else it is a state, which may be that nobody was
+            ever asked.
     """
 
     member_id: UUID
@@ -76,6 +84,8 @@ class ConsentSaid:
     source: str
     at: datetime | None = None
     raw_id: str = ""
+    heard_at: datetime | None = None
+    is_act: bool = False
 
 
 def record_consents(*, program_id: int, said: Sequence[ConsentSaid]) -> int:
@@ -96,6 +106,8 @@ def record_consents(*, program_id: int, said: Sequence[ConsentSaid]) -> int:
             "sources": [one.source[:100] for one in kept],
             "times": [one.at for one in kept],
             "raw_ids": [one.raw_id[:200] for one in kept],
+            "heard": [one.heard_at for one in kept],
+            "acts": [one.is_act for one in kept],
         }
         cursor.execute(_INSERT, values)
         return int(cursor.rowcount)

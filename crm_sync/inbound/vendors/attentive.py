@@ -64,7 +64,8 @@ class AttentiveSource:
         # Of a kind that nobody told of, only the withdrawal is safe to take.
         if kind == "TRANSACTIONAL" or (is_given and kind != _MARKETING):
             return NotForUs(reason=f"A subscription of the kind {kind} is no consent to marketing.")
-        consent = Consent(channel=channel, is_given=is_given, changed_at=_moment(document))
+        at = _moment(document)
+        consent = Consent(channel=channel, is_given=is_given, changed_at=at, is_act=True)
         return PersonSaid(who=_who(topic, document), consents=(consent,))
 
 

@@ -128,6 +128,7 @@ def item_of(arrival: Arrival, message_id: str, *, otherwise: str = "") -> Item:
     named = message_id or (str(own) if isinstance(own, str | int) else "")
     return Item(
         message_id=named or otherwise or content_id(arrival.body),
+        said_hash="" if named else content_id(arrival.body),
         topic=str(document.get("type") or ""),
         content=arrival.body.decode(),
     )
@@ -208,6 +209,7 @@ def _consent(item: Any) -> Consent:
         channel=str(item.get("channel") or ""),
         is_given=item["given"],
         changed_at=str(item.get("at") or ""),
+        is_act=True,
     )
 
 

@@ -84,5 +84,5 @@ def _consent(payload: Mapping[str, Any], channel: str, given: bool) -> PersonSai
     at = str(attributes.get("datetime") or attributes.get("timestamp") or "")
     if at.isdigit():
         at = datetime.fromtimestamp(int(at), UTC).isoformat()
-    consent = Consent(channel=channel, is_given=given, changed_at=at)
+    consent = Consent(channel=channel, is_given=given, changed_at=at, is_act=True)
     return PersonSaid(who=Who(vendor_id=str(profile["id"])), consents=(consent,))
