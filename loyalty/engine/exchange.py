@@ -72,6 +72,7 @@ class _Channel:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.pgconn = connection.pgconn
         self.encoding = connection.info.encoding
+        self.poll = select.poll()
         self.threshold = connection.prepare_threshold
         # Once psycopg has prepared a statement itself, each rollback is followed by its
         # DEALLOCATE ALL, which would end ours too.
@@ -140,7 +141,7 @@ class _Channel:
             if result.ntuples:
                 self.values.set_pgresult(result)
                 item.rows = self.values.load_rows(0, result.ntuples, tuple)
-        self._next_result()  # None, which ends this answer
+        self.pgconn.get_result()  # None, which ends this answer; it is there with it
         if result.status == pq.ExecStatus.FATAL_ERROR:
             return error_from_result(result, self.encoding)
         return None
@@ -158,9 +159,8 @@ class _Channel:
         return self.pgconn.get_result()
 
     def _wait(self, events: int) -> int:
-        poll = select.poll()
-        poll.register(self.pgconn.socket, events)
-        return poll.poll()[0][1]
+        self.poll.register(self.pgconn.socket, events)
+        return self.poll.poll()[0][1]
 
 
 _channels: "WeakKeyDictionary[psycopg.Connection[Any], _Channel]" = WeakKeyDictionary()

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import psycopg
 import structlog
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import connection as django_connection
 from django.db import utils as django_errors
 from psycopg import errors as pg
@@ -155,10 +156,11 @@ def connect() -> psycopg.Connection[Any]:
     Raises:
         RuntimeError: A transaction is open already; a command must begin and commit its own.
     """
-    if django_connection.in_atomic_block:
+    ours = connections[DEFAULT_DB_ALIAS]
+    if ours.in_atomic_block:
         raise RuntimeError("A command cannot run inside a transaction.atomic() block.")
-    django_connection.ensure_connection()
-    raw: psycopg.Connection[Any] = django_connection.connection
+    ours.ensure_connection()
+    raw: psycopg.Connection[Any] = ours.connection
     return raw
 
 

@@ -6,7 +6,7 @@ DRF keeps what it is good at, the description of the contract.
 """
 
 import re
-import uuid
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -135,7 +135,7 @@ def problem_response(error: LoyaltyError, request_id: str) -> HttpResponse:
 def request_id_of(request: HttpRequest) -> str:
     """Take the caller's X-Request-Id if it can stand in a header and a log, else make one."""
     sent = request.META.get("HTTP_X_REQUEST_ID", "")
-    return sent if _REQUEST_ID.match(sent) else uuid.uuid4().hex
+    return sent if _REQUEST_ID.match(sent) else secrets.token_hex(16)
 
 
 def error_of(error: Exception) -> LoyaltyError:

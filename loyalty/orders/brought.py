@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from loyalty.earning.plan import plan_of
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.session import MemberWork
 from loyalty.ledger.clawback import ClawedBack
@@ -31,6 +32,8 @@ def follow_referral(work: MemberWork, ref: MemberRef, record: OrderRecord) -> di
         What the answer says of it; empty where nothing was converted.
     """
     if record.state == "paid" and not all_returned(record.lines):
+        if not plan_of(work.program).converting:
+            return {}
         converted = convert(work, ref, _bought(work, record))
         return {"referral": converted} if converted else {}
     if record.state != "open":

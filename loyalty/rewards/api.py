@@ -83,7 +83,10 @@ def redemption_in_path(text: str) -> RedemptionId:
 
 def with_codes(answer: HttpResponse) -> HttpResponse:
     """Show codes in clear that are stored sealed, in the first answer and in its repeats."""
-    answer.content = open_answer(answer.content)
+    stored = answer.content
+    opened = open_answer(stored)
+    if opened is not stored:
+        answer.content = opened
     return answer
 
 
