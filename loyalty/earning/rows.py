@@ -5,7 +5,7 @@ from datetime import date
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
 from loyalty.engine.session import Session
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 
 BIRTH_DATE = Read(
     "birth date",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from loyalty.engine.session import MemberWork
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 from loyalty.ledger.rules import LotState
 from loyalty.ledger.sliding import slide, stop_sliding
 from loyalty.programs.expiry import expires_at

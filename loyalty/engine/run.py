@@ -36,8 +36,9 @@ from loyalty.engine.load import (
     take_found,
 )
 from loyalty.engine.session import Session
-from loyalty.engine.tables import KEY_ANSWER, Rows, write_statement
+from loyalty.engine.tables import KEY_ANSWER
 from loyalty.engine.upkeep import settle_due
+from loyalty.engine.writing import Rows, write_statement
 from loyalty.errors import (
     DatabaseUnavailable,
     IdempotencyKeyReused,
@@ -352,8 +353,7 @@ class _Run:
         if self.preview or not tables:
             self.connection.execute("ROLLBACK")
             return
-        statement = write_statement(tuple((table, len(found) == 1) for table, found in tables))
-        parameters = [
-            orjson.dumps(found[0] if len(found) == 1 else found).decode() for _, found in tables
-        ]
+        shapes = tuple((table, table.shape(found)) for table, found in tables)
+        parameters = [value for table, found in tables for value in table.parameters(found)]
+        statement = write_statement(shapes)
         exchange(self.connection, [Statement(statement, parameters), Statement("COMMIT")])

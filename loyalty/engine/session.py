@@ -18,8 +18,8 @@ from loyalty.engine.tables import (
     NEW_WALLET,
     OUTBOX_EVENT,
     POSTING,
-    Rows,
 )
+from loyalty.engine.writing import Rows
 from loyalty.http.auth import Principal
 from loyalty.http.ids import encode_id
 from loyalty.ledger.rules import Books, LotState, Use, WalletState

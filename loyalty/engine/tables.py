@@ -1,106 +1,6 @@
-"""What the write statement may write: one entry per table, rows given as JSON.
+"""What the write statement may write: one entry per table."""
 
-Every row of every outcome goes into one statement. Its text depends only on which tables have
-rows, so that a process prepares a handful of statements and uses them for ever.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """One table that commands write, and how.
-
-    Attributes:
-        name: Name of the table in the database.
-        columns: SQL type by column, as in the rows.
-        key: Columns that name a row, where later rows of the same command replace earlier ones;
-            empty where rows are only added.
-        tail: What follows the insert, such as an ON CONFLICT clause.
-        update: A whole UPDATE to use instead of the insert; `{rows}` stands for the rows.
-        add: Columns whose values are added up where rows have the same key.
-        order_by: Columns by which rows are inserted: where defaults must be drawn in order, and
-            where two runs may insert the same unique values (in one order nobody deadlocks).
-    """
-
-    name: str
-    columns: Mapping[str, str]
-    key: tuple[str, ...] = ()
-    tail: str = ""
-    update: str = ""
-    add: tuple[str, ...] = ()
-    order_by: str = ""
-
-    def statement(self, parameter: int, *, single: bool) -> str:
-        """Give the SQL of this table with its rows in parameter number `parameter`.
-
-        A single row is an object, not an array: PostgreSQL then knows that it is one, and finds
-        the row to update by its key. It takes an array for 100 rows and scans a small table.
-        """
-        types = ", ".join(f"{column} {type_}" for column, type_ in self.columns.items())
-        function = "json_to_record" if single else "json_to_recordset"
-        rows = f"{function}(${parameter}::json) AS r({types})"
-        if self.update:
-            return self.update.replace("{rows}", rows)
-        names = ", ".join(self.columns)
-        order = f" ORDER BY {self.order_by}" if self.order_by and not single else ""
-        return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {rows}{order} {self.tail}"
-
-
-@lru_cache(maxsize=256)
-def write_statement(tables: tuple[tuple[Table, bool], ...]) -> str:
-    """Compose the one statement that writes rows of these tables (parameters in their order).
-
-    Args:
-        tables: Each with whether it gets a single row.
-    """
-    parts = [
-        f"w{number} AS ({table.statement(number, single=single)})"
-        for number, (table, single) in enumerate(tables, 1)
-    ]
-    return "WITH " + ",\n".join(parts) + "\nSELECT 1"
-
-
-class Rows:
-    """The rows that a command decided to write, by table."""
-
-    __slots__ = ("_added", "_keyed")
-
-    def __init__(self) -> None:
-        self._added: dict[Table, list[dict[str, Any]]] = {}
-        self._keyed: dict[Table, dict[tuple[Any, ...], dict[str, Any]]] = {}
-
-    def put(self, table: Table, row: dict[str, Any]) -> None:
-        """Add a row; in a table with a key it replaces or adds to the one with its key."""
-        if not table.key:
-            self._added.setdefault(table, []).append(row)
-            return
-        keyed = self._keyed.setdefault(table, {})
-        key = tuple([row[column] for column in table.key])
-        earlier = keyed.get(key)
-        if earlier is None or not table.add:
-            keyed[key] = row
-            return
-        for column in table.add:
-            earlier[column] += row[column]
-
-    def extend(self, other: "Rows") -> None:
-        """Take over all rows of another collection."""
-        for table, added in other._added.items():
-            self._added.setdefault(table, []).extend(added)
-        for table, keyed in other._keyed.items():
-            for row in keyed.values():
-                self.put(table, row)
-
-    def items(self) -> list[tuple[Table, list[dict[str, Any]]]]:
-        """List tables with their rows, in an order that is the same for the same tables."""
-        found = [(table, rows) for table, rows in self._added.items()]
-        found += [(table, list(rows.values())) for table, rows in self._keyed.items()]
-        return sorted(found, key=lambda item: item[0].name)
-
+from loyalty.engine.writing import Table
 
 KEY_ANSWER = Table(
     "loyalty_idempotencykey",
@@ -288,6 +188,7 @@ OUTBOX_EVENT = Table(
         "data": "jsonb",
     },
     order_by="sequence",
+    few=2,  # most commands tell one event or two, in the order of their sequence
 )
 
 MEMBER_TIER = Table(

@@ -5,7 +5,7 @@ from typing import Any
 from loyalty.engine.commands import REF, Ask, Decision, Kind, Read
 from loyalty.engine.load import MEMBER_OF, PERSON, spendable_lots
 from loyalty.engine.session import MemberWork, Session
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 from loyalty.errors import (
     ApprovalRequired,
     InsufficientPoints,

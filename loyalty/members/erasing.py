@@ -5,7 +5,7 @@ from uuid import UUID
 
 from loyalty.engine.commands import Ask, Decision, Kind
 from loyalty.engine.session import MemberWork, Session
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 from loyalty.errors import MemberErased
 from loyalty.http.auth import hash_key
 from loyalty.http.problems import problem_bytes

@@ -9,7 +9,7 @@ from typing import Any
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import LOT_COLUMNS, MEMBER_OF
 from loyalty.engine.session import MemberWork
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 
 MEMBER_MERGE = Table(
     "loyalty_membermerge",

@@ -15,7 +15,7 @@ from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
 from loyalty.engine.inactivity import carry_over
 from loyalty.engine.session import MemberWork, Session
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 from loyalty.errors import (
     MemberHasHolds,
     MemberNotFound,

@@ -2,7 +2,7 @@
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import MEMBER_OF
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 
 NEW_MEMBER = Table(
     "loyalty_member",

@@ -7,7 +7,7 @@ from typing import Final
 
 from loyalty.engine.commands import REF, Read
 from loyalty.engine.load import MEMBER_OF
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 from loyalty.members.rows import expiring_after
 
 DUE_HOLDS: Final = """

@@ -5,7 +5,7 @@ from typing import Any
 from loyalty.engine.commands import Ask, Read
 from loyalty.engine.load import LOT_JSON
 from loyalty.engine.session import MemberWork
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 from loyalty.orders.rules import OrderRecord
 
 ORDER = Table(

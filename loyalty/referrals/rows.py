@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import LOT_JSON, MEMBER_OF, PERSON
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 
 CODE: Final = Table(
     "loyalty_referralcode",

@@ -1,7 +1,7 @@
 """What commands write and read of the codes in pools."""
 
 from loyalty.engine.commands import Ask, Read
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 
 POOL_CODE = Table(
     "loyalty_poolcode",

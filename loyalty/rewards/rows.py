@@ -5,7 +5,7 @@ from uuid import UUID
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import LOT_COLUMNS, MEMBER_OF, PERSON
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 
 REDEMPTION = Table(
     "loyalty_redemption",

@@ -13,8 +13,9 @@ from loyalty.engine.activity import activity_of
 from loyalty.engine.commands import Command, Decision
 from loyalty.engine.inactivity import set_slide
 from loyalty.engine.session import MemberWork, Session
-from loyalty.engine.tables import ACTIVITY_DAY, LEDGER_TRANSACTION, TIER_CHANGE, Rows
+from loyalty.engine.tables import ACTIVITY_DAY, LEDGER_TRANSACTION, TIER_CHANGE
 from loyalty.engine.upkeep import settle_due
+from loyalty.engine.writing import Rows
 from loyalty.http.auth import Principal
 from loyalty.ledger.rules import LotState, WalletState
 from loyalty.nightly.commands import TIER_REVIEW, OneMember

@@ -1,5 +1,11 @@
 """The rows that commands put, and the one statement that writes them."""
 
+import re
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+import pytest
+
 from loyalty.engine.tables import (
     ACTIVITY_DAY,
     HOLD,
@@ -7,8 +13,11 @@ from loyalty.engine.tables import (
     MEMBER_STATE,
     OUTBOX_EVENT,
     POSTING,
-    Rows,
 )
+from loyalty.engine.values import as_parameters
+from loyalty.engine.writing import Rows, write_statement
+from loyalty.ledger.buckets import Bucket
+from loyalty.ledger.models import MemberState
 
 
 def found(rows: Rows) -> dict[str, list[dict]]:
@@ -54,3 +63,44 @@ def test_the_same_tables_come_in_the_same_order():
         for table in order:
             rows.put(table, {"client": 1, "key": "k", "member_id": 1, "number": 1})
     assert [table for table, _ in one.items()] == [table for table, _ in other.items()]
+
+
+def test_one_row_is_parameters_and_many_are_json():
+    row = {"member_id": UUID(int=1), "day": date(2026, 1, 2), "spend": 5, "points": -1}
+    assert ACTIVITY_DAY.parameters([row]) == [
+        "00000000-0000-0000-0000-000000000001",
+        "2026-01-02",
+        "5",
+        "-1",
+        None,
+    ]
+    assert [ACTIVITY_DAY.shape([row] * count) for count in (1, 2, 1000)] == [1, 0, 0]
+    assert len(ACTIVITY_DAY.parameters([row, row])) == 1
+    assert "VALUES ($3::uuid, $4::date," in ACTIVITY_DAY.statement(3, rows=1)
+    assert "json_to_recordset($3::json)" in ACTIVITY_DAY.statement(3, rows=0)
+
+
+def test_parameters_are_numbered_through_all_tables():
+    sql = write_statement(((OUTBOX_EVENT, 2), (POSTING, 0), (MEMBER_STATE, 1)))
+    numbers = [int(found) for found in re.findall(r"\$(\d+)::", sql)]
+    assert numbers == list(range(1, 27))  # 2 x 10, 1, 5
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "text"),
+    [
+        ("text", 'a "b" \\ é', 'a "b" \\ é'),
+        ("text", MemberState.Status.FROZEN, "frozen"),
+        ("smallint", Bucket.HELD, "3"),
+        ("boolean", True, "true"),
+        ("boolean", False, "false"),
+        ("timestamptz", datetime(2026, 1, 2, 3, 4, 5, 6, UTC), "2026-01-02T03:04:05.000006+00:00"),
+        ("jsonb", "word", '"word"'),
+        ("jsonb", {"at": date(2026, 1, 2)}, '{"at":"2026-01-02"}'),
+        ("jsonb", [], "[]"),
+        ("jsonb", None, None),
+        ("bigint", None, None),
+    ],
+)
+def test_a_value_is_what_postgresql_reads_for_its_type(type_, value, text):
+    assert as_parameters({"column": type_}, [{"column": value}]) == [text]

@@ -5,7 +5,7 @@ from django.apps import apps
 from django.db import models
 
 from loyalty.engine import tables as engine_tables
-from loyalty.engine.tables import Table
+from loyalty.engine.writing import Table
 from loyalty.members import rows as member_rows
 from loyalty.nightly import rows as nightly_rows
 from loyalty.orders import rows as order_rows

@@ -1,0 +1,138 @@
+"""How rows are written: what describes a table, and the one statement for all rows.
+
+Every row of every outcome goes into one statement. Its text depends only on which tables have
+rows, and whether one or many, so that a process prepares a handful of statements and uses them
+for ever. One row is parameters, many are JSON.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from loyalty.engine.values import as_parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One table that commands write, and how.
+
+    Attributes:
+        name: Name of the table in the database.
+        columns: SQL type by column, as in the rows.
+        key: Columns that name a row, where later rows of the same command replace earlier ones;
+            empty where rows are only added.
+        tail: What follows the insert, such as an ON CONFLICT clause.
+        update: A whole UPDATE to use instead of the insert; `{rows}` stands for the rows.
+        add: Columns whose values are added up where rows have the same key.
+        order_by: Columns by which rows are inserted: where defaults must be drawn in order, and
+            where two runs may insert the same unique values (in one order nobody deadlocks).
+        few: How many rows are parameters at most; they are inserted in the order of the rows.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...] = ()
+    tail: str = ""
+    update: str = ""
+    add: tuple[str, ...] = ()
+    order_by: str = ""
+    few: int = 1
+
+    def statement(self, first: int, *, rows: int) -> str:
+        """Give the SQL of this table with its parameters from number `first` on.
+
+        Parameters spare PostgreSQL the reading of JSON. They are also known to be so many rows:
+        it finds the row to update by its key, where for JSON it expects a hundred, and scans a
+        small table.
+
+        Args:
+            rows: How many there are; 0 for any number.
+        """
+        names = ", ".join(self.columns)
+        if self.update:
+            return self.update.replace("{rows}", self._one(first) if rows else self._many(first))
+        if rows:
+            width = len(self.columns)
+            values = (self._values(first + width * row) for row in range(rows))
+            source = "VALUES " + ", ".join(f"({', '.join(row)})" for row in values)
+        else:
+            order = f" ORDER BY {self.order_by}" if self.order_by else ""
+            source = f"SELECT {names} FROM {self._many(first)}{order}"
+        return f"INSERT INTO {self.name} ({names}) {source} {self.tail}"
+
+    def parameters(self, rows: list[dict[str, Any]]) -> list[str | None]:
+        """Give the values of as many parameters as the statement for these rows takes."""
+        if self.shape(rows):
+            return as_parameters(self.columns, rows)
+        return [orjson.dumps(rows).decode()]
+
+    def shape(self, rows: list[dict[str, Any]]) -> int:
+        """Tell for how many rows their statement is; 0 is any number."""
+        few = 1 if self.update else self.few
+        return len(rows) if len(rows) <= few else 0
+
+    def _values(self, first: int) -> list[str]:
+        return [f"${number}::{type_}" for number, type_ in enumerate(self.columns.values(), first)]
+
+    def _one(self, first: int) -> str:
+        values = zip(self._values(first), self.columns, strict=True)
+        return f"(SELECT {', '.join(f'{value} AS {column}' for value, column in values)}) AS r"
+
+    def _many(self, first: int) -> str:
+        types = ", ".join(f"{column} {type_}" for column, type_ in self.columns.items())
+        return f"json_to_recordset(${first}::json) AS r({types})"
+
+
+@lru_cache(maxsize=256)
+def write_statement(tables: tuple[tuple[Table, int], ...]) -> str:
+    """Compose the one statement that writes rows of these tables (parameters in their order).
+
+    Args:
+        tables: Each with the shape of its rows.
+    """
+    parts, first = [], 1
+    for number, (table, rows) in enumerate(tables, 1):
+        parts.append(f"w{number} AS ({table.statement(first, rows=rows)})")
+        first += rows * len(table.columns) or 1
+    return "WITH " + ",\n".join(parts) + "\nSELECT 1"
+
+
+class Rows:
+    """The rows that a command decided to write, by table."""
+
+    __slots__ = ("_added", "_keyed")
+
+    def __init__(self) -> None:
+        self._added: dict[Table, list[dict[str, Any]]] = {}
+        self._keyed: dict[Table, dict[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def put(self, table: Table, row: dict[str, Any]) -> None:
+        """Add a row; in a table with a key it replaces or adds to the one with its key."""
+        if not table.key:
+            self._added.setdefault(table, []).append(row)
+            return
+        keyed = self._keyed.setdefault(table, {})
+        key = tuple([row[column] for column in table.key])
+        earlier = keyed.get(key)
+        if earlier is None or not table.add:
+            keyed[key] = row
+            return
+        for column in table.add:
+            earlier[column] += row[column]
+
+    def extend(self, other: "Rows") -> None:
+        """Take over all rows of another collection."""
+        for table, added in other._added.items():
+            self._added.setdefault(table, []).extend(added)
+        for table, keyed in other._keyed.items():
+            for row in keyed.values():
+                self.put(table, row)
+
+    def items(self) -> list[tuple[Table, list[dict[str, Any]]]]:
+        """List tables with their rows, in an order that is the same for the same tables."""
+        found = [(table, rows) for table, rows in self._added.items()]
+        found += [(table, list(rows.values())) for table, rows in self._keyed.items()]
+        return sorted(found, key=lambda item: item[0].name)
