@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
-from django.db import close_old_connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch, resolve
 
@@ -34,7 +34,7 @@ class Handler(WSGIHandler):
         start_response(status, list(response.items()))
         if not isinstance(response, HttpResponse):
             return response  # a stream: its end is told when all of it was sent
-        close_old_connections()
+        connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
         return [response.content]
 
 

@@ -5,9 +5,8 @@ Pure: no Django, no clock, no database, no floats. Every earn at every till runs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from loyalty.earning import words
 from loyalty.earning.conditions import Ready, matches
@@ -21,8 +20,7 @@ from loyalty.earning.situation import Situation
 from loyalty.programs.rules import PublishedProgram, Rounding, TierLevel
 
 
-@dataclass(frozen=True, slots=True)
-class Award:
+class Award(NamedTuple):
     """What an order or an occasion earns, and why.
 
     Attributes:
@@ -127,8 +125,7 @@ def points_of_part(*, points: int, whole: int, before: int, part: int) -> int:
     return points * (before + part) // whole - points * before // whole
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(NamedTuple):
     """What a rule would give, before its limit: to which lines, and why."""
 
     ready: Ready

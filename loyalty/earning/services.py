@@ -1,7 +1,6 @@
 """What earning rules must know of a member, and what an award takes of their limits."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -192,7 +191,7 @@ def occasion_award(work: MemberWork, trigger: str, occasion: Occasion, earner: E
         program=program,
         trigger=trigger,
         occasion=occasion,
-        earner=replace(earner, budgets=budgets),
+        earner=earner._replace(budgets=budgets),
     )
     take(work, award)
     return award

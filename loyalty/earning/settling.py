@@ -3,7 +3,6 @@
 A limit reduces and says so; it never drops an award in silence.
 """
 
-from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
@@ -27,8 +26,7 @@ class Taken(NamedTuple):
     points: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Points that a rule may really give, and what was said where they are fewer.
 
     Attributes:

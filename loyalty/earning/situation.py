@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import NamedTuple
 
 from loyalty.programs.earning import Period
@@ -23,8 +24,7 @@ class OrderLine(NamedTuple):
     brand: str
 
 
-@dataclass(frozen=True, slots=True)
-class Purchase:
+class Purchase(NamedTuple):
     """What the earning rules see of an order.
 
     Attributes:
@@ -72,8 +72,7 @@ class Used(NamedTuple):
     points: int
 
 
-@dataclass(frozen=True, slots=True)
-class Earner:
+class Earner(NamedTuple):
     """What the earning rules see of a member; all of it before this order or occasion.
 
     Attributes:
@@ -88,8 +87,8 @@ class Earner:
     birth_date: date | None = None
     orders: int = 0
     segments: frozenset[str] = frozenset()
-    used: Mapping[UseKey, Used] = field(default_factory=dict)
-    budgets: Mapping[str, int] = field(default_factory=dict)
+    used: Mapping[UseKey, Used] = MappingProxyType({})
+    budgets: Mapping[str, int] = MappingProxyType({})
 
 
 class Situation:

@@ -41,8 +41,8 @@ def format_amount(minor: int, scale: int) -> str:
     if not scale:
         return str(minor)
     sign = "-" if minor < 0 else ""
-    whole, fraction = divmod(abs(minor), 10**scale)
-    return f"{sign}{whole}.{fraction:0{scale}d}"
+    digits = str(abs(minor)).zfill(scale + 1)
+    return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
 
 
 def parse_amount(text: str, scale: int) -> int:

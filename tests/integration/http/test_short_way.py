@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.signals import request_finished, request_started
+from django.db import connections
 from django.test import Client, RequestFactory
 
 from config import short_way
@@ -49,7 +50,8 @@ def told() -> Iterator[list[Any]]:
 def dropped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return how often connections were given back, and leave the test its own."""
     calls: list[str] = []
-    monkeypatch.setattr(short_way, "close_old_connections", lambda: calls.append("closed"))
+    ours = connections["default"]
+    monkeypatch.setattr(ours, "close_if_unusable_or_obsolete", lambda: calls.append("closed"))
     return calls
 
 
