@@ -11,6 +11,7 @@ import selectors
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,10 +128,12 @@ def _until(
     waiting: selectors.BaseSelector, requests: Iterator[bytes], job: dict[str, Any], started: float
 ) -> list[float]:
     times: list[float] = []
+    resting: deque[tuple[float, Till]] = deque()
     under_way = job["connections"]
     while under_way:
-        ready = waiting.select(PATIENCE)
-        if not ready:
+        rest = resting[0][0] - time.perf_counter() if resting else PATIENCE
+        ready = waiting.select(max(rest, 0))
+        if not ready and not resting:
             raise TimeoutError(f"no answer for {PATIENCE:.0f} seconds")
         for key, _ in ready:
             till: Till = key.data
@@ -140,11 +143,13 @@ def _until(
             times.append(now - till.sent_at)
             _check(till, job["kind"])
             if now - started < job["seconds"] and len(times) + under_way <= job["most"]:
-                till.send(next(requests))
+                resting.append((now + job["rest"], till))
             else:
                 under_way -= 1
                 waiting.unregister(till.socket)
                 till.socket.close()
+        while resting and resting[0][0] <= time.perf_counter():
+            resting.popleft()[1].send(next(requests))
     return times
 
 

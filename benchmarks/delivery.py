@@ -1,6 +1,5 @@
-"""What a CRM's backlog costs a till while one worker drains it, and how fast it drains."""
+"""What a CRM's backlog of a day costs tills while one worker drains it, and how fast it drains."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 import psycopg
@@ -31,40 +31,49 @@ HAPPENED = """
 SELECT count(*) FROM loyalty_outboxevent AS event, crm_sync_relay AS relay
 WHERE event.position > relay.live_from
 """
+UNDER_WAY = "SELECT count(*) FROM crm_sync_lane WHERE lease_until >= now()"
 SLICE_SECONDS = 5
+SETTLED_SECONDS = 1.0
+# How many, and how long each rests between an answer and its next earn.
+TILLS = {"one till without a rest": (1, 0.0), "4 tills that rest for 40 ms": (4, 0.04)}
 
 
 def delivery(stage: Stage, plan: Plan) -> list[Row]:
-    """Earns of one till: alone, and beside a backlog that one worker drains to its end."""
+    """Earns of tills beside a worker: with nothing to send, and draining a day's backlog."""
     engine = stage.site("engine-crm")
     backlog = 5 * plan.history
-    with _worker(stage, engine, backlog) as worker:
-        beside_till: list[Drained] = []
-
-        def alone() -> Sample:
-            worker.freeze()
-            return play(stage, engine, "earn", seconds=plan.seconds, connections=1)
-
-        def beside() -> Sample:
-            with worker.at_work(beside_till.append):
-                return play(stage, engine, "earn", seconds=plan.seconds, connections=1)
-
-        alone()
-        seen = interleave(plan.rounds, {"alone": alone, "draining": beside})
-        undisturbed = worker.drain()
-        arrived, happened = worker.arrived(), worker.count(HAPPENED)
+    rows: list[Row] = []
+    beside_tills: list[Drained] = []
+    with _destination(stage, engine, backlog) as crm:
+        with _worker(stage, crm) as worker:
+            for tills, (connections, rest) in TILLS.items():
+                earns = partial(
+                    *(play, stage, engine, "earn"),
+                    **{"seconds": plan.seconds, "connections": connections, "rest": rest},
+                )
+                sides = {
+                    "nothing to send": partial(worker.at_rest, earns),
+                    "draining": partial(worker.at_work, earns, beside_tills.append),
+                }
+                seen = interleave(plan.rounds, sides)
+                what = f"p95 of {tills}, {backlog:,} deliveries waiting to none"
+                p95 = ratio(
+                    what, seen["draining"], seen["nothing to send"], lambda s: s.p95, "<= 1.1"
+                )
+                rows.append(p95)
+        with _worker(stage, crm, CRM_DELIVERIES_PER_SECOND="0") as worker:
+            hurried = worker.drain()
+        arrived, happened = crm.arrived(), crm.count(HAPPENED)
     lost = happened - arrived["events"]
     print(f"  {happened:,} events: {lost:,} lost, {arrived['too_early']:,} before their turn,")
     print(f"  {arrived['repeats']:,} more than once")
-    what = f"earn: p95 of a till, beside {backlog:,} deliveries to alone"
+    rates = [drained.rate for drained in beside_tills]
     return [
-        ratio(what, seen["draining"], seen["alone"], lambda sample: sample.p95, "<= 1.1"),
-        absolute(
-            "deliveries of one worker, beside the till", [d.rate for d in beside_till], unit="/s"
-        ),
-        absolute("deliveries of one worker", [d.rate for d in undisturbed], ">= 100", "/s"),
-        absolute("a delivery: CPU of the worker", [d.cpu for d in undisturbed], unit="ms"),
-        absolute("a delivery: CPU of PostgreSQL", [d.postgres for d in undisturbed], unit="ms"),
+        *rows,
+        absolute("deliveries of one worker, beside the tills", rates, ">= 100", "/s"),
+        absolute("deliveries of one worker without a pace", [d.rate for d in hurried], unit="/s"),
+        absolute("a delivery: CPU of the worker", [d.cpu for d in hurried], unit="ms"),
+        absolute("a delivery: CPU of PostgreSQL", [d.postgres for d in hurried], unit="ms"),
         absolute("deliveries lost, or before their turn", [lost + arrived["too_early"]], "<= 0"),
     ]
 
@@ -82,91 +91,125 @@ class Drained:
     postgres: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """A CRM that was down, with what waits for it."""
+
+    engine: Site
+    url: str
+
+    def arrived(self) -> dict[str, int]:
+        """Ask it what it has seen."""
+        counts: dict[str, int] = httpx.get(self.url).json()
+        return counts
+
+    def count(self, question: str) -> int:
+        """Ask the database."""
+        with psycopg.connect(self.engine.database_url) as connection:
+            found = connection.execute(question).fetchone()  # type: ignore[call-overload]
+        return int(found[0]) if found else 0
+
+    def enable(self, *, is_enabled: bool) -> None:
+        """Let it be sent to, or be paused, as in the admin."""
+        with psycopg.connect(self.engine.database_url) as connection:
+            connection.execute("UPDATE crm_sync_connection SET is_enabled = %s", [is_enabled])
+
+
 class _Worker:
-    """One worker and its beat, which can be stopped where they are."""
+    """One worker and its beat."""
 
     def __init__(
-        self, stage: Stage, engine: Site, url: str, processes: list[subprocess.Popen[bytes]]
+        self, stage: Stage, crm: _Destination, processes: list[subprocess.Popen[bytes]]
     ) -> None:
         self._stage = stage
-        self._engine = engine
-        self._url = url
+        self._crm = crm
         self._processes = processes
 
-    def freeze(self) -> None:
-        """Let them stand still."""
-        self._signal(signal.SIGSTOP)
+    def at_rest(self, play: Callable[[], Sample]) -> Sample:
+        """Let tills earn while nothing is to be sent: the connection is paused."""
+        self._crm.enable(is_enabled=False)
+        self._wait(lambda: self._crm.count(UNDER_WAY) == 0)
+        return play()
 
-    @contextmanager
-    def at_work(self, tell: Callable[[Drained], None]) -> Iterator[None]:
-        """Let them work meanwhile, and tell what they did."""
-        self._signal(signal.SIGCONT)
-        before, began = (self.count(DELIVERED), *self._cpu()), time.perf_counter()
-        yield
-        seconds = time.perf_counter() - began
-        count, cpu, postgres = (
-            b - a for a, b in zip(before, (self.count(DELIVERED), *self._cpu()), strict=True)
-        )
-        each = 1000 / max(count, 1)
-        tell(Drained(count / seconds, cpu * each, postgres * each))
-        self.freeze()
+    def at_work(self, play: Callable[[], Sample], tell: Callable[[Drained], None]) -> Sample:
+        """Let tills earn while deliveries are sent, and tell what was."""
+        self.begin()
+        with self._measured(tell):
+            return play()
+
+    def begin(self) -> None:
+        """Let deliveries be sent, and wait until they are."""
+        before = self._crm.count(DELIVERED)
+        self._crm.enable(is_enabled=True)
+        self._wait(lambda: self._crm.count(DELIVERED) > before)
 
     def drain(self, *, patience: float = 30) -> list[Drained]:
-        """Let them work until all is delivered, or nothing is for a while; tell each 5 s."""
+        """Let it work until all is delivered, or nothing is for a while; tell each 5 s."""
         found: list[Drained] = []
         still = 0.0
-        while (left := self.count(LEFT)) and still < patience:
-            with self.at_work(found.append):
+        self._crm.enable(is_enabled=True)
+        while (left := self._crm.count(LEFT)) and still < patience:
+            with self._measured(found.append):
                 time.sleep(SLICE_SECONDS)
             print(f"    {left:>6,} left, {found[-1].rate:.0f}/s", flush=True)
             still = 0.0 if found[-1].rate else still + SLICE_SECONDS
         return found[:-1] or found  # the last one is not full
 
-    def arrived(self) -> dict[str, int]:
-        """Ask the destination what it has seen."""
-        counts: dict[str, int] = httpx.get(self._url).json()
-        return counts
-
-    def count(self, question: str) -> int:
-        """Ask the database."""
-        with psycopg.connect(self._engine.database_url) as connection:
-            found = connection.execute(question).fetchone()  # type: ignore[call-overload]
-        return int(found[0]) if found else 0
+    @contextmanager
+    def _measured(self, tell: Callable[[Drained], None]) -> Iterator[None]:
+        before, began = (self._crm.count(DELIVERED), *self._cpu()), time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began
+        after = (self._crm.count(DELIVERED), *self._cpu())
+        count, cpu, postgres = (b - a for a, b in zip(before, after, strict=True))
+        each = 1000 / max(count, 1)
+        tell(Drained(count / seconds, cpu * each, postgres * each))
 
     def _cpu(self) -> tuple[float, float]:
         workers = sum(machine.cpu_seconds(process.pid) for process in self._processes)
         return workers, machine.cpu_seconds(self._stage.postgres_pid)
 
-    def _signal(self, number: signal.Signals) -> None:
-        for process in self._processes:
-            os.kill(process.pid, number)
+    def _wait(self, is_so: Callable[[], bool]) -> None:
+        until = time.monotonic() + 180
+        while not is_so():
+            if time.monotonic() > until:
+                raise SystemExit("The worker does not do what it was asked for.")
+            time.sleep(0.1)
+        time.sleep(SETTLED_SECONDS)  # what was begun before has come to its end
 
 
 @contextmanager
-def _worker(stage: Stage, engine: Site, backlog: int) -> Iterator[_Worker]:
-    """Start a destination, let deliveries wait for it, and start a worker."""
+def _destination(stage: Stage, engine: Site, backlog: int) -> Iterator[_Destination]:
+    """Start a destination, and let deliveries wait for it."""
     with ExitStack() as running:
         sink = _start(running, [sys.executable, "-m", "benchmarks.sink"], engine.environment)
         assert sink.stdout is not None
-        url = f"http://127.0.0.1:{int(sink.stdout.readline())}/"
-        engine.run("-m", "benchmarks.engine.backlog", url, str(backlog))
+        crm = _Destination(engine, f"http://127.0.0.1:{int(sink.stdout.readline())}/")
+        engine.run("-m", "benchmarks.engine.backlog", crm.url, str(backlog))
         # As autovacuum does, a minute after rows came; a backlog of a day has long been counted.
         with psycopg.connect(engine.database_url, autocommit=True) as session:
             session.execute("VACUUM ANALYZE")
+        yield crm
+
+
+@contextmanager
+def _worker(stage: Stage, crm: _Destination, **settings: str) -> Iterator[_Worker]:
+    """Start a worker with its beat, and wait until it delivers."""
+    with ExitStack() as running:
         valkey = ValkeyServer(stage.folder / "valkey", "benchmark-only")
         valkey.start()
         running.callback(valkey.stop)
-        env = {**engine.environment, "REDIS_URL": valkey.url(), "CRM_ALLOW_PRIVATE_ADDRESSES": "on"}
+        env = {
+            **crm.engine.environment,
+            **{"REDIS_URL": valkey.url(), "CRM_ALLOW_PRIVATE_ADDRESSES": "on"},
+            **settings,
+        }
         both = [
             _start(running, worker_command(), env, niceness=worker_niceness()),
             _start(running, beat_command(), env),
         ]
-        worker = _Worker(stage, engine, url, both)
-        until = time.monotonic() + 180
-        while not worker.count(DELIVERED):
-            if time.monotonic() > until:
-                raise SystemExit("The worker delivers nothing.")
-            time.sleep(0.2)
+        worker = _Worker(stage, crm, both)
+        worker.begin()
         yield worker
 
 
@@ -183,7 +226,7 @@ def _start(
     )
 
     def end() -> None:
-        process.kill()
+        process.send_signal(signal.SIGTERM if "worker" in command else signal.SIGKILL)
         process.wait()
 
     running.callback(end)

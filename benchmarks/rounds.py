@@ -104,8 +104,13 @@ def play(
     members: Sequence[int] = range(tills.MEMBERS),
     connections: int = CONNECTIONS,
     most: int = 10**9,
+    rest: float = 0.0,
 ) -> Sample:
-    """Let tills send requests for some seconds, or `most` of them, and measure."""
+    """Let tills send requests for some seconds, or `most` of them, and measure.
+
+    Args:
+        rest: Seconds between an answer and the till's next request.
+    """
     job = {
         "kind": kind,
         "port": site.port,
@@ -115,6 +120,7 @@ def play(
         "connections": connections,
         "seconds": seconds,
         "most": most,
+        "rest": rest,
         "workers": machine.family(site.pid)[1:],
     }
     before = machine.cpu_seconds(site.pid), machine.cpu_seconds(stage.postgres_pid)

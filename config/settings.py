@@ -230,6 +230,9 @@ CRM_LANES_PER_CONNECTION = env.integer(
     "CRM_LANES_PER_CONNECTION", 4, low=1, high=64
 )  # members served at once, and so the threads that one hanging destination can hold; unless
 # the connection says otherwise
+CRM_DELIVERIES_PER_SECOND = env.integer(
+    "CRM_DELIVERIES_PER_SECOND", 120, low=0, high=10_000
+)  # of one worker, to all connections together, so that tills do not feel a backlog; 0 = no limit
 CRM_BREAKER_FAILURES = env.integer(
     "CRM_BREAKER_FAILURES", 3, low=1, high=100
 )  # failures in a row until only one lane at a time is tried

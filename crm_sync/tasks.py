@@ -32,11 +32,13 @@ from crm_sync.services.deliver import serve_lanes
 from crm_sync.services.forget import forget_erased_everywhere
 from crm_sync.services.jobs import poll_jobs
 from crm_sync.services.lanes import Lease
+from crm_sync.services.pace import Pace
 from crm_sync.services.relay import claim_due_lanes, relay_events
 
 INBOX_TURN_SECONDS = 3.0  # so three workers or threads share a backlog, and no more
 POLL_TURN_SECONDS = 10.0
 TURN_SECONDS = 1.0  # a connection with a backlog then goes to the back of the queue
+PACE = Pace(settings.CRM_DELIVERIES_PER_SECOND)
 log = structlog.get_logger(__name__)
 
 
@@ -87,19 +89,26 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
 
     As many at once as were served in a moment before: what is common to them is read and written
     once. Where a destination is slow that is one, so that others may serve the rest meanwhile.
+
+    The first lane, in which something may just have happened, does not wait for the worker's pace;
+    those after it do, and are leased meanwhile: a turn that waits is one of the connection's.
     """
     ends = time.monotonic() + TURN_SECONDS
     lease = lanes.resume(connection_id=connection_id, member_id=UUID(member_id), token=UUID(token))
     leases = [lease] if lease else []
+    places = 0
     while leases:
         began = time.monotonic()
-        serve_lanes(leases, until=ends)
+        sent = serve_lanes(leases, until=began + TURN_SECONDS)
         now = time.monotonic()
+        PACE.charge(sent - places)
         if now >= ends:
             ring(lanes.claim_lanes(connection_id=connection_id))
             return
         limit = lanes_at_once(len(leases), now - began)
         leases = lanes.claim_together(connection_id=connection_id, limit=limit)
+        places = len(leases)
+        PACE.wait(places)
 
 
 @shared_task(name="crm_sync.inbox", acks_late=False)

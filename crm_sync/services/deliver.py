@@ -30,18 +30,20 @@ _DELETED = Permanent(error="The event is older than events are kept, and was del
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
     """Some lanes of a connection being served, one after the other.
 
     Attributes:
         until: On the monotonic clock, when no further call is begun.
+        sent: How many deliveries and profiles were tried to be sent.
     """
 
     connection: Connection
     adapter: Adapter | None
     until: float
     books: Books
+    sent: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -71,7 +73,7 @@ def serve_lane(lease: Lease, *, until: float = math.inf) -> None:
     serve_lanes([lease], until=until)
 
 
-def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> None:
+def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
     """Send these lanes' deliveries, in each in order and until nothing is left, then the profile.
 
     One of each lane in turn, so that what came of them is written down together, and still before
@@ -83,11 +85,14 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> None:
     Args:
         leases: Of one connection.
         until: On the monotonic clock, when the turn ends: no further call is begun then.
+
+    Returns:
+        How many deliveries and profiles were tried to be sent.
     """
     connection = Connection.objects.get(pk=leases[0].connection_id)
     if not connection.is_enabled:
         lanes.give_back_all(leases)
-        return
+        return 0
     limit = max(1, DELIVERIES_AT_ONCE // len(leases))
     waiting = list_waiting(leases, limit=limit)
     turn = Turn(connection, adapter_of(connection), until, Books(connection.pk))
@@ -99,6 +104,7 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> None:
         _take_turns(turn, visits)
     finally:
         turn.books.write()
+    return turn.sent
 
 
 def _take_turns(turn: Turn, visits: deque[Visit]) -> None:
@@ -171,7 +177,9 @@ def _end(visit: Visit) -> None:
         return
     if visit.has_more or turn.is_over:
         lanes.give_back(lease)
-    elif push_profile(lease, turn.connection):
+        return
+    turn.sent += 1
+    if push_profile(lease, turn.connection):
         lanes.close(lease)
 
 
@@ -184,6 +192,7 @@ def _send_batch(visit: Visit, batch: Sequence[Waiting]) -> bool:
             outgoing.append((delivery, call))
         elif not note(lease, delivery, call, timezone.now(), _DELETED):
             return False
+    visit.turn.sent += len(outgoing)
     began = timezone.now()
     outcomes = _call(visit, [call for _, call in outgoing])
     for (delivery, call), outcome in zip(outgoing, outcomes, strict=False):

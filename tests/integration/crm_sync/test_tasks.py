@@ -43,6 +43,45 @@ def test_one_message_serves_the_lanes_of_a_turn(
     assert Delivery.objects.filter(connection=destination, state="delivered").count() == 20
 
 
+class WatchedPace:
+    """Notes what a turn asks for, and which lanes are leased while it waits."""
+
+    def __init__(self) -> None:
+        self.charged = 0
+        self.waited: list[int] = []
+        self.leased: list[int] = []
+
+    def charge(self, deliveries: int) -> None:
+        self.charged += deliveries
+
+    def wait(self, deliveries: int) -> None:
+        self.charged += deliveries
+        self.waited.append(deliveries)
+        self.leased.append(Lane.objects.filter(lease_token__isnull=False).count())
+
+
+def test_a_turn_keeps_to_the_pace_of_its_worker(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each delivery is counted once; the first lane waits for nothing, those after it do."""
+    destination = outbox.connect()
+    outbox.write_many(members=30, each=2)
+    rung = []
+    pace = WatchedPace()
+    monkeypatch.setattr(tasks, "PACE", pace)
+    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
+    tasks.relay()
+    tasks.deliver_lane(*rung[0]["args"])
+    sent = Delivery.objects.filter(connection=destination, state="delivered").count()
+    assert sent == pace.charged == 60 - 2 * (len(rung) - 1)
+    assert pace.waited[-1] == 0  # nothing was left to claim
+    assert sum(pace.waited) == sent // 2 - 1  # lanes, without the first one
+    assert all(
+        leased == lanes + len(rung) - 1
+        for lanes, leased in zip(pace.waited, pace.leased, strict=True)
+    )
+
+
 def test_a_turn_ends_and_rings_for_the_next(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
