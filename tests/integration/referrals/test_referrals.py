@@ -210,7 +210,13 @@ def test_an_order_counts_when_it_is_paid_and_no_more_when_it_is_cancelled(clock:
     assert "referral" not in till.put(ben, "w1", 1, lines, state="open").body
     assert till.put(ben, "w1", 2, lines).referral["points"] == 100
     assert points_of(till, ben) == 140
-    till.put(ben, "w1", 3, lines, state="cancelled")
+    # A payment that is open again takes the order's points, and may still be made.
+    till.put(ben, "w1", 3, lines, state="open")
+    settle_referrals()
+    assert (points_of(till, ben), points_of(till, ada)) == (100, 200)
+    assert "referral" not in till.put(ben, "w1", 4, lines).body
+    assert points_of(till, ben) == 140
+    till.put(ben, "w1", 5, lines, state="cancelled")
     settle_referrals()
     assert (points_of(till, ben), points_of(till, ada)) == (0, 0)
     assert [type_ for type_, _ in told(till, ada)] == [
