@@ -15,6 +15,7 @@ from crm_sync.drift_models import Drift as Drift
 from crm_sync.inbound.models import ForgetCursor as ForgetCursor
 from crm_sync.inbound.models import InboxMessage as InboxMessage
 from crm_sync.inbound.models import KnownOrder as KnownOrder
+from crm_sync.inbound.models import LeftOutPerson as LeftOutPerson
 from crm_sync.inbound.models import OrderCursor as OrderCursor
 from crm_sync.inbound.models import PollCursor as PollCursor
 from crm_sync.inbound.models import Source as Source

@@ -15,6 +15,7 @@ from unfold.decorators import action, display
 
 from crm_sync.adapters.outcomes import Delivered
 from crm_sync.admin.drift import DriftPages
+from crm_sync.admin.left_out import say_who_was_left_out
 from crm_sync.admin.profiles import FieldInline
 from crm_sync.admin.replays import ReplayPages
 from crm_sync.admin.segments import SegmentInline
@@ -295,13 +296,13 @@ class ConnectionAdmin(DriftPages, ReplayPages):
         return f"{kinds} in 24 hours; {rate:.1f} a minute now"
 
     @display(description="Asked for changes")
-    def taken_in(self, connection: Connection) -> str:
+    def taken_in(self, connection: Connection) -> str | SafeString:
         """Say when the vendor was last asked for consent and segments, and why it was in vain."""
         found = PollCursor.objects.filter(pk=connection.pk).first()
         if found is None:
             return "–"
         asked = f"{found.asked_at:%Y-%m-%d %H:%M} UTC" if found.asked_at else "Not yet"
-        return f"{asked}. {found.last_error}" if found.last_error else asked
+        return say_who_was_left_out(connection, f"{asked}. {found.last_error}".strip(". "))
 
     @display(description="Notice")
     def notice(self, connection: Connection) -> str:

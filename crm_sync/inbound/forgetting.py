@@ -10,7 +10,13 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from crm_sync.inbound.models import ForgetCursor, InboxMessage, KnownOrder, SourcePerson
+from crm_sync.inbound.models import (
+    ForgetCursor,
+    InboxMessage,
+    KnownOrder,
+    LeftOutPerson,
+    SourcePerson,
+)
 from crm_sync.segment_models import SegmentSighting
 from loyalty.events import selectors as events
 
@@ -47,6 +53,8 @@ def forget(member_ids: Sequence[UUID]) -> None:
     messages.exclude(state__in=(State.DONE, State.IGNORED)).update(
         state=State.IGNORED, settled_at=Now(), note="The member was erased."
     )
+    for member_id in member_ids:
+        LeftOutPerson.objects.filter(members__contains=[str(member_id)]).delete()
     SegmentSighting.objects.filter(member_id__in=member_ids).delete()
     SourcePerson.objects.filter(member_id__in=member_ids).delete()
     KnownOrder.objects.filter(member_id__in=member_ids).delete()
@@ -70,6 +78,7 @@ def delete_old_messages(*, now: datetime) -> int:
         long = timedelta(days=settings.LOYALTY_EVENT_RETENTION_DAYS)
         count += _delete(InboxMessage.objects.filter(settled_at__lt=now - long))
         _delete(KnownOrder.objects.filter(heard_at__lt=now - long))
+        count += _delete(LeftOutPerson.objects.filter(at__lt=now - long))
     return count
 
 

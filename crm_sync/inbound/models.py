@@ -225,6 +225,37 @@ class PollCursor(models.Model):
         return f"{self.connection_id} at {self.asked_at}"
 
 
+class LeftOutPerson(models.Model):
+    """Somebody of whom a poll told, and who could not be taken in.
+
+    Attributes:
+        content: What was said, sealed, since it names people.
+        members: Our ids of all who may be meant.
+        note: Why, in our words.
+        at: When it was said last.
+    """
+
+    connection = models.ForeignKey(
+        "crm_sync.Connection", on_delete=models.CASCADE, related_name="left_out", db_index=False
+    )
+    vendor_id = models.CharField("at the vendor", max_length=200)
+    content = models.TextField()
+    members = models.JSONField(default=list)
+    note = models.CharField("why", max_length=500)
+    at = models.DateTimeField()
+
+    class Meta:
+        app_label = "crm_sync"
+        verbose_name = "person left out"
+        verbose_name_plural = "people left out"
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "vendor_id"], name="left_out_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.vendor_id
+
+
 class OrderCursor(models.Model):
     """Up to when a shop's orders were read, for those that its webhooks did not tell.
 

@@ -5,7 +5,7 @@ page once more, and a history has each word once.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,8 +19,15 @@ from django.db.models.functions import Now
 from crm_sync.adapters.contract import Change, ChangePage, Polls
 from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable, storable
 from crm_sync.inbound.contract import PersonSaid, Who
+from crm_sync.inbound.left_out import (
+    FAILED,
+    SEVERAL,
+    are_settled,
+    leave_out,
+    read_change,
+)
 from crm_sync.inbound.matching import as_uuid
-from crm_sync.inbound.models import PollCursor
+from crm_sync.inbound.models import LeftOutPerson, PollCursor
 from crm_sync.inbound.people import Origin, consents_of, take_in
 from crm_sync.inbound.rounds import LED_ROUND, step
 from crm_sync.models import Connection, Contact
@@ -57,7 +64,7 @@ def poll(*, connection_id: int, seconds: float) -> int:
     if not row.update(next_at=Now() + timedelta(seconds=settings.CRM_LEASE_SECONDS)):
         return 0
     ends = time.monotonic() + seconds
-    count = missed = 0
+    count = 0
     while True:
         cursor = PollCursor.objects.select_related("connection__program").get(pk=connection_id)
         page = _ask(cursor)
@@ -65,32 +72,49 @@ def poll(*, connection_id: int, seconds: float) -> int:
         if page.outcome is not None:
             _fail(cursor, storable(page.outcome))
             return count
-        missed += _take_safely(cursor.connection, page.changes)
-        if not _keep(cursor, page, missed):
+        _take_safely(cursor.connection, page.changes)
+        if not _keep(cursor, page):
             _fail(cursor, LED_ROUND)
             return count
         if not page.has_more or time.monotonic() >= ends:
             return count
 
 
-def _take_safely(connection: Connection, changes: Sequence[Change]) -> int:
-    """Take in what changed; return how many people could not be, who keep nobody else waiting."""
+def try_again(*, left_out_ids: Collection[int]) -> int:
+    """Take in those who were left out, as if they had just been told of; return how many were."""
+    count = 0
+    rows = LeftOutPerson.objects.filter(pk__in=left_out_ids)
+    for row in rows.select_related("connection__program"):
+        change = read_change(row)
+        if _take_safely(row.connection, [change]):
+            count += 1
+    return count
+
+
+def _take_safely(connection: Connection, changes: Sequence[Change]) -> bool:
+    """Take in what changed; who could not be is kept, and keeps nobody else waiting.
+
+    Returns:
+        Everybody who is meant was taken in.
+    """
     try:
-        take_page(connection, changes)
+        return take_page(connection, changes)
     except (LoyaltyError, OperationalError):
         raise  # it is us, and passes
     except Exception:
         if len(changes) > 1:
-            return sum(_take_safely(connection, [change]) for change in changes)
+            taken = [_take_safely(connection, [change]) for change in changes]
+            return all(taken)
         log.exception("change not taken in", connection=connection.pk, id=changes[0].vendor_id)
-        return 1
-    return 0
+        leave_out(connection, changes[0], FAILED, _named(changes[0], {}))
+        return False
 
 
-def take_page(connection: Connection, changes: Sequence[Change]) -> int:
-    """Take in what changed about members; return how many were found.
+def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
+    """Take in what changed about members; who may be two of them is left out, and kept in sight.
 
-    Those who are nobody of the program, or may be two of them, are left out.
+    Returns:
+        Nobody was left out; those who are no members are not meant.
     """
     origin = Origin(
         connection.program_id,
@@ -98,20 +122,32 @@ def take_page(connection: Connection, changes: Sequence[Change]) -> int:
         f"connection:{connection.name}",
         fields_of(connection),
     )
-    found = find_members(connection, changes)
+    meant = _find(connection, changes)
     words = []
-    for place, member_id in found.items():
+    for place, members in meant.items():
         change = changes[place]
+        if len(members) > 1:
+            leave_out(connection, change, SEVERAL, members)
+            continue
+        (member_id,) = members
         words += consents_of(origin, change.consents, member_id, change.vendor_id)
         said = PersonSaid(who=Who(), segments=change.segments, fields=change.fields)
         if said.segments is not None or said.fields:
             take_in(origin, said, member_id)
     record_consents(program_id=connection.program_id, said=words)
-    return len(found)
+    doubtful = [changes[place] for place, members in meant.items() if len(members) > 1]
+    are_settled(connection, changes, but=doubtful)
+    return not doubtful
 
 
 def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int, UUID]:
-    """Say whom the changes are about, by their places; three queries for a page, and the emails.
+    """Say whom the changes are about, by their places; whoever may be two members is missing."""
+    meant = _find(connection, changes)
+    return {place: next(iter(found)) for place, found in meant.items() if len(found) == 1}
+
+
+def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, set[UUID]]:
+    """Say whom the changes may be about; three queries for a page, and the emails.
 
     By the vendor's id that we stored, or our own id that the vendor keeps, which must agree; else
     by email, where the connection finds people by it.
@@ -130,8 +166,8 @@ def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int,
         if not members and change.email and connection.shares_email:
             email = [("email", change.email)]
             members = set(list_owners(program_id=connection.program_id, identifiers=email))
-        if len(members) == 1:
-            found[place] = members.pop()
+        if members:
+            found[place] = members
     return found
 
 
@@ -152,18 +188,15 @@ def _ask(cursor: PollCursor) -> ChangePage:
     return ChangePage(changes=[], cursor=cursor.cursor, outcome=found)
 
 
-def _keep(cursor: PollCursor, page: ChangePage, missed: int) -> bool:
+def _keep(cursor: PollCursor, page: ChangePage) -> bool:
     """Go on behind the page; False if the vendor has led there before.
 
     What was wrong is said until a reading comes to its end.
     """
     row = PollCursor.objects.filter(pk=cursor.pk)
     if not page.has_more:
-        said = (
-            f"{missed} people could not be taken in; the worker's log says why." if missed else ""
-        )
         wait = timedelta(seconds=settings.CRM_POLL_SECONDS)
-        row.update(asked_at=Now(), next_at=Now() + wait, last_error=said, **_from(page.cursor))
+        row.update(asked_at=Now(), next_at=Now() + wait, last_error="", **_from(page.cursor))
         return True
     walked = step(cursor.pages, cursor.mark, page.cursor)
     if walked is not None:

@@ -21,6 +21,7 @@ from crm_sync.models import (
     Delivery,
     Drift,
     Lane,
+    LeftOutPerson,
     OrderCursor,
     PollCursor,
     PolledSegment,
@@ -87,6 +88,9 @@ def forget_words_of_calls(*, connection_id: int) -> None:
 
 def forget_contacts(*, connection_id: int, member_ids: Collection[UUID]) -> None:
     """Forget who these members were at a vendor, and what became of their profiles."""
+    known = Contact.objects.filter(connection_id=connection_id, member_id__in=member_ids)
+    names = list(known.exclude(vendor_id="").values_list("vendor_id", flat=True))
+    LeftOutPerson.objects.filter(connection_id=connection_id, vendor_id__in=names).delete()
     for model in (Contact, Attempt, Drift):
         model.objects.filter(connection_id=connection_id, member_id__in=member_ids).delete()
 

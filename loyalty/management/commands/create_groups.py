@@ -15,6 +15,7 @@ _LOOK: Final = (
     "crm_sync.view_drift",
     "crm_sync.view_source",
     "crm_sync.view_inboxmessage",
+    "crm_sync.view_leftoutperson",
 )
 _PROGRAM: Final = (
     "program",

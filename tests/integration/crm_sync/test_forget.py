@@ -165,6 +165,8 @@ def test_every_column_that_may_hold_a_vendors_words_is_known() -> None:
         "Drift.there",
         "InboxMessage.content",
         "InboxMessage.note",  # in our words
+        "LeftOutPerson.content",  # sealed
+        "LeftOutPerson.note",  # in our words
         "OrderCursor.last_error",
         "PollCursor.last_error",
         "PolledSegment.last_error",

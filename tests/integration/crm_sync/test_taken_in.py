@@ -17,8 +17,10 @@ from crm_sync.adapters.contract import Change, ChangePage, Consent
 from crm_sync.adapters.klaviyo import REVISION
 from crm_sync.adapters.outcomes import Retryable
 from crm_sync.inbound.contract import PersonSaid, Who
+from crm_sync.inbound.forgetting import forget_erased
+from crm_sync.inbound.left_out import FAILED
 from crm_sync.inbound.people import Origin, take_in
-from crm_sync.inbound.polling import list_polled, poll, take_page
+from crm_sync.inbound.polling import list_polled, poll, take_page, try_again
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Allowance, Connection, Contact, FieldMapping, PollCursor
 from crm_sync.sandboxes.klaviyo import Klaviyo
@@ -33,6 +35,7 @@ from tests.integration.crm_sync.vendor import Vendor
 from tests.integration.http.caller import Caller, body_of
 from tests.people import erase, merge
 
+LEFT_OUT = "/admin/crm_sync/leftoutperson/"
 MONDAY = datetime(2026, 11, 16, 9, tzinfo=UTC)
 
 
@@ -211,11 +214,12 @@ def test_polls_go_on_where_they_stopped(
     assert list_polled() == []
 
 
-def test_one_who_cannot_be_taken_in_holds_up_nobody(
+def test_one_who_cannot_be_taken_in_holds_up_nobody_and_stays_in_sight(
     till: Till, vendor: tuple[PolledVendor, Connection]
 ) -> None:
     polled, connection = vendor
-    one, other = till.ids[till.member()], till.ids[till.member()]
+    card = till.member()
+    one, other = till.ids[card], till.ids[till.member()]
     polled.pages = [
         ChangePage(changes=[change("a\x00", member_id=one), change(member_id=other)], cursor="1")
     ]
@@ -223,9 +227,19 @@ def test_one_who_cannot_be_taken_in_holds_up_nobody(
     poll(connection_id=connection.pk, seconds=30)
     cursor = PollCursor.objects.get(pk=connection.pk)
     assert cursor.cursor == "1"
-    assert cursor.last_error.startswith("1 people could not be taken in")
+    (left,) = connection.left_out.all()
+    assert (left.members, left.note) == ([one], FAILED)
+    assert try_again(left_out_ids=[left.pk]) == 0
+    polled.pages.append(ChangePage(changes=[], cursor="2"))
+    PollCursor.objects.update(next_at=timezone.now())
+    poll(connection_id=connection.pk, seconds=30)
+    assert connection.left_out.count() == 1  # also when all goes well again
     assert list(present_consents([UUID(one)])) == []
     assert list(present_consents([UUID(other)])) == ["sms"]
+    erase(till, card)
+    drain()
+    forget_erased()
+    assert not connection.left_out.exists()
 
 
 def test_whoever_may_be_two_members_is_left_out(
@@ -243,10 +257,36 @@ def test_whoever_may_be_two_members_is_left_out(
         change("v2", email="nobody@example.com"),
         change("v3", member_id="not an id"),
     ]
-    assert take_page(connection, changes) == 1
+    assert not take_page(connection, changes)
     assert Member.objects.get(pk=one).language == "fr"
     assert SegmentMember.objects.get(member_id=one).segment == "vendor.gold"
     assert list_consents([UUID(other)]) == []
+    (left,) = connection.left_out.all()
+    assert (left.vendor_id, left.members) == ("v1", sorted([one, other]))
+
+
+def test_whoever_was_left_out_is_taken_in_when_it_is_put_right(
+    till: Till, vendor: tuple[PolledVendor, Connection], page: Client
+) -> None:
+    _, connection = vendor
+    one, two, other = (till.ids[till.member()] for _ in range(3))
+    list_polled()
+    Contact.objects.create(connection=connection, member_id=one, vendor_id="v1", matched_by="new")
+    Contact.objects.create(connection=connection, member_id=two, vendor_id="v2", matched_by="new")
+    take_page(connection, [change("v1", member_id=other), change("v2", member_id=other)])
+    shown = page.get(f"/admin/crm_sync/connection/{connection.pk}/change/").content.decode()
+    assert "People left out: 2" in shown
+    listed = page.get(LEFT_OUT).content.decode()
+    assert "Several members may be meant" in listed
+    assert other in listed
+    first, second = connection.left_out.order_by("vendor_id")
+    Contact.objects.filter(connection=connection).delete()
+    chosen = {"action": "try_chosen_again", "_selected_action": [str(first.pk)]}
+    assert "1 people are not left out" in page.post(LEFT_OUT, chosen, follow=True).content.decode()
+    assert list(present_consents([UUID(other)])) == ["sms"]
+    assert list(connection.left_out.all()) == [second]
+    take_page(connection, [change("v2", member_id=other)])  # the vendor tells of them anew
+    assert not connection.left_out.exists()
 
 
 def test_klaviyos_consent_comes_in_by_itself(till: Till, settings: Any) -> None:

@@ -1,0 +1,102 @@
+"""People of whom a vendor told, and who could not be taken in: who, why, and once more."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from crm_sync.adapters.access import SecretMissing
+from crm_sync.inbound.polling import try_again
+from crm_sync.models import Connection, LeftOutPerson
+
+
+@admin.register(LeftOutPerson)
+class LeftOutPersonAdmin(ModelAdmin):
+    """Whose consent, segments or fields are not taken in; what was said of them is not shown."""
+
+    empty_words = (
+        "Nobody is left out. Whomever a vendor tells of, and who cannot be taken in, is here."
+    )
+    list_display = ("vendor_id", "connection", "who", "note", "at")
+    list_display_links = None
+    list_filter = (("connection", RelatedDropdownFilter),)
+    list_filter_submit = True
+    list_select_related = ("connection",)
+    list_per_page = 50
+    search_fields = ("vendor_id",)
+    search_help_text = "The vendor's id of a person, or the id of a member"
+    ordering = ("-at", "-id")
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    actions = ("try_chosen_again", "leave_chosen")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never: polls find them."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: they go when they are taken in."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: they go when they are taken in."""
+        return False
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change connections, in the words of Django's groups."""
+        return request.user.has_perm("crm_sync.change_connection")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[LeftOutPerson], search_term: str
+    ) -> tuple[QuerySet[LeftOutPerson], bool]:
+        """Look for exactly what was asked."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        try:
+            return queryset.filter(members__contains=[str(UUID(text))]), False
+        except ValueError:
+            return queryset.filter(vendor_id=text), False
+
+    @admin.action(description="Try again", permissions=["decide"])
+    def try_chosen_again(self, request: HttpRequest, chosen: QuerySet[LeftOutPerson]) -> None:
+        """Take in what was said of them."""
+        try:
+            count = try_again(left_out_ids=list(chosen.values_list("pk", flat=True)))
+        except SecretMissing as error:
+            messages.error(request, str(error))
+            return
+        messages.success(request, f"{count:,} people are not left out any more.")
+
+    @admin.action(description="Settled by hand", permissions=["decide"])
+    def leave_chosen(self, request: HttpRequest, chosen: QuerySet[LeftOutPerson]) -> None:
+        """Take the person's word that nothing is left to do."""
+        count, _ = chosen.delete()
+        messages.success(request, f"{count:,} people are settled; what was said is deleted.")
+
+    @display(description="May be")
+    def who(self, person: LeftOutPerson) -> SafeString | str:
+        """Lead to the members who may be meant."""
+        pages = [
+            (reverse("admin:loyalty_member_change", args=[one]), one) for one in person.members
+        ]
+        return format_html_join(" ", '<a class="ly-link" href="{}">{}</a>', pages) or "–"
+
+
+def say_who_was_left_out(connection: Connection, asked: str) -> SafeString | str:
+    """Add to when a vendor was asked how many people could not be taken in, and lead to them."""
+    count = LeftOutPerson.objects.filter(connection=connection).count()
+    if not count:
+        return asked
+    page = reverse("admin:crm_sync_leftoutperson_changelist")
+    link = '{}. <a class="ly-link" href="{}?connection__id__exact={}">People left out: {}</a>'
+    return format_html(link, asked, page, connection.pk, f"{count:,}")
