@@ -78,6 +78,7 @@ LOT_JSON = f"""json_build_object('number', l.number, 'pending', l.pending,
     'slides', {LOT_SLIDES})"""
 
 # $4 and $5 are the window of the tier policy: its kind and its months (tiers/rules.window_start).
+# What is due is read by functions where there is any (migration 0003_read_what_is_due).
 # OFFSET 0 keeps a plan from going by the index of what is due, which has all members in it.
 MEMBERS = f"""
 WITH t AS MATERIALIZED (
@@ -88,39 +89,23 @@ WITH t AS MATERIALIZED (
 SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.number_seq,
     m.enrolled_at, w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq,
     g.level, g.since, g.grace_until, v.start, a.spend, a.points, a.orders,
-    (SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
-     WHERE l.member_id = s.member_id AND l.available > 0 AND NOT l.slides
-        AND l.expires_at <= t.now),
-    (SELECT json_agg({LOT_JSON}) FROM (
-        SELECT * FROM loyalty_lot AS l WHERE l.member_id = s.member_id AND l.pending > 0 OFFSET 0
-     ) AS l WHERE l.active_at <= t.now),
-    (SELECT json_agg(json_build_object('number', h.number, 'amount', h.amount,
-        'expires_at', h.expires_at,
-        'reward_stock', CASE WHEN d.took_stock THEN d.reward ELSE '' END,
-        'has_code', d.gives ? 'code_from_pool',
-        'lots', (
-            SELECT json_agg(json_build_object('held_here', u.amount, 'lot', {LOT_JSON}))
-            FROM (
-                SELECT p.lot_number,
-                    sum(CASE WHEN p.destination = 3 THEN p.amount ELSE -p.amount END) AS amount
-                FROM loyalty_posting AS p
-                WHERE p.member_id = h.member_id AND p.redemption_number = h.number
-                    AND 3 IN (p.source, p.destination)
-                GROUP BY p.lot_number
-            ) AS u JOIN loyalty_lot AS l ON l.member_id = h.member_id AND l.number = u.lot_number
-            WHERE u.amount > 0)) ORDER BY h.expires_at, h.number)
-     FROM (
-        SELECT * FROM loyalty_hold AS h
-        WHERE h.member_id = s.member_id AND h.state = 'open' OFFSET 0
-     ) AS h JOIN loyalty_redemption AS d ON d.member_id = h.member_id AND d.number = h.number
-     WHERE h.expires_at <= t.now),
+    CASE WHEN EXISTS (
+        SELECT FROM loyalty_lot AS l
+        WHERE l.member_id = s.member_id AND l.available > 0 AND NOT l.slides
+            AND l.expires_at <= t.now
+    ) THEN loyalty_expired_lots(s.member_id, t.now) END,
+    CASE WHEN w.pending > 0 THEN loyalty_matured_lots(s.member_id, t.now) END,
+    CASE WHEN EXISTS (
+        SELECT FROM (
+            SELECT h.expires_at FROM loyalty_hold AS h
+            WHERE h.member_id = s.member_id AND h.state = 'open' OFFSET 0
+        ) AS h WHERE h.expires_at <= t.now
+    ) THEN loyalty_lapsed_holds(s.member_id, t.now) END,
     g.valid_until, g.earned_level, g.earned_until,
     (SELECT p.posted_at FROM loyalty_posting AS p
      WHERE p.member_id = s.member_id AND p.currency = 1 AND p.seq = w.seq),
     s.slides_until,
-    CASE WHEN s.slides_until <= t.now THEN (
-        SELECT json_agg({LOT_JSON}) FROM loyalty_lot AS l
-        WHERE l.member_id = s.member_id AND l.available > 0 AND l.slides) END
+    CASE WHEN s.slides_until <= t.now THEN loyalty_sliding_lots(s.member_id) END
 FROM t
 LEFT JOIN {{questions}} ON true
 LEFT JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
@@ -131,12 +116,14 @@ LEFT JOIN LATERAL (
     SELECT CASE $4::text
         WHEN 'rolling' THEN (t.today - make_interval(months => $5::int))::date + 1
         WHEN 'calendar_year' THEN date_trunc('year', t.today::timestamp)::date
-        ELSE (SELECT max(y.start) FROM (
-            SELECT (e.day + make_interval(years =>
-                extract(year FROM t.today)::int - extract(year FROM e.day)::int - n))::date
-            FROM generate_series(0, 1) AS n) AS y(start) WHERE y.start <= t.today)
+        ELSE (CASE WHEN (e.day + e.years)::date <= t.today THEN e.day + e.years
+            ELSE e.day + (e.years - interval '1 year') END)::date
         END AS start
-    FROM (SELECT (m.enrolled_at AT TIME ZONE t.timezone)::date AS day) AS e
+    FROM (
+        SELECT (m.enrolled_at AT TIME ZONE t.timezone)::date AS day, make_interval(years =>
+            extract(year FROM t.today)::int
+            - extract(year FROM m.enrolled_at AT TIME ZONE t.timezone)::int) AS years
+    ) AS e
 ) AS v ON true
 LEFT JOIN LATERAL (
     SELECT sum(d.spend)::bigint AS spend, sum(d.points)::bigint AS points,

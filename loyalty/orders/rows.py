@@ -62,7 +62,7 @@ ORDER_CLAIM = Table(
 # questions, which a plan made while the table was small would do for ever.
 ORDER_BY_REF = Read(
     "order by its ref",
-    f"""
+    """
 SELECT r.ord, o.member_id, c.scope, o.number, o.ref, o.store, o.channel, o.state, o.revision,
     o.occurred_at, o.day, o.currency, o.net_amount, o.lines::text, o.points, o.clawed_back,
     o.returns::text, o.transaction_number, o.awarded_to, o.content_hash,
@@ -71,9 +71,8 @@ SELECT r.ord, o.member_id, c.scope, o.number, o.ref, o.store, o.channel, o.state
     (SELECT t.explanation::text FROM loyalty_ledgertransaction AS t
      WHERE t.member_id = coalesce(o.awarded_to, o.member_id)
         AND t.number = o.transaction_number),
-    (SELECT json_agg({LOT_JSON})::text FROM loyalty_lot AS l
-     WHERE l.member_id = o.member_id AND l.order_number = o.number)
-FROM {{questions}}
+    loyalty_lots_of_order(o.member_id, o.number)::text
+FROM {questions}
 CROSS JOIN LATERAL (
     SELECT * FROM loyalty_orderclaim AS c
     WHERE c.program_id = $1 AND c.ref = r.ref AND r.scope IN ('', c.scope) OFFSET 0
