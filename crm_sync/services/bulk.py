@@ -73,13 +73,17 @@ RETURNING lane.member_id
 """
 
 # Locked in the order in which lanes are opened. Who adds deliveries counts `additions` up: one of
-# the two waits for the other, and a lane that got something new is let go, not left leased.
+# the two waits for the other, and a lane that got something new is let go, not left leased. Each
+# waits for its own failure only.
 _CLOSE = """
 WITH ours AS MATERIALIZED (
-    SELECT member_id, additions > 1 OR member_id = ANY(%(waiting)s::uuid[]) AS stays
-    FROM crm_sync_lane
-    WHERE connection_id = %(connection)s AND lease_token = %(token)s
-    ORDER BY member_id FOR UPDATE
+    SELECT lane.member_id, waiting.seconds,
+        lane.additions > 1 OR waiting.member_id IS NOT NULL AS stays
+    FROM crm_sync_lane AS lane
+    LEFT JOIN unnest(%(waiting)s::uuid[], %(seconds)s::float[]) AS waiting (member_id, seconds)
+        ON waiting.member_id = lane.member_id
+    WHERE lane.connection_id = %(connection)s AND lane.lease_token = %(token)s
+    ORDER BY lane.member_id FOR UPDATE OF lane
 ), closed AS (
     DELETE FROM crm_sync_lane AS lane USING ours
     WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
@@ -87,7 +91,7 @@ WITH ours AS MATERIALIZED (
 )
 UPDATE crm_sync_lane AS lane
 SET lease_until = NULL, lease_token = NULL,
-    next_at = clock_timestamp() + make_interval(secs => %(wait_seconds)s)
+    next_at = clock_timestamp() + make_interval(secs => coalesce(ours.seconds, 0))
 FROM ours
 WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id AND ours.stays
 """
@@ -340,7 +344,7 @@ def _close(connection_id: int, token: UUID, waiting: dict[UUID, float]) -> None:
         "connection": connection_id,
         "token": token,
         "waiting": list(waiting),
-        "wait_seconds": max(waiting.values(), default=0.0),
+        "seconds": list(waiting.values()),
     }
     with database.cursor() as cursor:
         cursor.execute(_CLOSE, values)

@@ -1,24 +1,26 @@
-"""Vendors that take long to say whom they know: nobody sends under a lease that has run out.
+"""Vendors that take long: nobody sends under a lease that has run out, or waits for another.
 
 Who went on would send what another worker has sent meanwhile, behind what came after it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db.models import F, Func
+from django.db.models import DurationField, ExpressionWrapper, F, Func
 from django.db.models.functions import Now
 
 from crm_sync.adapters import transport
 from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import Match, Outgoing, Person, Profile
-from crm_sync.adapters.outcomes import Outcome
+from crm_sync.adapters.outcomes import Delivered, Outcome, Retryable
 from crm_sync.models import Connection, Contact, Lane
 from crm_sync.services import backfill, lanes
 from crm_sync.services.people import get_to_know, want_profiles
+from crm_sync.services.relay import relay_events
 from tests.factories import Till
 from tests.integration.crm_sync.outbox import drain, pass_time
 from tests.integration.crm_sync.vendor import BulkVendor
@@ -127,3 +129,41 @@ def test_however_often_a_vendor_is_asked_it_takes_no_longer_than_a_lease(
     get_to_know(destination, [member])
     first, second = vendor.deadlines
     assert first == second
+
+
+class InPartVendor(BulkVendor):
+    """Takes a call of many, but one of them, who has to wait long; something happens meanwhile."""
+
+    meanwhile: Callable[[], None]
+    busy: str
+
+    def push_bulk(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
+        self.meanwhile()
+        later = Retryable(error="Not this one yet.", retry_after=36_000)
+        return [later if one.person.member_id == self.busy else Delivered() for one in profiles]
+
+
+def test_nobody_waits_for_anothers_failure(
+    till: Till, connect_vendor: Callable[..., Connection]
+) -> None:
+    vendor = InPartVendor(bulk_size=10)
+    destination = connect_vendor(vendor)
+    card, busy = till.member(), till.member()
+    drain()
+    Contact.objects.filter(connection=destination).update(fingerprint="")
+    vendor.busy = till.ids[busy]
+
+    def earn() -> None:
+        till.adjust(card, 5)
+        relay_events()
+
+    vendor.meanwhile = earn
+    begun = backfill.start_backfill(connection_id=destination.pk)
+    backfill.step_backfill(backfill_id=begun.pk)
+    waits = dict(
+        Lane.objects.filter(connection=destination)
+        .annotate(waits=ExpressionWrapper(F("next_at") - Now(), DurationField()))
+        .values_list("member_id", "waits")
+    )
+    assert waits[UUID(till.ids[card])] < timedelta(0)
+    assert waits[UUID(vendor.busy)] > timedelta(hours=9)
