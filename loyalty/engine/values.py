@@ -18,13 +18,17 @@ def _like_json(value: Any) -> str | None:
     return found if found is None or isinstance(found, str) else _json(found)
 
 
+def _bare(value: Any) -> str:
+    """Write an id or a time as JSON does, which takes half as long as its own methods do."""
+    return orjson.dumps(value)[1:-1].decode()
+
+
 _WRITERS: dict[type, Callable[[Any], str | None]] = {
     str: str,
-    int: str,
     bool: lambda value: "true" if value else "false",
-    UUID: str,
-    datetime: datetime.isoformat,
-    date: date.isoformat,
+    UUID: _bare,
+    datetime: _bare,
+    date: _bare,
 }
 
 
@@ -40,10 +44,13 @@ def as_parameters(
     for row in rows:
         for column, type_ in columns.items():
             value = row.get(column)
-            if value is None:
+            kind = value.__class__
+            if kind is int:  # most are
+                found.append(str(value))
+            elif value is None:
                 found.append(None)
             elif type_ == "jsonb":
                 found.append(_json(value))
             else:
-                found.append(_WRITERS.get(value.__class__, _like_json)(value))
+                found.append(_WRITERS.get(kind, _like_json)(value))
     return found
