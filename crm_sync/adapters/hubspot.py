@@ -299,14 +299,22 @@ class HubSpotAdapter:
         return found
 
     def _search_phones(self, target: Target, phones: Sequence[str]) -> dict[str, list[Any]]:
-        """Find contacts by phone number, which only a search can."""
+        """Find contacts by phone number, which only a search can.
+
+        Where more are found than a page shows, the numbers are halved: two people must not be taken
+        for one because the other was not shown. Of a single number a page says enough.
+        """
         wanted = sorted({phone for phone in phones if phone})
         found: dict[str, list[Any]] = {}
-        for first in range(0, len(wanted), _AT_ONCE):
-            some = wanted[first : first + _AT_ONCE]
+        parts = [wanted[first : first + _AT_ONCE] for first in range(0, len(wanted), _AT_ONCE)]
+        while parts:
+            some = parts.pop()
             one_of = {"propertyName": "phone", "operator": "IN", "values": some}
             body = {"filterGroups": [{"filters": [one_of]}], "properties": list(IDENTIFIERS)}
             answer = self._query(target, "search", {**body, "limit": 200}, SEARCHES)
+            if answer.get("paging") and len(some) > 1:
+                parts += [some[: len(some) // 2], some[len(some) // 2 :]]
+                continue
             for contact in answer["results"]:
                 found.setdefault(contact["properties"]["phone"], []).append(contact)
         return found

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from crm_sync.adapters.access import Target
-from crm_sync.adapters.contract import ConfigRefused, Person, Profile
+from crm_sync.adapters.contract import ConfigRefused, Match, Person, Profile
 from crm_sync.adapters.hubspot import HubSpotAdapter
 from crm_sync.adapters.outcomes import (
     Ambiguous,
@@ -218,6 +218,18 @@ class TestMatching:
         two = [hubspot.add(phone="+15550100").id for _ in range(2)]
         (match,) = adapter.match(target, [Person(member_id=MEMBER, phone="+15550100")])
         assert set(match.candidates) == set(two)
+
+    def test_a_number_that_many_have_hides_nobody_who_has_another(
+        self, hubspot: HubSpot, adapter: HubSpotAdapter, target: Target
+    ) -> None:
+        first = hubspot.add(phone="+15550100").id
+        for _ in range(200):
+            hubspot.add(phone="+15550000")
+        second = hubspot.add(phone="+15550100").id
+        numbers = ("+15550000", "+15550100", "+15550101")
+        found = adapter.match(target, [Person(member_id=MEMBER, phone=one) for one in numbers])
+        assert (len(found[0].candidates), found[1].candidates) == (200, (first, second))
+        assert found[2] == Match()
 
 
 class TestRefusals:
