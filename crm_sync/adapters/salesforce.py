@@ -282,8 +282,25 @@ class SalesforceAdapter:
 def _record(
     api: Api, kind: Kind, vendor_id: str, deliveries: Sequence[Outgoing]
 ) -> list[Mapping[str, Any]]:
+    """Write events in one call; if one of them is refused, one by one as far as it.
+
+    What is behind it must not be there, and set off flows, before it.
+    """
     records = [event_record(delivery, kind, vendor_id) for delivery in deliveries]
-    return api.write(f"{EVENT}/{EVENT_ID}", records)
+    path = f"{EVENT}/{EVENT_ID}"
+    results = api.write(path, records, all_or_none=True)
+    if len(records) == 1 or all(map(_is_there, results)) or any(map(is_gone, results)):
+        return results
+    results = []
+    for record in records:
+        results += api.write(path, [record])
+        if not _is_there(results[-1]):
+            break
+    return results
+
+
+def _is_there(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("success")) or is_repeat(result)
 
 
 def _each(make: Callable[[], list[Outcome]], count: int) -> list[Outcome]:

@@ -70,16 +70,22 @@ class Api:
         return good(self.call(*call, **more))
 
     def write(
-        self, path: str, records: Sequence[Mapping[str, Any]], *, is_quiet: bool = False
+        self,
+        path: str,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        is_quiet: bool = False,
+        all_or_none: bool = False,
     ) -> list[Mapping[str, Any]]:
         """Create or update records, each for itself; what became of each, in their order.
 
         Args:
             path: Object and external id by which they are found; empty: they have Salesforce's.
             is_quiet: Assign no lead to anybody, which would tell them by email.
+            all_or_none: If one is refused none is written.
         """
         headers = {"sforce-auto-assign": "false"} if is_quiet else {}
-        body = {"allOrNone": False, "records": records}
+        body = {"allOrNone": all_or_none, "records": records}
         results: list[Mapping[str, Any]] = self.good(
             "PATCH", f"composite/sobjects/{path}", body, headers
         ).json()

@@ -185,7 +185,8 @@ class Salesforce(Sandbox):
         records = body.get("records") or []
         if not 0 < len(records) <= 200:
             raise Refused("INVALID_INPUT", "Between 1 and 200 records.")
-        results = []
+        results: list[dict[str, Any]] = []
+        before = self.store.copy() if body.get("allOrNone") else None
         for record in records:
             # A name that is not there makes the whole request unreadable, not one record.
             self.store.check_names(record)
@@ -194,6 +195,9 @@ class Salesforce(Sandbox):
             except Refused as refused:
                 error = {"statusCode": refused.code, "message": str(refused), "fields": []}
                 results.append({"success": False, "errors": [{**error, **refused.more}]})
+        if before is not None and not all(one["success"] for one in results):
+            self.store.put_back(before)
+            results = [_rolled_back() if one["success"] else one for one in results]
         return Reply(200, results)
 
     def _one_of_many(self, steps: list[str], record: dict[str, Any]) -> dict[str, Any]:
@@ -295,3 +299,9 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
         writer.writeheader()
         writer.writerows(rows)
     return written.getvalue().encode()
+
+
+def _rolled_back() -> dict[str, Any]:
+    message = "Record rolled back because not all records were valid"
+    error = {"statusCode": "ALL_OR_NONE_OPERATION_ROLLED_BACK", "message": message, "fields": []}
+    return {"success": False, "errors": [error]}

@@ -132,6 +132,14 @@ class Store:
         self._touch(record)
         return record
 
+    def copy(self) -> dict[str, dict[str, Any]]:
+        """Give all that there is, to be put back."""
+        return {record_id: dict(record) for record_id, record in self._records.items()}
+
+    def put_back(self, records: dict[str, dict[str, Any]]) -> None:
+        """Undo all that was done since these were copied."""
+        self._records = records
+
     def merge(self, losing: str, winning: str) -> None:
         """Merge a record into another one, as people do there."""
         self._records[losing] |= {"IsDeleted": True, "MasterRecordId": winning}
