@@ -77,6 +77,8 @@ APPLY_MANY = """
 CREATE FUNCTION loyalty_apply_many(posted loyalty_posting[]) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
+    lots_posted bigint;
+    lots_updated bigint;
     wallets_posted bigint;
     wallets_updated bigint;
 BEGIN
@@ -111,13 +113,21 @@ BEGIN
             AND lot.currency = delta.currency
         RETURNING lot.member_id, lot.currency, delta.available AS points,
             CASE WHEN lot.slides THEN 'infinity' ELSE lot.expires_at END AS expires_at
+    ), totals AS (
+        INSERT INTO loyalty_expirytotal AS total (member_id, currency, expires_at, points)
+        SELECT member_id, currency, expires_at, sum(points) FROM lots
+        WHERE expires_at IS NOT NULL AND points <> 0
+        GROUP BY member_id, currency, expires_at
+        ON CONFLICT (member_id, currency, expires_at)
+        DO UPDATE SET points = total.points + excluded.points
     )
-    INSERT INTO loyalty_expirytotal AS total (member_id, currency, expires_at, points)
-    SELECT member_id, currency, expires_at, sum(points) FROM lots
-    WHERE expires_at IS NOT NULL AND points <> 0
-    GROUP BY member_id, currency, expires_at
-    ON CONFLICT (member_id, currency, expires_at)
-    DO UPDATE SET points = total.points + excluded.points;
+    SELECT (SELECT count(*) FROM delta), (SELECT count(*) FROM lots)
+    INTO lots_posted, lots_updated;
+    IF lots_updated <> lots_posted THEN
+        RAISE EXCEPTION 'postings do not fit their lots: % posted to, % fit',
+            lots_posted, lots_updated
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'posting_fits_lot';
+    END IF;
 
     WITH delta AS (
         SELECT member_id, currency,
@@ -197,6 +207,10 @@ BEGIN
         WHERE lot.member_id = one.member_id AND lot.number = one.lot_number
             AND lot.currency = one.currency
         RETURNING CASE WHEN lot.slides THEN 'infinity' ELSE lot.expires_at END INTO ends;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'a posting does not fit its lot'
+                USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'posting_fits_lot';
+        END IF;
     END IF;
     IF ends IS NOT NULL AND to_available <> 0 THEN
         INSERT INTO loyalty_expirytotal AS total (member_id, currency, expires_at, points)

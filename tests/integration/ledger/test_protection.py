@@ -33,11 +33,11 @@ class Victim:
         )
         self.transaction = found[0][0]
 
-    def refuses(self, statement: str, *parameters: Any) -> str:
+    def refuses(self, statement: str, *parameters: Any, **named: Any) -> str:
         """Run a statement that must fail; return its SQLSTATE. The member has what they had."""
         before = balance_of(self.id)
         with pytest.raises(psycopg.Error) as refused:
-            self.sql.execute(statement.encode(), parameters or None)
+            self.sql.execute(statement.encode(), named or parameters or None)
         self.sql.rollback()
         assert balance_of(self.id) == before
         return refused.value.sqlstate or ""
@@ -247,6 +247,33 @@ class TestForgedPostings:
             ISSUED, AVAILABLE, 5, currency=2, seq=1, available_after=5, lot_number=victim.lot
         )
         assert code == DOES_NOT_CONTINUE
+
+    @pytest.mark.parametrize("others", [0, 1])
+    def test_a_lot_of_another_currency(self, victim: Victim, others: int):
+        """Alone and among others: the wallet would move, and the lot would not."""
+        other = victim.till.ids[victim.till.member(100)]
+        code = victim.refuses(
+            """
+            WITH purse AS (
+                INSERT INTO loyalty_wallet (member_id, currency, pending, available, held, debt,
+                    lifetime_earned, seq)
+                VALUES (%(victim)s, 2, 0, 0, 0, 0, 0, 0)
+            )
+            INSERT INTO loyalty_posting (member_id, currency, seq, transaction_number, lot_number,
+                source, destination, amount, available_after, posted_at)
+            SELECT w.member_id, CASE WHEN is_victim THEN 2 ELSE 1 END,
+                CASE WHEN is_victim THEN 1 ELSE w.seq + 1 END, l.number - 1, l.number, 0, 2, 5,
+                CASE WHEN is_victim THEN 5 ELSE 105 END, now()
+            FROM (SELECT *, member_id = %(victim)s AS is_victim FROM loyalty_wallet) AS w
+            JOIN loyalty_lot AS l ON l.member_id = w.member_id
+            WHERE is_victim OR (w.member_id = %(other)s AND %(others)s = 1)
+            """,
+            victim=victim.id,
+            other=other,
+            others=others,
+        )
+        assert code == DOES_NOT_CONTINUE
+        assert balance_of(other)["available"] == 100
 
 
 def test_a_debt_is_not_made_negative(victim: Victim):
