@@ -37,6 +37,7 @@ from crm_sync.services.relay import claim_due_lanes, relay_events
 
 INBOX_TURN_SECONDS = 3.0  # so three workers or threads share a backlog, and no more
 POLL_TURN_SECONDS = 10.0
+PLACE_SECONDS = 5.0  # a thread waits no longer to keep to the pace, and no lease runs out meanwhile
 TURN_SECONDS = 1.0  # a connection with a backlog then goes to the back of the queue
 PACE = Pace(settings.CRM_DELIVERIES_PER_SECOND)
 log = structlog.get_logger(__name__)
@@ -108,7 +109,11 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
         limit = lanes_at_once(len(leases), now - began)
         leases = lanes.claim_together(connection_id=connection_id, limit=limit)
         places = len(leases)
-        PACE.wait(places)
+        if leases and not PACE.wait(
+            places, at_most=min(PLACE_SECONDS, settings.CRM_LEASE_SECONDS / 4)
+        ):
+            lanes.give_back_all(leases)  # the relay rings for them
+            return
 
 
 @shared_task(name="crm_sync.inbox", acks_late=False)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 AHEAD_SECONDS = 0.1  # a worker that rested sends so much at once
+DEBT_SECONDS_MAX = 10.0  # who sent more than this beyond the pace is forgiven the rest
 
 
 class Pace:
@@ -35,16 +36,32 @@ class Pace:
         self._lock = threading.Lock()
         self._clock, self._sleep = clock, sleep
 
-    def wait(self, deliveries: int) -> None:
-        """Take the next place, for so many deliveries, and sleep until it is there."""
-        self._sleep(max(0.0, self._take(deliveries) - self._clock()))
+    def wait(self, deliveries: int, *, at_most: float) -> bool:
+        """Take the next place, for so many deliveries, and sleep until it is there.
+
+        Args:
+            at_most: Seconds; a place that comes later is not taken.
+
+        Returns:
+            Whether it is there.
+        """
+        with self._lock:
+            now = self._clock()
+            seconds = self._place(now) - now
+            if seconds > at_most:
+                return False
+            self._take(deliveries, now)
+        self._sleep(max(0.0, seconds))
+        return True
 
     def charge(self, deliveries: int) -> None:
         """Count what was sent beyond a place, or, below zero, what a place was too large for."""
-        self._take(deliveries)
-
-    def _take(self, deliveries: int) -> float:
         with self._lock:
-            begins = max(self._free_at, self._clock() - AHEAD_SECONDS)
-            self._free_at = begins + deliveries * self._each
-        return begins
+            self._take(deliveries, self._clock())
+
+    def _place(self, now: float) -> float:
+        return max(self._free_at, now - AHEAD_SECONDS)
+
+    def _take(self, deliveries: int, now: float) -> None:
+        free_at = self._place(now) + deliveries * self._each
+        self._free_at = min(free_at, now + DEBT_SECONDS_MAX)

@@ -46,7 +46,8 @@ def test_one_message_serves_the_lanes_of_a_turn(
 class WatchedPace:
     """Notes what a turn asks for, and which lanes are leased while it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_places: bool = True) -> None:
+        self.has_places = has_places
         self.charged = 0
         self.waited: list[int] = []
         self.leased: list[int] = []
@@ -54,10 +55,14 @@ class WatchedPace:
     def charge(self, deliveries: int) -> None:
         self.charged += deliveries
 
-    def wait(self, deliveries: int) -> None:
+    def wait(self, deliveries: int, *, at_most: float) -> bool:
+        assert at_most > 0
+        if not self.has_places:
+            return False
         self.charged += deliveries
         self.waited.append(deliveries)
         self.leased.append(Lane.objects.filter(lease_token__isnull=False).count())
+        return True
 
 
 def test_a_turn_keeps_to_the_pace_of_its_worker(
@@ -74,12 +79,27 @@ def test_a_turn_keeps_to_the_pace_of_its_worker(
     tasks.deliver_lane(*rung[0]["args"])
     sent = Delivery.objects.filter(connection=destination, state="delivered").count()
     assert sent == pace.charged == 60 - 2 * (len(rung) - 1)
-    assert pace.waited[-1] == 0  # nothing was left to claim
     assert sum(pace.waited) == sent // 2 - 1  # lanes, without the first one
     assert all(
         leased == lanes + len(rung) - 1
         for lanes, leased in zip(pace.waited, pace.leased, strict=True)
     )
+
+
+def test_a_turn_for_which_there_is_no_place_gives_its_lanes_back(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = outbox.connect()
+    outbox.write_many(members=30, each=2)
+    rung = []
+    monkeypatch.setattr(tasks, "PACE", WatchedPace(has_places=False))
+    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
+    tasks.relay()
+    tasks.deliver_lane(*rung[0]["args"])
+    assert Delivery.objects.filter(connection=destination, state="delivered").count() == 2
+    left = Lane.objects.filter(connection=destination)
+    assert left.count() == 29
+    assert left.filter(lease_token__isnull=False).count() == len(rung) - 1
 
 
 def test_a_turn_ends_and_rings_for_the_next(
