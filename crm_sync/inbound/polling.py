@@ -106,7 +106,7 @@ def _take_safely(connection: Connection, changes: Sequence[Change]) -> bool:
             taken = [_take_safely(connection, [change]) for change in changes]
             return all(taken)
         log.exception("change not taken in", connection=connection.pk, id=changes[0].vendor_id)
-        leave_out(connection, changes[0], FAILED, _named(changes[0], {}))
+        leave_out(connection, changes[0], FAILED, _may_be(connection, changes[0]))
         return False
 
 
@@ -169,6 +169,16 @@ def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, set[UU
         if members:
             found[place] = members
     return found
+
+
+def _may_be(connection: Connection, change: Change) -> set[UUID]:
+    """Say whom a change that failed may be about: with them, what it said of them is erased."""
+    try:
+        return _find(connection, [change]).get(0, set())
+    except OperationalError:
+        raise
+    except Exception:  # what failed may be the looking
+        return _named(change, {})
 
 
 def _named(change: Change, known: dict[str, set[UUID]]) -> set[UUID]:
