@@ -1,7 +1,7 @@
 """A worker's pace: tills share its cores and its PostgreSQL, and come first.
 
 Without one, a worker with a backlog sends as fast as the cores allow, and a till's slowest answers
-take half as long again (docs/performance.md, "Delivery").
+take twice as long (docs/performance.md, "Delivery").
 """
 
 import threading
