@@ -39,6 +39,10 @@ INBOX_TURN_SECONDS = 3.0  # so three workers or threads share a backlog, and no 
 POLL_TURN_SECONDS = 10.0
 PLACE_SECONDS = 5.0  # a thread waits no longer to keep to the pace, and no lease runs out meanwhile
 TURN_SECONDS = 1.0  # a connection with a backlog then goes to the back of the queue
+# Sooner is smaller. The timetable's tasks (0) wait for a thread and no more: behind the turns of a
+# dozen backlogs they expired, and nothing new was sent to anybody.
+DUE = 3
+BACKLOG = 6
 PACE = Pace(settings.CRM_DELIVERIES_PER_SECOND)
 log = structlog.get_logger(__name__)
 
@@ -104,7 +108,7 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
         now = time.monotonic()
         PACE.charge(sent - places)
         if now >= ends:
-            ring(lanes.claim_lanes(connection_id=connection_id))
+            ring(lanes.claim_lanes(connection_id=connection_id), priority=BACKLOG)
             return
         limit = lanes_at_once(len(leases), now - began)
         leases = lanes.claim_together(connection_id=connection_id, limit=limit)
@@ -156,13 +160,14 @@ def prune_old_rows() -> None:
     )
 
 
-def ring(leases: Sequence[Lease]) -> None:
+def ring(leases: Sequence[Lease], *, priority: int = DUE) -> None:
     """Ask workers to serve these lanes. Where Redis does not take it, the lanes are due again."""
     for number, lease in enumerate(leases):
         try:
             deliver_lane.apply_async(
                 args=(lease.connection_id, str(lease.member_id), str(lease.token)),
                 expires=settings.CRM_LEASE_SECONDS,
+                priority=priority,
             )
         except (OperationalError, RedisError, OSError) as error:  # kombu does not wrap all of them
             log.warning("nobody could be asked to deliver", error=str(error))

@@ -3,9 +3,11 @@
 from uuid import uuid4
 
 import pytest
+from celery import Task
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisGone
 
+from config.celery import app
 from crm_sync import tasks
 from crm_sync.models import Delivery, Lane
 from crm_sync.services.relay import relay_events
@@ -114,6 +116,29 @@ def test_a_turn_ends_and_rings_for_the_next(
     before = len(rung)
     tasks.deliver_lane(*rung[0]["args"])
     assert len(rung) == before + 1
+
+
+def test_turns_go_behind_the_timetable_and_what_is_left_of_them_behind_what_is_due(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turns wait for their pace: behind those of twelve backlogs the relay expired each time."""
+    outbox.connect()
+    outbox.write_many(members=20, each=1)
+    name = f"turns-{uuid4()}"
+    send = Task.apply_async
+    monkeypatch.setattr(Task, "apply_async", lambda self, **call: send(self, queue=name, **call))
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
+    relay_events()
+    lease = tasks.claim_due_lanes()[0]
+    tasks.deliver_lane(lease.connection_id, str(lease.member_id), str(lease.token))
+    tasks.ring([lease])
+    tasks.relay.apply_async()
+    with app.connection_for_read() as broker:
+        found = [broker.default_channel.basic_get(name, no_ack=True) for _ in range(3)]
+        broker.default_channel.queue_delete(name)
+    told = [(one.headers["task"], one.properties["priority"]) for one in found]
+    turn = "crm_sync.deliver_lane"
+    assert told == [("crm_sync.relay", 0), (turn, tasks.DUE), (turn, tasks.BACKLOG)]
 
 
 def test_the_sweep_finds_what_the_relay_did_not_ring_for(
