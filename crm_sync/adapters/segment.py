@@ -236,17 +236,22 @@ def track(delivery: Outgoing) -> dict[str, Any]:
 
 
 def identify(profile: Profile) -> dict[str, Any]:
-    """Write a profile as an identify; the same state has the same id, another state another one."""
+    """Write a profile as an identify; the same state has the same id, another state another one.
+
+    One of a backfill goes on to all tools too, or none behind Segment would learn where members
+    stand. Its context says what it is, for filters before those that write because of a trait.
+    """
     named = {"email": profile.person.email, "phone": profile.person.phone}
     given = {name: value for name, value in named.items() if value}
     traits = {**given, **profile.fields}
     state = orjson.dumps([profile.person.member_id, profile.version, traits])
-    return {
+    message = {
         "type": "identify",
         "messageId": f"state_{uuid5(_STATES, state.decode())}",
         "userId": profile.person.member_id,
         "traits": traits,
     }
+    return {**message, "context": {"backfill": True}} if profile.is_backfill else message
 
 
 def problem_of(message: Mapping[str, Any]) -> str:

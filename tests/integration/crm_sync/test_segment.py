@@ -126,6 +126,15 @@ class TestUsers:
             },
         }
 
+    def test_one_of_a_backfill_reaches_every_tool_and_says_what_it_is(
+        self, segment: Segment, adapter: SegmentAdapter, target: Target
+    ) -> None:
+        (outcome,) = adapter.push(target, [replace(profile(), is_backfill=True)])
+        assert isinstance(outcome, Delivered)
+        (forwarded,) = segment.forwarded
+        assert forwarded["context"] == {"backfill": True}
+        assert forwarded["traits"]["loyalty_points_balance"] == 3
+
     def test_a_state_that_comes_back_is_not_taken_for_a_repeat(
         self, segment: Segment, adapter: SegmentAdapter, target: Target
     ) -> None:
