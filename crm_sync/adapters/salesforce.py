@@ -273,7 +273,8 @@ class SalesforceAdapter:
             if not vendor_id:
                 return Permanent(error=_DELETED)
             moved = replace(profile, person=replace(profile.person, vendor_id=vendor_id))
-            (result,) = api.write("", [person_record(moved, kind, target.config)])
+            record = person_record(moved, kind, target.config)
+            (result,) = api.write("", [record], is_quiet=profile.is_backfill)
         except CallFailed as failed:
             return failed.outcome
         return outcome_of(result)

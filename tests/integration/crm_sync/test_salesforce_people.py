@@ -233,6 +233,21 @@ class TestJobs:
         adapter.push(account, [profile()])
         assert "sforce-auto-assign" not in salesforce.calls[-1].headers
 
+    @pytest.mark.parametrize("is_backfill", [True, False])
+    def test_nor_a_lead_into_which_one_was_merged(
+        self, salesforce: Salesforce, adapter: SalesforceAdapter, is_backfill: bool
+    ) -> None:
+        account = connect(salesforce, object="lead")
+        old, left = salesforce.store.add("Lead"), salesforce.store.add("Lead")
+        salesforce.store.merge(old["Id"], left["Id"])
+        known = profile(replace(ADA, vendor_id=old["Id"]))
+        (pushed,) = adapter.push(account, [replace(known, is_backfill=is_backfill)])
+        assert isinstance(pushed, Delivered)
+        assert pushed.vendor_id == left["Id"]
+        written = [call for call in salesforce.calls if call.method == "PATCH"]
+        told = [call.headers.get("sforce-auto-assign") for call in written]
+        assert told == ["false" if is_backfill else None] * 2
+
 
 class TestMatching:
     @pytest.mark.parametrize(
