@@ -294,7 +294,12 @@ def _record(
         return results
     results = []
     for record in records:
-        results += api.write(path, [record])
+        try:
+            results += api.write(path, [record])
+        except CallFailed:
+            if not results:
+                raise
+            break  # those before it are there, and are not sent again; it is the next one's first
         if not _is_there(results[-1]):
             break
     return results

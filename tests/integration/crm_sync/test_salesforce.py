@@ -91,6 +91,19 @@ class TestEvents:
         assert [type(one) for one in again] == [Delivered] * 2
         assert len(salesforce.events_of(the_only(salesforce))) == 3
 
+    def test_what_is_there_is_told_when_the_next_one_is_not_answered(
+        self, salesforce: Salesforce, adapter: SalesforceAdapter, account: Target
+    ) -> None:
+        refused = {"statusCode": "UNABLE_TO_LOCK_ROW", "message": "It is locked."}
+        all_refused = Reply(200, [{"success": False, "errors": [refused]}] * 3)
+        salesforce.faults = [
+            Fault(all_refused, says=event(3).event_id),
+            Fault(Reply(503), says=event(2).event_id),
+        ]
+        (outcome,) = adapter.send(account, [event(1), event(2), event(3)])
+        assert isinstance(outcome, Delivered)
+        assert len(salesforce.events_of(the_only(salesforce))) == 1
+
     def test_nobody_is_made_for_one_who_is_erased(
         self, salesforce: Salesforce, adapter: SalesforceAdapter, account: Target
     ) -> None:
