@@ -109,4 +109,11 @@ def _headers(delivery: Outgoing, secrets: Sequence[str], body: bytes) -> dict[st
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(signatures),
         "x-correlation-id": delivery.correlation_id.hex,
+        **_request_of(delivery.body),
     }
+
+
+def _request_of(body: Mapping[str, Any]) -> dict[str, str]:
+    """Name the request that a till or checkout made, so that both logs have the same id."""
+    request_id = body.get("cause", {}).get("request_id")
+    return {"x-request-id": request_id} if request_id else {}

@@ -52,7 +52,8 @@ def test_what_a_till_does_arrives_as_the_feed_shows_it(
             member = {"identifiers": [{"type": "card", "value": card}]}
             till.post("/v1/members", json=member, headers=key()).raise_for_status()
             for number in range(5):
-                answer = till.post("/v1/earn", json=earn(card, number), headers=key())
+                headers = {**key(), "X-Request-Id": f"till-{card}-{number}"}
+                answer = till.post("/v1/earn", json=earn(card, number), headers=headers)
                 answer.raise_for_status()
         done = time.monotonic()
         feed = till.get("/v1/events", params={"limit": 200}).raise_for_status().json()["items"]
@@ -61,6 +62,11 @@ def test_what_a_till_does_arrives_as_the_feed_shows_it(
     by_id = {event["id"]: event for event in feed}
     for call in receiver.calls:
         assert Webhook(secret).verify(call.body, call.headers) == by_id[call.event_id]
+        assert call.headers["x-request-id"] == by_id[call.event_id]["cause"]["request_id"]
+    orders = {c.event["cause"].get("order"): c.headers["x-request-id"] for c in receiver.calls}
+    assert {
+        f"2261-{number}": f"till-2261-{number}" for number in range(5)
+    }.items() <= orders.items()
     for member in {event["member"] for event in feed}:
         sequences = [c.event["sequence"] for c in receiver.calls if c.event["member"] == member]
         assert sequences == sorted(sequences)

@@ -26,6 +26,13 @@ class TestSigning:
         assert call.headers["webhook-id"] == "evt_1"
         assert call.headers["x-correlation-id"] == delivery.correlation_id.hex
 
+    @pytest.mark.parametrize("cause", [{}, {"cause": {"kind": "expire"}}])
+    def test_what_no_request_caused_names_none(
+        self, receiver: Receiver, cause: dict[str, Any]
+    ) -> None:
+        adapter().send(signed(receiver.url), [outgoing(**cause)])
+        assert "x-request-id" not in receiver.calls[0].headers
+
     def test_both_secrets_verify_during_a_rotation(self, receiver: Receiver) -> None:
         deliveries = [outgoing(id=f"evt_{n}") for n in range(500)]
         outcomes = adapter().send(signed(receiver.url, [SECRET, OLD_SECRET]), deliveries)
