@@ -95,7 +95,9 @@ class Outgoing:
     """One event on its way: `event_id` is the same at every attempt, `correlation_id` is not.
 
     Attributes:
-        is_backfill: It is old or one of many: nobody is to be messaged because of it.
+        is_backfill: It was there before the connection, or was replayed: nobody is to be messaged
+            because of it. What a batch did is not, unless that holds of it too: tills send in
+            batches what they did just now, and its `cause.bulk` says that it was one of many.
     """
 
     event_id: str
@@ -118,6 +120,8 @@ class Profile:
         fields: By the vendor's names, in the forms that the mapping asks for; None clears one.
         forms: The form of each field, for vendors that must be told what a text is.
         version: Sequence of the member's newest event that it reflects.
+        is_backfill: Nothing happened: a backfill or a repair tells it. What may be done to keep
+            people from being messaged is done, but it is told all the same.
     """
 
     person: Person
