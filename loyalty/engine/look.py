@@ -6,8 +6,11 @@ job has come by.
 
 from collections.abc import Sequence
 
+import psycopg
+from django.db import connection as django_connection
+
 from loyalty.engine.commands import Ask, MemberRef
-from loyalty.engine.exchange import exchange
+from loyalty.engine.exchange import Statement, exchange
 from loyalty.engine.load import Loaded, build_session, by_read, gather, members_of, reads_for
 from loyalty.engine.run import connect, errors_named, known_program, learn_version
 from loyalty.engine.session import MemberWork, Session
@@ -40,10 +43,9 @@ def look(
 
 def _look_once(principal: Principal, ref: MemberRef, asks: Sequence[Ask]) -> Session | None:
     program = known_program(principal.program_id)
-    connection = connect()
     questions = by_read(asks)
     members, reads = members_of(program, [ref]), reads_for(program.id, questions)
-    exchange(connection, [members, *reads])
+    _read([members, *reads])
     loaded = Loaded()
     loaded.members = members.rows
     loaded.asks = gather(questions.values(), reads)
@@ -52,3 +54,15 @@ def _look_once(principal: Principal, ref: MemberRef, asks: Sequence[Ask]) -> Ses
         learn_version(program.id, version)
         return None
     return build_session(loaded, program=program, principal=principal, now=now)
+
+
+def _read(statements: Sequence[Statement]) -> None:
+    """Carry them out; once more where the connection had died while nobody used it."""
+    connection = connect()
+    try:
+        exchange(connection, statements)
+    except psycopg.OperationalError:
+        if not connection.closed:
+            raise
+        django_connection.close()
+        exchange(connect(), statements)

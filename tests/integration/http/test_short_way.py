@@ -101,3 +101,17 @@ def test_only_some_hosts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         way(RequestFactory().get("/v1/program", headers={"Host": f"n{number}.example"}))
     assert len(way.hosts) == 2
+
+
+@pytest.mark.parametrize("address", ["", "/ledger", "/tier", "/rewards"])
+def test_what_is_read_after_the_database_was_restarted_is_answered(
+    still_shop: Shop, still_api: Caller, address: str
+) -> None:
+    path, key = f"/v1/members/{still_shop.member}{address}", f"Bearer {still_api.key}"
+    assert Served(path, Authorization=key).status == 200
+    ours = connections["default"]
+    other = ours.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [ours.connection.info.backend_pid])
+    other.close()
+    assert Served(path, Authorization=key).status == 200
