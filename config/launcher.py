@@ -30,7 +30,7 @@ from config.supervisor import Child, Stopping, Supervisor
 from config.workers import beat_command, worker_command, worker_niceness
 
 Result = TypeVar("Result")
-_CRMS = ("receiver", "klaviyo")  # in manage.py crm_sandboxes
+_CRMS = ("receiver", "klaviyo", "segment")  # in manage.py crm_sandboxes
 _DEMO_FIELDS = ("api_key", "admin_user", "admin_password", "webhook_log")
 
 

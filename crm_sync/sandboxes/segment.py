@@ -31,7 +31,8 @@ class Segment(Sandbox):
     """One source, with the profiles that a space makes of it.
 
     Attributes:
-        forwarded: Messages that tools behind Segment were given, in their order.
+        forwarded: Messages that tools behind Segment were given, in their order; nothing where
+            `keeps_calls` is off.
         dropped: Messages that were taken with a yes and are nowhere.
     """
 
@@ -83,7 +84,7 @@ class Segment(Sandbox):
         if message_id and message_id in self.seen:
             return
         self.seen.add(message_id)
-        if message.get("integrations", {}).get("All", True):
+        if self.keeps_calls and message.get("integrations", {}).get("All", True):
             self.forwarded.append(message)
         user = self.users.setdefault(str(user_id), User())
         if message["type"] == "track":

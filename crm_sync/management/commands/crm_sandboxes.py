@@ -1,7 +1,7 @@
 """`manage.py crm_sandboxes`: CRMs on this machine, connected to a program, for `make run`.
 
-One process for all of them: a receiver of webhooks, and a vendor's sandbox. Each has a page at its
-address that shows whom it knows and what happened to them.
+One process for all of them: a receiver of webhooks, and sandboxes of vendors. Each has a page at
+its address that shows whom it knows and what happened to them.
 """
 
 import signal
@@ -21,6 +21,7 @@ from crm_sync.management.commands.webhook_receiver import Receiver
 from crm_sync.models import Connection
 from crm_sync.sandboxes.keeping import Keeper
 from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.sandboxes.segment import Segment
 from crm_sync.sandboxes.server import Sandbox
 from crm_sync.services.backfill import start_backfill
 from crm_sync.services.connections import create_connection
@@ -34,14 +35,32 @@ OLD_EVENTS: Final = 300  # of those before the connection, so that timelines hav
 
 @dataclass(frozen=True)
 class Shown:
-    """A vendor of the demo: its sandbox, and what a connection to it needs beside the address."""
+    """A vendor of the demo: its sandbox, and what a connection to it needs.
+
+    Attributes:
+        addresses: Settings that say where the sandbox is, which every start may change.
+    """
 
     sandbox: type[Sandbox]
+    addresses: tuple[str, ...] = ("address",)
     config: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
 
+    def config_at(self, url: str) -> dict[str, str]:
+        """Give the settings of a connection to the sandbox at this address."""
+        return {**self.config, **dict.fromkeys(self.addresses, url)}
 
-DEMO: Final = {"klaviyo": Shown(Klaviyo, secrets={"api_key": "pk_sandbox"})}
+
+# Both take members of whom only a card is known, as the demo's are; HubSpot takes no such people.
+DEMO: Final = {
+    "klaviyo": Shown(Klaviyo, secrets={"api_key": "pk_sandbox"}),
+    "segment": Shown(
+        Segment,
+        addresses=("address", "profiles_address"),
+        config={"space_id": "spa_sandbox"},
+        secrets={"write_key": "write-sandbox", "profiles_token": "token-sandbox"},
+    ),
+}
 
 
 class Command(BaseCommand):
@@ -109,14 +128,14 @@ def connect(name: str, sandbox: Sandbox, *, program_code: str) -> None:
     known = Connection.objects.filter(program=program, name=title, adapter=name).first()
     if known is not None:
         Connection.objects.filter(pk=known.pk).update(
-            config={**known.config, "address": sandbox.url}
+            config={**known.config, **DEMO[name].config_at(sandbox.url)}
         )
         return
     made = create_connection(
         program_id=program.pk,
         name=title,
         adapter=name,
-        config={**DEMO[name].config, "address": sandbox.url},
+        config=DEMO[name].config_at(sandbox.url),
         secrets=DEMO[name].secrets,
     )
     start_backfill(connection_id=made.pk, by="make run")

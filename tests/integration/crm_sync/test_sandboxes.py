@@ -12,12 +12,15 @@ from django.test import Client
 
 from config.ports import free_port
 from config.processes import wait_until
+from crm_sync.adapters.outcomes import Delivered
 from crm_sync.management.commands.crm_sandboxes import DEMO, connect, serve
 from crm_sync.models import Backfill, BulkJob, Connection, Delivery
 from crm_sync.sandboxes.keeping import Keeper
 from crm_sync.sandboxes.klaviyo import Klaviyo
+from crm_sync.sandboxes.segment import Segment
 from crm_sync.services.backfill import step_backfill
 from crm_sync.services.jobs import poll_jobs
+from crm_sync.services.probe import probe
 from tests.factories import Till
 from tests.integration.crm_sync.outbox import drain
 
@@ -81,6 +84,16 @@ def test_a_connection_is_made_once_and_told_of_everybody(till: Till, klaviyo: Kl
         assert made.config["address"] == elsewhere.url
 
 
+@pytest.mark.parametrize("name", DEMO)
+def test_a_connection_follows_its_sandbox_and_is_let_in(name: str, till: Till) -> None:
+    for _ in range(2):  # the second one listens elsewhere
+        with DEMO[name].sandbox() as sandbox:
+            connect(name, sandbox, program_code=till.program.code)
+            made = Connection.objects.get(program=till.program)
+            assert {made.config[setting] for setting in DEMO[name].addresses} == {sandbox.url}
+            assert isinstance(probe(made), Delivered)
+
+
 def test_the_connections_page_leads_to_it(page: Client, till: Till, klaviyo: Klaviyo) -> None:
     connect("klaviyo", klaviyo, program_code=till.program.code)
     made = Connection.objects.get(program=till.program)
@@ -106,9 +119,9 @@ def test_one_process_serves_all_of_them_and_keeps_what_they_know(
     process = threading.Thread(target=_serve, kwargs=options)
     process.start()
     try:
-        assert wait_until(
-            lambda: Delivery.objects.filter(connection__program=till.program).exists(), 60
-        )
+        told = Delivery.objects.filter(connection__program=till.program)
+        connected = told.values("connection").distinct()
+        assert wait_until(lambda: connected.count() == len(DEMO), 60)
         drain()
         for port in ports.values():
             assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
@@ -127,3 +140,8 @@ def test_one_process_serves_all_of_them_and_keeps_what_they_know(
         Keeper(again, tmp_path / "klaviyo.pickle").restore()
         (person,) = again.people()
         assert person.fields["loyalty_points_balance"] == 6
+    with Segment() as another:
+        Keeper(another, tmp_path / "segment.pickle").restore()
+        (person,) = another.people()
+        assert person.fields["loyalty_points_balance"] == 6
+        assert person.timeline[-1].endswith("Loyalty Points Adjusted")
