@@ -215,18 +215,32 @@ def test_settings_are_checked(vendor: Vendor) -> None:
         vendor.adapter.check({**config, "colour": "blue"})
 
 
-def test_versions_are_settings(vendor: Vendor) -> None:
-    versions = [setting.name for setting in vendor.adapter.settings if setting.pattern]
-    for name in versions:
+def test_what_is_no_version_is_refused(vendor: Vendor) -> None:
+    for name in vendor.case.versions:
         for wrong in ("9", "v9/..", "latest"):
-            with pytest.raises(ConfigRefused, match="looks like v"):
+            with pytest.raises(ConfigRefused, match=r"looks like|a version like"):
                 vendor.adapter.check({**vendor.target.config, name: wrong})
-        newer = replace(vendor.target, config={**vendor.target.config, name: "v9"})
-        newer.credentials.access_token = ""  # type: ignore[attr-defined]
-        vendor.adapter.probe(newer, event())
-        vendor.adapter.push(newer, [vendor.profile()])
-        assert any("v9" in call.path.split("/") for call in vendor.sandbox.calls), name
+
+
+def test_another_version_is_in_every_request(vendor: Vendor) -> None:
+    adapter, others = vendor.adapter, vendor.case.versions
+    words = {"version", "revision"}
+    assert {one.name for one in adapter.settings if words & {*one.name.split("_")}} == {*others}
+    for name, other in others.items():
+        config = adapter.check({**vendor.target.config, name: other})
+        here = replace(vendor.target, config=config)
+        here.credentials.access_token = ""  # type: ignore[attr-defined]
         vendor.sandbox.calls.clear()
+        adapter.probe(here, event())
+        adapter.push(here, [vendor.profile()])
+        adapter.send(here, [event()])
+        versions = {config[one] for one in others}
+        # The logins of some have none.
+        calls = [call for call in vendor.sandbox.calls if "oauth" not in call.path]
+        found = [versions & {*call.path.split("/"), *call.headers.values()} for call in calls]
+        assert all(found), calls
+        assert other in set().union(*found), name
+        assert other != vendor.target.config[name]
 
 
 def test_one_bad_profile_does_not_keep_the_others(vendor: Vendor) -> None:

@@ -44,6 +44,7 @@ class Case:
         connect: Gives the connection to a running sandbox.
         events_of: The ids of our events that the sandbox holds of a member, in their order.
         told: Fields to push, by the vendor's names.
+        versions: Another version for each setting that has one, each of its own.
         events_at: What the path of a call with an event has in it.
         profiles_at: The same of a call with a profile.
         busy: How the vendor says that it is too much, and how long to wait.
@@ -62,6 +63,7 @@ class Case:
     connect: Callable[[Any], Target]
     events_of: Callable[[Any, str], Sequence[str]]
     told: Mapping[str, Any]
+    versions: Mapping[str, str]
     forms: Mapping[str, Any] = field(default_factory=dict)
     events_at: str
     profiles_at: str
@@ -136,6 +138,7 @@ CASES = [
         ),
         events_of=_klaviyo_events,
         told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": 3},
+        versions={"revision": "2027-01-15"},
         events_at="/events",
         profiles_at="/profile-import",
         busy=Reply(429, {"errors": []}, {"retry-after": "7"}),
@@ -151,6 +154,7 @@ CASES = [
         ),
         events_of=lambda omnisend, member_id: [one["event_id"] for one in omnisend.automations],
         told={"loyaltyMemberId": str(UUID(int=7)), "loyaltyPointsBalance": 3},
+        versions={"version": "2027-01-15"},
         events_at="/events",
         profiles_at="/contacts",
         busy=Reply(429, {"retryAfter": 60}),
@@ -172,6 +176,7 @@ CASES = [
             event["external_id"] for one in postscript.subscribers.values() for event in one.events
         ],
         told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": 3},
+        versions={"api_version": "v9"},
         events_at="/events",
         profiles_at="/subscribers",
         busy=Reply(429, {"error_code": 3002}),
@@ -194,6 +199,7 @@ CASES = [
             event["properties"]["event_id"] for user in attentive.users for event in user.events
         ],
         told={"Loyalty tier": "gold", "Loyalty points balance": 3},
+        versions={"events_version": "v8", "attributes_version": "v9"},
         events_at="/events",
         profiles_at="/attributes",
         busy=Reply(429, {}),
@@ -210,6 +216,7 @@ CASES = [
         connect=connect_hubspot,
         events_of=_hubspot_events,
         told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": "3"},
+        versions={"api_version": "2026-09"},
         events_at="/events",
         profiles_at="/contacts",
         busy=Reply(429, {"policyName": "TEN_SECONDLY_ROLLING"}),
@@ -225,6 +232,7 @@ CASES = [
         connect=connect_segment,
         events_of=_segment_events,
         told={"loyalty_member_id": str(UUID(int=7)), "loyalty_points_balance": 3},
+        versions={"api_version": "v8", "profiles_version": "v9"},
         events_at="/batch",
         profiles_at="/batch",
         busy=Reply(429, {}, {"x-ratelimit-reset": "9"}),
@@ -243,6 +251,7 @@ CASES = [
             "enrolled_at": "2026-11-22T19:06:53Z",
             "points_expire_on": "2027-01-31",
         },
+        versions={"api_version": "2027-01"},
         events_at="/graphql",
         profiles_at="/graphql",
         busy=Reply(200, _THROTTLED),
@@ -263,6 +272,7 @@ CASES = [
             "Loyalty_Points_Balance__c": 3,
             "Loyalty_Points_Expire_On__c": None,
         },
+        versions={"api_version": "v65.0"},
         events_at="/Loyalty_Event__c/",
         profiles_at="/composite/sobjects",
         busy=Reply(403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests"}]),
@@ -282,6 +292,7 @@ CASES = [
             if event["Member_Id"] == member_id
         ],
         told={"Loyalty_Tier": "gold", "Loyalty_Points_Expire_On": "2026-12-31"},
+        versions={"api_version": "v8", "login_version": "v9"},
         events_at="/key:Loyalty_Events/",
         profiles_at="/key:Loyalty_Members/",
         busy=Reply(429, {"message": "Rate limit exceeded", "errorcode": 50100, "retryAfter": 5}),
