@@ -16,6 +16,7 @@ from unfold.decorators import action, display
 from crm_sync.adapters.outcomes import Delivered
 from crm_sync.admin.drift import DriftPages
 from crm_sync.admin.left_out import say_who_was_left_out
+from crm_sync.admin.notices import say_what_is_missing
 from crm_sync.admin.profiles import FieldInline
 from crm_sync.admin.replays import ReplayPages
 from crm_sync.admin.segments import SegmentInline
@@ -305,9 +306,9 @@ class ConnectionAdmin(DriftPages, ReplayPages):
         return say_who_was_left_out(connection, f"{asked}. {found.last_error}".strip(". "))
 
     @display(description="Notice")
-    def notice(self, connection: Connection) -> str:
+    def notice(self, connection: Connection) -> str | SafeString:
         """Say what it cannot do as it is set up at the vendor."""
-        return connection.relay.notice or "–"
+        return say_what_is_missing(connection)
 
     @display(description="Backfill")
     def backfilled(self, connection: Connection) -> str:

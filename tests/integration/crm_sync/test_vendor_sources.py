@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.test import Client
 from hubspot.utils.signature import Signature
 
 from crm_sync.adapters.contract import ConfigRefused
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import FieldMapping, SourcePerson
+from crm_sync.models import Connection, FieldMapping, Relay, Source, SourcePerson
 from loyalty.members.consent import list_consents
 from loyalty.members.models import Member, SegmentMember
 from tests.factories import Till
@@ -180,6 +181,39 @@ class TestKlaviyo:
         ):
             assert code_of(refused) == (401, "signature_invalid")
         assert code_of(self.post(sender, {"data": 1})) == (400, "malformed_json")
+
+    def test_the_connections_page_says_that_polls_stand_in_for_webhooks(
+        self, till: Till, page: Client, settings: Any
+    ) -> None:
+        settings.CRM_POLL_SECONDS = 1234
+        own = self.connection(till, "klaviyo")
+        Relay.objects.filter(connection=own).update(notice="<Something> else is missing.")
+        polled = "asked for every 1234 seconds, since no webhooks of Klaviyo come in"
+        shown = self.shown(page, own)
+        assert polled in shown
+        assert "/admin/crm_sync/source/add/?kind=klaviyo" in shown
+        assert "&lt;Something&gt; else is missing. Consent" in shown
+        assert polled not in self.shown(page, self.connection(till, "omnisend"))
+
+        body = {"data": [self.event(1, "email_delivered")]}
+        others = source(till, "klaviyo", connection_id=self.connection(till, "klaviyo").pk)
+        self.post(others, body)
+        Source.objects.filter(pk=others.source.pk).update(name="Another account's")
+        mine = source(till, "klaviyo", connection_id=own.pk)
+        assert polled in self.shown(page, own)
+        self.post(mine, body)
+        shown = self.shown(page, own)
+        assert polled not in shown
+        assert "else is missing." in shown
+
+    def connection(self, till: Till, kind: str) -> Connection:
+        name = f"CRM {Connection.objects.filter(program=till.program).count()}"
+        made = Connection.objects.create(program=till.program, name=name, adapter=kind, config={})
+        Relay.objects.create(connection=made)
+        return made
+
+    def shown(self, page: Client, connection: Connection) -> str:
+        return page.get(f"/admin/crm_sync/connection/{connection.pk}/change/").content.decode()
 
 
 class TestSegment:
