@@ -10,7 +10,7 @@ import pytest
 from klaviyo_api import KlaviyoAPI
 
 from crm_sync.adapters.access import Target
-from crm_sync.adapters.contract import ConfigRefused, Submitted
+from crm_sync.adapters.contract import ConfigRefused, Person, Submitted
 from crm_sync.adapters.klaviyo import REVISION, KlaviyoAdapter
 from crm_sync.adapters.outcomes import (
     Delivered,
@@ -102,8 +102,28 @@ class TestSandbox:
         job_id = client.Profiles.bulk_import_profiles({"data": job}).data.id
         told = client.Profiles.get_bulk_import_profiles_job(job_id).data.attributes
         assert (told.status, told.failed_count) == ("complete", 1)
-        errors = client.Profiles.get_errors_for_bulk_import_profiles_job(job_id)
+        errors = client.Profiles.get_errors_for_bulk_import_profiles_job(job_id, page_size=100)
         assert errors.data[0].attributes.source.pointer.endswith("/1")
+
+    def test_it_finds_lists_and_reasons_where_we_do(
+        self, klaviyo: Klaviyo, adapter: KlaviyoAdapter, account: Target
+    ) -> None:
+        client: Any = KlaviyoAPI("pk_sandbox", max_retries=0, max_delay=1, test_host=klaviyo.url)
+        klaviyo.segments["list:Y6nRLr"] = []
+        fields = ["email", "external_id", "properties"]
+        client.Lists.get_profiles_for_list("Y6nRLr", fields_profile=fields, page_size=100)
+        assert adapter.list_segment(account, "list:Y6nRLr", "").outcome is None
+        bad = profile(Person(member_id="m2", email="bad"))
+        submitted = adapter.push_bulk(account, [profile(), bad])
+        assert isinstance(submitted, Submitted)
+        adapter.poll_job(account, submitted.job_id, ["m1", "m2"])
+        client.Profiles.get_errors_for_bulk_import_profiles_job(submitted.job_id, page_size=100)
+        ours_and_theirs = [
+            [(call.path, call.query) for call in klaviyo.calls if call.path.endswith(end)]
+            for end in ("lists/Y6nRLr/profiles", "import-errors")
+        ]
+        for first, second in ours_and_theirs:
+            assert first == second
 
 
 class TestContract:
