@@ -1,5 +1,6 @@
 """docs/crm/data_model.md: each attribute, its owner, and where each vendor's new mapping has it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Final
@@ -94,3 +95,38 @@ def test_no_vendor_is_left_out(place: int) -> None:
 @pytest.mark.parametrize("kind", VENDORS)
 def test_each_vendors_page_leads_there(kind: str) -> None:
     assert "](data_model.md)" in (DOCS / "crm" / f"{kind}.md").read_text()
+
+
+def fields_on(kind: str) -> set[tuple[str, str]]:
+    """List the names that a vendor's page has with a type: one for all of a row, or one for each.
+
+    Where the page says how long a text may be, that is left out.
+    """
+    found = set()
+    for head, *rows in tables_of(kind):
+        if "type" not in head:
+            continue
+        place = head.index("type")
+        for row in rows:
+            names = re.findall(r"`[^`]+`", row[place - 1])
+            types = [re.split(r"[(,]", row[place])[0]] * len(names)
+            if row[place].count(",") == len(names) - 1 and "(" not in row[place]:
+                types = row[place].split(", ")
+            found |= set(zip(names, types, strict=True))
+    return found
+
+
+@pytest.mark.parametrize("kind", VENDORS)
+def test_each_vendors_page_has_its_fields_with_their_types(kind: str) -> None:
+    assert set(default_fields(kind).values()) - fields_on(kind) == set()
+
+
+def test_what_creates_hubspots_properties_has_all_of_them() -> None:
+    page = (DOCS / "crm" / "hubspot.md").read_text()
+    (document,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    properties = json.loads(document)["inputs"]
+    told = [(f"`{one['name']}`", one["type"]) for one in properties]
+    assert told == list(default_fields("hubspot").values())
+    field_types = {"string": "text", "number": "number", "date": "date", "datetime": "date"}
+    assert all(one["fieldType"] == field_types[one["type"]] for one in properties)
+    assert [one["name"] for one in properties if "hasUniqueValue" in one] == ["loyalty_member_id"]
