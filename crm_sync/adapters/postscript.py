@@ -169,15 +169,13 @@ class PostscriptAdapter:
         found = self._match(target, person)
         if found.candidates:
             return several_match(found.candidates)
-        return found.vendor_id or Skipped(error=_NOT_THERE)
+        heard = 200 if _ways(person) else None
+        return found.vendor_id or Skipped(status_code=heard, error=_NOT_THERE)
 
     def _match(self, target: Target, person: Person) -> Match:
         """Take the first way in which somebody is found; two, or somebody else's, are in doubt."""
-        shop_ids = [id_ for id_ in person.external_ids if id_.isascii() and id_.isdigit()]
-        ways = [("shopify_customer_id__eq", "external_id", id_) for id_ in shop_ids]
-        ways += [("email__eq", "email", person.email), ("phone_number__eq", "phone", person.phone)]
-        for query, matched_by, value in ways:
-            listed = self._find(target, query, value) if value else []
+        for query, matched_by, value in _ways(person):
+            listed = self._find(target, query, value)
             subscribers = [one for one in listed if str(one["id"]) != person.vendor_id]
             if not subscribers:
                 continue
@@ -227,6 +225,14 @@ class PostscriptAdapter:
         url = f"{target.config['address']}/api/{target.config['api_version']}/{path}"
         request = Request(method=method, url=url, headers=headers, content=content, limit=CALLS)
         return self._client.call(target, request)
+
+
+def _ways(person: Person) -> list[tuple[str, str, str]]:
+    """List what to ask for to find somebody: the query, what it is, and its value."""
+    shop_ids = [id_ for id_ in person.external_ids if id_.isascii() and id_.isdigit()]
+    ways = [("shopify_customer_id__eq", "external_id", id_) for id_ in shop_ids]
+    ways += [("email__eq", "email", person.email), ("phone_number__eq", "phone", person.phone)]
+    return [way for way in ways if way[2]]
 
 
 def _classified(answer: Answer) -> Outcome:

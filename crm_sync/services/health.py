@@ -52,23 +52,36 @@ def is_well(outcome: Outcome) -> bool:
     )
 
 
-def note(connection_id: int, failures: int, verdict: Verdict, outcome: Outcome) -> None:
+def note(connection_id: int, failures: int, verdict: Verdict, outcome: Outcome) -> int:
     """Keep the connection's relay row right; nothing is written where all goes well.
 
     Args:
         failures: In a row, before this outcome.
+
+    Returns:
+        The failures in a row as the next outcome finds them.
     """
     if outcome.notice:
         row = Relay.objects.filter(pk=connection_id).exclude(notice=outcome.notice)
         row.update(notice=outcome.notice)
-    if not verdict.failures and not failures:
-        return
+    if not verdict.failures and (not failures or _was_decided_here(outcome)):
+        return failures
     with transaction.atomic(durable=True):
         relay = Relay.objects.select_for_update().get(pk=connection_id)
         if verdict.failures:
             _note_failure(relay, verdict)
         else:
             _note_success(relay)
+    return verdict.failures
+
+
+def _was_decided_here(outcome: Outcome) -> bool:
+    """Say whether it tells nothing of the destination, since nothing was heard from it.
+
+    Who is skipped because nothing leads to them there must not end an outage: deliveries that were
+    tried in vain for a day would die at the next failure.
+    """
+    return not isinstance(outcome, Delivered) and outcome.status_code is None
 
 
 def postpone(lease: Lease, outcome: Postponed) -> None:

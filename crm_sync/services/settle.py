@@ -191,8 +191,8 @@ class Books:
             if one.lease.member_id in self._lost:
                 log.warning("lease was lost while sending", event_id=one.call.event_id)
                 continue
-            health.note(self._connection_id, failures, one.verdict, one.outcome)
-            failures = one.verdict.failures  # a success that was noted is not noted again
+            # A success that was noted is not noted again.
+            failures = health.note(self._connection_id, failures, one.verdict, one.outcome)
 
     def _is_due(self) -> bool:
         is_late = time.monotonic() - self._since >= WITHIN_SECONDS
