@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.integration.crm_sync.receivers import Receiver
 pytestmark = pytest.mark.serial
 
 BACKLOG = 10_000
+ARRIVE = 200  # different events, before the workers are stopped
 
 
 def timed(work: Callable[[], Any], times: int = 1) -> float:
@@ -32,10 +34,13 @@ def timed(work: Callable[[], Any], times: int = 1) -> float:
     return statistics.median(took)
 
 
-def test_a_backlog_is_claimed_as_quickly_as_a_few_and_drained(
+def test_a_backlog_is_claimed_as_quickly_as_a_few_and_begins_to_drain(
     outbox: Outbox, receiver: Receiver, tmp_path: Path
 ) -> None:
-    """The obvious query takes a time that grows with the backlog: 200 times as long at 50,000."""
+    """The obvious query takes a time that grows with the backlog: 200 times as long at 50,000.
+
+    How long all of it takes is a matter of benchmarks/; here the first of it arrives, as it should.
+    """
     destination = outbox.connect(receiver.url)
 
     def wait(members: int) -> float:
@@ -56,5 +61,18 @@ def test_a_backlog_is_claimed_as_quickly_as_a_few_and_drained(
     many = wait(BACKLOG // 2)
     assert Lane.objects.filter(connection=destination).count() == BACKLOG // 2 + 50
     assert many < 10 * few, f"{few:.1f} ms with 50 lanes, {many:.1f} ms with {BACKLOG // 2}"
-    with Workers(tmp_path, count=2):
-        receiver.wait_for(200, seconds=120)
+    # No call is cut off and no lease runs out, however slow the machine: so nothing comes twice.
+    with Workers(tmp_path, count=2, CRM_LEASE_SECONDS="100", CRM_TOTAL_SECONDS="60"):
+        receiver.wait_for(ARRIVE, seconds=120)
+    check_turns(receiver)
+
+
+def check_turns(receiver: Receiver) -> None:
+    """See that of those that arrived none came before its turn, or twice."""
+    calls = list(receiver.calls)
+    assert max(Counter(call.event_id for call in calls).values()) == 1
+    sequences: dict[str, list[int]] = defaultdict(list)
+    for call in calls:
+        sequences[call.event["member"]].append(call.event["sequence"])
+    assert all(mine == [1, 2][: len(mine)] for mine in sequences.values())
+    assert any(len(mine) == 2 for mine in sequences.values())
