@@ -26,9 +26,10 @@ from crm_sync.models import Connection, Contact, Delivery, Relay
 from crm_sync.services import lanes
 from crm_sync.services.calls import adapter_of, call, within_lease
 from crm_sync.services.redeliver import redeliver
-from loyalty.members.selectors import Standing, list_standings
+from loyalty.members.selectors import Standing, list_erased, list_standings
 
 _GONE = {"closed", "erased"}
+_MERGED: Final = "merged"
 _NOBODY: Final = "nobody"
 _NOT_FOUND = {"new", "no_email", _NOBODY}  # whoever is there was made by us
 _CANNOT_BE_MADE: Final = (
@@ -184,13 +185,21 @@ def _decide(connection_id: int, member_id: UUID, **decided: str) -> None:
 
 
 def _known(connection: Connection, contact: Contact, standing: Standing | None) -> Known:
-    if standing is not None and standing.status in _GONE:
+    if standing is not None and _is_gone(contact.member_id, standing.status):
         standing = None
     person = _person(connection, contact, standing)
     identity = hash_identity(person)
     if contact.matched_by == _NOBODY and contact.matched_on == identity:
         person = replace(person, email="", phone="", external_ids=())
     return Known(person, contact, identity, standing)
+
+
+def _is_gone(member_id: UUID, status: str) -> bool:
+    """Say whether nothing is to be written of a member any more.
+
+    Whoever was merged into somebody who was erased is erased with them, and still called merged.
+    """
+    return status in _GONE or (status == _MERGED and bool(list_erased([member_id])))
 
 
 def _person(connection: Connection, contact: Contact, standing: Standing | None) -> Person:

@@ -4,7 +4,7 @@ All vendors of vendor_cases.py, and a webhook, each at its sandbox. They can all
 while: time then passes for what waits, as relay and workers would see it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -187,6 +187,13 @@ class Story:
         names = {spelling: one for one in self.ids(card) for spelling in _spellings(one)}
         found = (str(one) for one in case.events_of(sandbox, member))
         return [names[one] for one in found if one in names]
+
+    def fields(self, vendor: str, card: str) -> Mapping[str, Any]:
+        """Give what a vendor shows of a member on its page."""
+        (sandbox,) = [one for case, one, _ in self.vendors if case.name == vendor]
+        member = self.till.ids[card]
+        (found,) = [one.fields for one in sandbox.people() if member in one.fields.values()]
+        return dict(found)
 
     def profile_differs(
         self, case: Case, sandbox: Any, destination: Connection, card: str

@@ -24,6 +24,19 @@ from tests.people import erase, merge
 
 __all__ = ["clock"]
 
+# What three vendors call what is to be right, as their pages in docs/crm say.
+_WORDS = ("tier", "points_balance", "points_expiring", "points_expire_on")
+_OURS = ("tier", "points", "ends", "on")
+STANDING = {
+    "klaviyo": {ours: f"loyalty_{name}" for ours, name in zip(_OURS, _WORDS, strict=True)},
+    "hubspot": {ours: f"loyalty_{name}" for ours, name in zip(_OURS, _WORDS, strict=True)},
+    "salesforce": {
+        "tier": "Loyalty_Tier__c",
+        "points": "Loyalty_Points_Balance__c",
+        "ends": "Loyalty_Points_Expiring__c",
+        "on": "Loyalty_Points_Expire_On__c",
+    },
+}
 NOON = datetime(2027, 1, 15, 17, 0, tzinfo=UTC)
 ADA, BOB = "ada@example.com", "bob@example.com"
 
@@ -72,17 +85,29 @@ def test_a_members_life_as_every_vendor_sees_it(story: Story, down_until: str) -
         get_well(story)
         story.check(ada)
         story.check_delivered(bob)
+        check_merged(story, ada, bob)
     assert erase(story.till, ada).status == 200
     story.tell()
     assert story.happened(ada) == ["member.erased"]
     if down_until == "erased":
         story.check_nothing_lost(ada, bob)
         get_well(story)
+        sent = [call.raw for _, sandbox, _ in story.vendors for call in sandbox.calls]
+        assert not any(word.encode() in raw for word in (ADA, BOB, "Lovelace") for raw in sent)
+    check_forgotten(story, ada, bob)
+
+
+def check_forgotten(story: Story, *cards: str) -> None:
+    """See that who was erased, or merged into them, is told of as erased, and not known any more.
+
+    What the vendor has of them is theirs to delete; nothing of it is written anew.
+    """
     for case, _, destination in story.vendors:
-        assert not Contact.objects.filter(
-            connection=destination, member_id=story.till.ids[ada]
-        ).exists(), case.name
-    story.check_delivered(ada)
+        for card in cards:
+            known = Contact.objects.filter(connection=destination, member_id=story.till.ids[card])
+            assert not known.exists(), (case.name, card)
+    for card in cards:
+        story.check_delivered(card)
 
 
 def get_well(story: Story) -> None:
@@ -97,11 +122,13 @@ def buy_and_spend(story: Story, ada: str) -> None:
     story.tell()
     assert story.happened(ada) == ["points.earned", "order.recorded"]
     story.check(ada)
+    check_standing(story, ada, "bronze", 100, 100)
 
     till.earn(ada, "second", "200.00")
     story.tell()
     assert story.happened(ada) == ["points.earned", "order.recorded", "tier.upgraded"]
     story.check(ada)
+    check_standing(story, ada, "silver", 300, 300)
 
     assert till.redeem(ada, reward="five-off").status == 201
     story.tell()
@@ -111,11 +138,27 @@ def buy_and_spend(story: Story, ada: str) -> None:
         "reward.first_redemption",
     ]
     story.check(ada)
+    check_standing(story, ada, "silver", 250, 250)
 
     till.take_back("first", "return-1")
     story.tell()
     assert story.happened(ada) == ["points.clawed_back", "order.returned"]
     story.check(ada)
+    # 50 of the 100 were spent: they are owed, and taken from what is earned next.
+    check_standing(story, ada, "silver", 200, 200)
+
+
+def check_standing(
+    story: Story, card: str, tier: str, points: int, ends: int, on: str = "2027-04-15"
+) -> None:
+    """Compare what three vendors hold with words of our own, not with what we meant to send."""
+    if story.is_down:
+        return
+    expected = {"tier": tier, "points": str(points), "ends": str(ends), "on": on}
+    for vendor, names in STANDING.items():
+        has = story.fields(vendor, card)
+        said = {ours: str(has.get(name) or "") for ours, name in names.items()}
+        assert said == expected, vendor
 
 
 def fall_silent(story: Story, ada: str) -> None:
@@ -135,4 +178,13 @@ def become_one(story: Story, ada: str) -> str:
     assert story.happened(ada)[-1] == "member.merged"
     story.check(ada)
     story.check_delivered(bob)
+    check_merged(story, ada, bob)
     return bob
+
+
+def check_merged(story: Story, ada: str, bob: str) -> None:
+    if story.is_down:
+        return
+    check_standing(story, ada, "silver", 240, 200)  # what a colleague gave him does not end soon
+    has = story.fields("klaviyo", bob)
+    assert (has["loyalty_status"], has["loyalty_points_balance"]) == ("merged", 0)
