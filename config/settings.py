@@ -232,7 +232,7 @@ CRM_LANES_PER_CONNECTION = env.integer(
 # the connection says otherwise
 CRM_DELIVERIES_PER_SECOND = env.integer(
     "CRM_DELIVERIES_PER_SECOND", 120, low=0, high=10_000
-)  # of one worker, to all connections together, so that tills do not feel a backlog; 0 = no limit
+)  # of one worker, to all connections together, so that backlogs take little from tills; 0 = none
 CRM_BREAKER_FAILURES = env.integer(
     "CRM_BREAKER_FAILURES", 3, low=1, high=100
 )  # failures in a row until only one lane at a time is tried

@@ -1,6 +1,5 @@
 """Differences, one field of one member each: what is there, what should be, since when."""
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -9,17 +8,15 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 
+from crm_sync.admin.found import FoundAdmin
 from crm_sync.models import Drift
 from crm_sync.services.drift import push_again
 
 
 @admin.register(Drift)
-class DriftAdmin(ModelAdmin):
+class DriftAdmin(FoundAdmin):
     """What vendors have otherwise than they were told; only sending it again changes anything."""
 
     empty_words = (
@@ -27,47 +24,13 @@ class DriftAdmin(ModelAdmin):
         "they were told."
     )
     list_display = ("member", "connection", "field", "there", "here", "since", "pushed_at")
-    list_display_links = None
-    list_filter = (("connection", RelatedDropdownFilter),)
-    list_filter_submit = True
-    list_select_related = ("connection",)
-    list_per_page = 50
     search_fields = ("name",)
     search_help_text = "The id of a member, or a vendor's field"
     ordering = ("-since", "-id")
-    show_full_result_count = False
-    paginator = InfinitePaginator
     actions = ("push_chosen_again",)
+    text_field = "name"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never: comparisons find them."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: they go when they are right again."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: they go when they are right again."""
-        return False
-
-    def has_repair_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change connections, in the words of Django's groups."""
-        return request.user.has_perm("crm_sync.change_connection")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Drift], search_term: str
-    ) -> tuple[QuerySet[Drift], bool]:
-        """Look for exactly what was asked."""
-        text = search_term.strip()
-        if not text:
-            return queryset, False
-        try:
-            return queryset.filter(member_id=UUID(text)), False
-        except ValueError:
-            return queryset.filter(name=text), False
-
-    @admin.action(description="Send these members' profiles again", permissions=["repair"])
+    @admin.action(description="Send these members' profiles again", permissions=["decide"])
     def push_chosen_again(self, request: HttpRequest, chosen: QuerySet[Drift]) -> None:
         """Send the profiles of these members again, whole."""
         members: dict[int, set[UUID]] = {}

@@ -1,6 +1,5 @@
 """People of whom a vendor told, and who could not be taken in: who, why, and once more."""
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -9,63 +8,32 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 
 from crm_sync.adapters.access import SecretMissing
+from crm_sync.admin.found import FoundAdmin
 from crm_sync.inbound.polling import try_again
 from crm_sync.models import Connection, LeftOutPerson
 
 
 @admin.register(LeftOutPerson)
-class LeftOutPersonAdmin(ModelAdmin):
+class LeftOutPersonAdmin(FoundAdmin):
     """Whose consent, segments or fields are not taken in; what was said of them is not shown."""
 
     empty_words = (
         "Nobody is left out. Whomever a vendor tells of, and who cannot be taken in, is here."
     )
     list_display = ("vendor_id", "connection", "who", "note", "at")
-    list_display_links = None
-    list_filter = (("connection", RelatedDropdownFilter),)
-    list_filter_submit = True
-    list_select_related = ("connection",)
-    list_per_page = 50
     search_fields = ("vendor_id",)
     search_help_text = "The vendor's id of a person, or the id of a member"
     ordering = ("-at", "-id")
-    show_full_result_count = False
-    paginator = InfinitePaginator
     actions = ("try_chosen_again", "leave_chosen")
+    member_lookup = "members__contains"
+    text_field = "vendor_id"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never: polls find them."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: they go when they are taken in."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: they go when they are taken in."""
-        return False
-
-    def has_decide_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change connections, in the words of Django's groups."""
-        return request.user.has_perm("crm_sync.change_connection")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[LeftOutPerson], search_term: str
-    ) -> tuple[QuerySet[LeftOutPerson], bool]:
-        """Look for exactly what was asked."""
-        text = search_term.strip()
-        if not text:
-            return queryset, False
-        try:
-            return queryset.filter(members__contains=[str(UUID(text))]), False
-        except ValueError:
-            return queryset.filter(vendor_id=text), False
+    def as_member(self, member_id: UUID) -> list[str]:
+        """Give it as one of those who may be meant."""
+        return [str(member_id)]
 
     @admin.action(description="Try again", permissions=["decide"])
     def try_chosen_again(self, request: HttpRequest, chosen: QuerySet[LeftOutPerson]) -> None:

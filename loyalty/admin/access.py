@@ -1,6 +1,6 @@
 """Who may do what in the admin, and as whom the engine sees them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -35,8 +35,8 @@ class ReadOnlyAdmin(ModelAdmin):
     show_full_result_count = False
     paginator = InfinitePaginator
     list_per_page = 25
-    sortable_by = ()  # other orders than the index's would sort all of them
-    actions = None
+    sortable_by: Sequence[str] | None = ()  # other orders than the index's would sort all of them
+    actions: Sequence[str] | None = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never: only commands write."""
