@@ -72,14 +72,16 @@ RETURNING connection_id, member_id, lease_token, additions
 """
 
 # In the order in which lanes are opened.
-_RENEW = """
+_OURS = """
 WITH ours AS MATERIALIZED (
     SELECT member_id FROM crm_sync_lane
     WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s)
       AND lease_token = ANY(%(tokens)s)
     ORDER BY member_id FOR UPDATE
 )
-UPDATE crm_sync_lane AS lane
+"""
+
+_RENEW = f"""{_OURS}UPDATE crm_sync_lane AS lane
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
 RETURNING lane.member_id
@@ -90,14 +92,7 @@ UPDATE crm_sync_lane SET lease_until = NULL, lease_token = NULL, next_at = clock
 WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
 """
 
-_GIVE_BACK_ALL = """
-WITH ours AS MATERIALIZED (
-    SELECT member_id FROM crm_sync_lane
-    WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s)
-      AND lease_token = ANY(%(tokens)s)
-    ORDER BY member_id FOR UPDATE
-)
-UPDATE crm_sync_lane AS lane
+_GIVE_BACK_ALL = f"""{_OURS}UPDATE crm_sync_lane AS lane
 SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
 FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
 """

@@ -1,5 +1,6 @@
 """The doorbell: what happens when it does not ring."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,16 @@ from crm_sync import tasks
 from crm_sync.models import Delivery, Lane
 from crm_sync.services.relay import relay_events
 from tests.integration.crm_sync.outbox import Outbox
+
+Rung = list[dict[str, Any]]
+
+
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> Rung:
+    """Return what workers were asked for; nobody else hears it."""
+    calls: Rung = []
+    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: calls.append(call))
+    return calls
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), RedisGone("gone"), OSError("gone")])
@@ -31,13 +42,9 @@ def test_without_redis_lanes_are_due_again_at_once(
     assert lanes.count() == lanes.filter(lease_token__isnull=True).count() == 3
 
 
-def test_one_message_serves_the_lanes_of_a_turn(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_message_serves_the_lanes_of_a_turn(outbox: Outbox, rung: Rung) -> None:
     destination = outbox.connect()
     outbox.write_many(members=20, each=1)
-    rung = []
-    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
     tasks.relay()
     assert len(rung) == 4
     for call in rung:
@@ -68,15 +75,13 @@ class WatchedPace:
 
 
 def test_a_turn_keeps_to_the_pace_of_its_worker(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each delivery is counted once; the first lane waits for nothing, those after it do."""
     destination = outbox.connect()
     outbox.write_many(members=30, each=2)
-    rung = []
     pace = WatchedPace()
     monkeypatch.setattr(tasks, "PACE", pace)
-    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
     tasks.relay()
     tasks.deliver_lane(*rung[0]["args"])
     sent = Delivery.objects.filter(connection=destination, state="delivered").count()
@@ -89,13 +94,11 @@ def test_a_turn_keeps_to_the_pace_of_its_worker(
 
 
 def test_a_turn_for_which_there_is_no_place_gives_its_lanes_back(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     destination = outbox.connect()
     outbox.write_many(members=30, each=2)
-    rung = []
     monkeypatch.setattr(tasks, "PACE", WatchedPace(has_places=False))
-    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
     tasks.relay()
     tasks.deliver_lane(*rung[0]["args"])
     assert Delivery.objects.filter(connection=destination, state="delivered").count() == 2
@@ -105,12 +108,10 @@ def test_a_turn_for_which_there_is_no_place_gives_its_lanes_back(
 
 
 def test_a_turn_ends_and_rings_for_the_next(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.connect()
     outbox.write_many(members=20, each=1)
-    rung = []
-    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
     monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
     tasks.relay()
     before = len(rung)
@@ -141,13 +142,9 @@ def test_turns_go_behind_the_timetable_and_what_is_left_of_them_behind_what_is_d
     assert told == [("crm_sync.relay", 0), (turn, tasks.DUE), (turn, tasks.BACKLOG)]
 
 
-def test_the_sweep_finds_what_the_relay_did_not_ring_for(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sweep_finds_what_the_relay_did_not_ring_for(outbox: Outbox, rung: Rung) -> None:
     destination = outbox.connect()
     outbox.write(uuid4())
-    rung = []
-    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: rung.append(call))
     relay_events()
     Lane.objects.filter(connection=destination).delete()
     tasks.sweep()
