@@ -19,7 +19,7 @@ import orjson
 from crm_sync.adapters import transport
 from crm_sync.adapters.access import Limit, MustWait, SecretMissing, Target, Token
 from crm_sync.adapters.addresses import AddressRefused, NameNotResolved, resolve
-from crm_sync.adapters.contract import ConfigRefused, Environment, Setting
+from crm_sync.adapters.contract import ConfigRefused, Environment, Match, Person, Setting
 from crm_sync.adapters.outcomes import (
     ANSWER_CHARACTERS,
     Configuration,
@@ -200,6 +200,28 @@ def in_order(deliveries: Iterable[Delivery], send: Callable[[Delivery], Outcome]
         if not isinstance(outcomes[-1], Delivered | Skipped):
             break
     return outcomes
+
+
+def match_each(people: Sequence[Person], find: Callable[[Person], Match]) -> list[Match]:
+    """Ask for one person after the other; where a call fails, the others are not known either."""
+    found: list[Match] = []
+    for person in people:
+        try:
+            found.append(find(person))
+        except CallFailed as failed:
+            unknown = Match(outcome=failed.outcome)
+            return [*found, *[unknown] * (len(people) - len(found))]
+    return found
+
+
+def read_each(
+    people: Sequence[Person], read: Callable[[Person], Mapping[str, Any] | None]
+) -> list[Mapping[str, Any] | None] | Outcome:
+    """Read one person after the other, or give the outcome of the first call that fails."""
+    try:
+        return [read(person) for person in people]
+    except CallFailed as failed:
+        return failed.outcome
 
 
 def read_settings(

@@ -23,6 +23,7 @@ from crm_sync.adapters.client import (
     Request,
     check_address,
     in_order,
+    read_each,
     read_settings,
     timed,
 )
@@ -225,14 +226,8 @@ class MarketingCloudAdapter:
         self, target: Target, people: Sequence[Person], fields: Sequence[str]
     ) -> list[Mapping[str, Any] | None] | Outcome:
         """Read these members' rows."""
-        key = target.config["members_key"]
-        try:
-            return [
-                row_in(self._row(target, key, MEMBER_ID, one.member_id).json(), fields)
-                for one in people
-            ]
-        except CallFailed as failed:
-            return failed.outcome
+        row = partial(self._row, target, target.config["members_key"], MEMBER_ID)
+        return read_each(people, lambda person: row_in(row(person.member_id).json(), fields))
 
     def _probe(self, target: Target) -> Outcome:
         for name, column in (("members_key", MEMBER_ID), ("events_key", EVENT_ID)):

@@ -18,6 +18,8 @@ from crm_sync.adapters.client import (
     Client,
     Request,
     in_order,
+    match_each,
+    read_each,
     read_settings,
     timed,
 )
@@ -166,29 +168,13 @@ class OmnisendAdapter:
 
     def match(self, target: Target, people: Sequence[Person]) -> list[Match]:
         """Ask whom Omnisend knows by email and phone, one after the other."""
-        found: list[Match] = []
-        for person in people:
-            try:
-                by_email = self._others(target, "email", person.email, person)
-                by_phone = [] if by_email else self._others(target, "phone", person.phone, person)
-                found.append(choose(person, by_email, by_phone))
-            except CallFailed as failed:
-                unknown = Match(outcome=failed.outcome)
-                return [*found, *[unknown] * (len(people) - len(found))]
-        return found
+        return match_each(people, partial(self._match, target))
 
     def read(
         self, target: Target, people: Sequence[Person], fields: Sequence[str]
     ) -> list[Mapping[str, Any] | None] | Outcome:
         """Read these contacts' fields, one call each."""
-        found: list[Mapping[str, Any] | None] = []
-        try:
-            for person in people:
-                contact = self._contact(target, person.vendor_id) if person.vendor_id else None
-                found.append(fields_in(contact, fields) if contact is not None else None)
-        except CallFailed as failed:
-            return failed.outcome
-        return found
+        return read_each(people, lambda person: self._read_one(target, person, fields))
 
     def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         """List contacts that were updated since the cursor, with consent and segments."""
@@ -234,6 +220,17 @@ class OmnisendAdapter:
             return outcome
         vendor_id = str(answer.json()["id"])
         return Delivered(status_code=answer.status, answer=answer.text, vendor_id=vendor_id)
+
+    def _match(self, target: Target, person: Person) -> Match:
+        by_email = self._others(target, "email", person.email, person)
+        by_phone = [] if by_email else self._others(target, "phone", person.phone, person)
+        return choose(person, by_email, by_phone)
+
+    def _read_one(
+        self, target: Target, person: Person, fields: Sequence[str]
+    ) -> Mapping[str, Any] | None:
+        contact = self._contact(target, person.vendor_id) if person.vendor_id else None
+        return fields_in(contact, fields) if contact is not None else None
 
     def _others(
         self, target: Target, name: str, value: str, person: Person

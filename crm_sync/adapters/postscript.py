@@ -19,6 +19,8 @@ from crm_sync.adapters.client import (
     Request,
     classify,
     in_order,
+    match_each,
+    read_each,
     read_settings,
     timed,
 )
@@ -99,26 +101,13 @@ class PostscriptAdapter:
 
     def match(self, target: Target, people: Sequence[Person]) -> list[Match]:
         """Ask who has subscribed: by shop customer, email, phone, in this order."""
-        found: list[Match] = []
-        for person in people:
-            try:
-                found.append(self._match(target, person))
-            except CallFailed as failed:
-                unknown = Match(outcome=failed.outcome)
-                return [*found, *[unknown] * (len(people) - len(found))]
-        return found
+        return match_each(people, partial(self._match, target))
 
     def read(
         self, target: Target, people: Sequence[Person], fields: Sequence[str]
     ) -> list[Mapping[str, Any] | None] | Outcome:
         """Read these subscribers' properties, one call each."""
-        found: list[Mapping[str, Any] | None] = []
-        try:
-            for person in people:
-                found.append(self._read_one(target, person, fields))
-        except CallFailed as failed:
-            return failed.outcome
-        return found
+        return read_each(people, lambda person: self._read_one(target, person, fields))
 
     def list_changes(self, target: Target, cursor: str, fields: Sequence[str] = ()) -> ChangePage:
         """List subscribers that were updated since the cursor, with consent."""

@@ -23,6 +23,7 @@ from crm_sync.adapters.client import (
     Request,
     check_address,
     classify,
+    read_each,
     read_retry_after,
     read_settings,
     timed,
@@ -133,10 +134,7 @@ class SegmentAdapter:
         self, target: Target, people: Sequence[Person], fields: Sequence[str]
     ) -> list[Mapping[str, Any] | None] | Outcome:
         """Read these users' traits, which only Unify shows."""
-        try:
-            return [self._read(target, person.member_id, fields) for person in people]
-        except CallFailed as failed:
-            return failed.outcome
+        return read_each(people, lambda person: self._read(target, person.member_id, fields))
 
     def _probe(self, target: Target, event: Outgoing) -> Outcome:
         if target.config["space_id"]:

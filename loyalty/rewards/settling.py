@@ -1,7 +1,7 @@
 """Settle a hold: capture it, also in part, or let it go; and reverse what was captured."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.session import MemberWork, OpenHold, Session
@@ -108,7 +108,7 @@ def _decide_capture(session: Session, decision: Decision) -> tuple[int, Any]:
     left = ledger.capture(
         work.books, transaction=number, redemption=redemption.number, held=uses, points=points
     )
-    back = _release(work, number, redemption, left)
+    back = _give_back(work, number, redemption, left, Bucket.HELD)
     redemption.state, redemption.captured = "captured", points
     redemption.fulfilment = first_fulfilment(redemption.gives)
     hold = _open_hold(redemption, uses)
@@ -134,15 +134,19 @@ def _price_captured(work: MemberWork, redemption: RedemptionState, points: int) 
         redemption.gives = money_off(work.program, worth(work.program, points))
 
 
-def _release(
-    work: MemberWork, number: int, redemption: RedemptionState, uses: Sequence[Use]
+def _give_back(
+    work: MemberWork,
+    number: int,
+    redemption: RedemptionState,
+    uses: Sequence[Use],
+    source: Literal[Bucket.HELD, Bucket.REDEEMED],
 ) -> ledger.GivenBack:
     return ledger.give_back(
         work.books,
         transaction=number,
         redemption=redemption.number,
         uses=uses,
-        source=Bucket.HELD,
+        source=source,
         lapsed=lapsed_policy(work),
         new_number=work.next_number,
         now=work.now,
@@ -177,7 +181,7 @@ def let_go(
 ) -> None:
     """Void an open hold: its points are available again, and all else that it took."""
     number = work.next_number()
-    back = _release(work, number, redemption, uses)
+    back = _give_back(work, number, redemption, uses, Bucket.HELD)
     redemption.state, redemption.counts = "voided", False
     hold = _open_hold(redemption, uses)
     hold.released = redemption.points
@@ -233,7 +237,7 @@ def give_points_back(
 ) -> None:
     """Put points of a captured redemption back; with the last ones all else that it took."""
     number = work.next_number()
-    back = _reinstate(work, number, redemption, _last_spent(work, uses, points))
+    back = _give_back(work, number, redemption, _last_spent(work, uses, points), Bucket.REDEEMED)
     redemption.reinstated += points
     delivery = redemption.fulfilment not in ("", "cancelled")
     if redemption.reinstated == redemption.captured:
@@ -262,21 +266,6 @@ def _last_spent(work: MemberWork, uses: list[Use], points: int) -> list[Use]:
             chosen.append(Use(use.lot, amount))
             points -= amount
     return chosen
-
-
-def _reinstate(
-    work: MemberWork, number: int, redemption: RedemptionState, uses: list[Use]
-) -> ledger.GivenBack:
-    return ledger.give_back(
-        work.books,
-        transaction=number,
-        redemption=redemption.number,
-        uses=uses,
-        source=Bucket.REDEEMED,
-        lapsed=lapsed_policy(work),
-        new_number=work.next_number,
-        now=work.now,
-    )
 
 
 def asks_reverse(request: Any, program: PublishedProgram) -> list[Ask]:

@@ -2,9 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,6 +10,7 @@ from tqdm import tqdm
 
 from loyalty.errors import NotFound
 from loyalty.http.ids import encode_id
+from loyalty.management.lines import read_lines
 from loyalty.programs.selectors import get_program
 from loyalty.rewards.pools import Loaded, count_codes, find_code, load_codes
 
@@ -57,7 +56,7 @@ class Command(BaseCommand):
             for told in load_codes(
                 program_id,
                 options["pool"],
-                _lines(options["file"]),
+                read_lines(options["file"]),
                 valid_until=options["valid_until"],
             ):
                 bar.update(told.lines - bar.n)
@@ -76,16 +75,3 @@ class Command(BaseCommand):
         if found.member_id is not None and found.number is not None:
             redemption = f", redemption {encode_id('rdm', found.member_id, found.number)}"
         self.stdout.write(f"{found.state}{redemption}")
-
-
-def _lines(name: str) -> Iterator[str]:
-    if name == "-":
-        yield from sys.stdin
-        return
-    try:
-        with Path(name).open(encoding="utf-8") as file:
-            yield from file
-    except OSError as error:
-        raise CommandError(f"{name} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise CommandError(f"{name} is not text in UTF-8; what came before is loaded.") from None

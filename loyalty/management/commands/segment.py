@@ -2,8 +2,6 @@
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,6 +9,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from loyalty.errors import NotFound
+from loyalty.management.lines import read_lines
 from loyalty.members.identifiers import IDENTIFIER_TYPES
 from loyalty.members.models import Segment
 from loyalty.members.segment_lists import Loaded, load_list
@@ -58,7 +57,7 @@ class Command(BaseCommand):
         pieces = load_list(
             program_id,
             segment,
-            _lines(options["file"]),
+            read_lines(options["file"]),
             type_=options["type"],
             remove=options["remove"],
             keep=options["replace"],
@@ -90,16 +89,3 @@ def _code(text: str) -> str:
         return SEGMENT_CODE.validate_python(text)
     except ValidationError:
         raise CommandError("A segment's code has 1 to 50 letters, digits and . _ -") from None
-
-
-def _lines(name: str) -> Iterator[str]:
-    if name == "-":
-        yield from sys.stdin
-        return
-    try:
-        with Path(name).open(encoding="utf-8") as file:
-            yield from file
-    except OSError as error:
-        raise CommandError(f"{name} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise CommandError(f"{name} is not text in UTF-8; what came before is loaded.") from None
