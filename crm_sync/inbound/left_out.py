@@ -1,21 +1,26 @@
 """People of whom a poll told and who could not be taken in: kept until they can, or a person looks.
 
-The vendor tells of them once; without a row nobody would know whose word of consent was lost.
+The vendor tells of them once; without a row nobody would know whose word of consent was lost. It
+may tell of them in parts, so that what is said later adds to what was said before.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
+import structlog
 from django.db.models.functions import Now
 
 from crm_sync import vault
+from crm_sync.adapters.access import SecretMissing
 from crm_sync.adapters.contract import Change, Consent
 from crm_sync.inbound.models import LeftOutPerson
 from crm_sync.inbound.signatures import fitting_id
 from crm_sync.models import Connection
+
+log = structlog.get_logger(__name__)
 
 FAILED: Final = "It failed here; the worker's log says how."
 SEVERAL: Final = (
@@ -27,13 +32,15 @@ SEVERAL: Final = (
 def leave_out(
     connection: Connection, change: Change, note: str, members: Collection[UUID] = ()
 ) -> None:
-    """Keep what was said of somebody who could not be taken in; the newest word only."""
+    """Keep what was said of somebody who could not be taken in; of each thing the newest word."""
+    known = list_left_out(connection, [change])
+    said = add_earlier(change, known)
     LeftOutPerson.objects.bulk_create(
         [
             LeftOutPerson(
                 connection=connection,
                 vendor_id=_name(change),
-                content=vault.seal({"change": orjson.dumps(asdict(change)).decode()}),
+                content=vault.seal({"change": orjson.dumps(asdict(said)).decode()}),
                 members=sorted(str(member) for member in members),
                 note=note,
                 at=Now(),
@@ -45,12 +52,47 @@ def leave_out(
     )
 
 
-def are_settled(
-    connection: Connection, changes: Sequence[Change], *, but: Sequence[Change]
-) -> None:
-    """Forget that these were left out: something newer was said of them, and is taken in."""
-    names = {_name(change) for change in changes} - {_name(change) for change in but}
-    LeftOutPerson.objects.filter(connection=connection, vendor_id__in=names).delete()
+def list_left_out(connection: Connection, changes: Sequence[Change]) -> dict[str, LeftOutPerson]:
+    """List whom of these people something is kept of, by the names that it is kept under."""
+    names = {_name(change) for change in changes}
+    rows = LeftOutPerson.objects.filter(connection=connection, vendor_id__in=names)
+    return {row.vendor_id: row for row in rows}
+
+
+def add_earlier(change: Change, known: Mapping[str, LeftOutPerson]) -> Change:
+    """Add to what is said of somebody what was said before and is not taken in yet."""
+    row = known.get(_name(change))
+    if row is None:
+        return change
+    try:
+        before = read_change(row)
+    except SecretMissing as error:  # nobody can read it any more, and it must hold up nobody
+        log.warning("left out person not read", connection=row.connection_id, error=str(error))
+        return change
+    told = {consent.channel for consent in change.consents}
+    return Change(
+        vendor_id=change.vendor_id or before.vendor_id,
+        member_id=change.member_id or before.member_id,
+        email=change.email or before.email,
+        consents=(*change.consents, *(one for one in before.consents if one.channel not in told)),
+        segments=before.segments if change.segments is None else change.segments,
+        fields={**before.fields, **change.fields},
+    )
+
+
+def settle(known: Iterable[LeftOutPerson]) -> None:
+    """Forget what is taken in by now; what was left out anew since it was read stays."""
+    for row in known:
+        LeftOutPerson.objects.filter(pk=row.pk, content=row.content).delete()
+
+
+def who_was(row: LeftOutPerson) -> Change:
+    """Give who was meant, without what was said: that is added from what is kept by then.
+
+    Raises:
+        SecretMissing: It was sealed under a key that is not configured any more.
+    """
+    return replace(read_change(row), consents=(), segments=None, fields={})
 
 
 def read_change(row: LeftOutPerson) -> Change:

@@ -22,9 +22,11 @@ from crm_sync.inbound.contract import PersonSaid, Who
 from crm_sync.inbound.left_out import (
     FAILED,
     SEVERAL,
-    are_settled,
+    add_earlier,
     leave_out,
-    read_change,
+    list_left_out,
+    settle,
+    who_was,
 )
 from crm_sync.inbound.matching import as_uuid
 from crm_sync.inbound.models import LeftOutPerson, PollCursor
@@ -85,9 +87,7 @@ def try_again(*, left_out_ids: Collection[int]) -> int:
     count = 0
     rows = LeftOutPerson.objects.filter(pk__in=left_out_ids)
     for row in rows.select_related("connection__program"):
-        change = read_change(row)
-        if _take_safely(row.connection, [change]):
-            count += 1
+        count += _take_safely(row.connection, [who_was(row)])
     return count
 
 
@@ -122,6 +122,8 @@ def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
         f"connection:{connection.name}",
         fields_of(connection),
     )
+    known = list_left_out(connection, changes)
+    changes = [add_earlier(change, known) for change in changes]
     meant = _find(connection, changes)
     words = []
     for place, members in meant.items():
@@ -135,9 +137,8 @@ def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
         if said.segments is not None or said.fields:
             take_in(origin, said, member_id)
     record_consents(program_id=connection.program_id, said=words)
-    doubtful = [changes[place] for place, members in meant.items() if len(members) > 1]
-    are_settled(connection, changes, but=doubtful)
-    return not doubtful
+    settle(known.values())
+    return all(len(members) == 1 for members in meant.values())
 
 
 def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int, UUID]:
