@@ -1,5 +1,6 @@
 """Bring an order to its desired state: lines, returns, payment and cancellation at once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from loyalty.earning.rules import Award, OrderLine
@@ -35,7 +36,7 @@ from loyalty.orders.rules import (
     same_lines,
     take_part,
 )
-from loyalty.orders.schemas import LineState, PutOrder
+from loyalty.orders.schemas import LineState, PutOrder, Returned
 from loyalty.orders.services import (
     asks_of_earner,
     award_paid,
@@ -81,8 +82,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     order = request.body.order
     check_order(session, order)
     lines = read_lines(session.program, order.lines)
-    for line in order.lines:
-        _check_returned(session.program, line)
+    _check_returned(session.program, order.lines, lines)
     work = earn_member(session, decision, request.body.member)
     award = award_for(work, request.body.member, order, lines)
     ledger.check_room(work.books, award.points)
@@ -107,19 +107,24 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     return 201, body | brought | with_issued(issued)
 
 
-def _check_returned(program: PublishedProgram, line: LineState) -> None:
-    if line.returned is None:
-        return
-    whole = quantity_units(line.quantity)
-    if quantity_units(line.returned.quantity) > whole:
+def _check_returned(
+    program: PublishedProgram, lines: Sequence[LineState], sold: Sequence[OrderLine]
+) -> None:
+    for line, bought in zip(lines, sold, strict=True):
+        if line.returned is not None:
+            _check_part(program, line.returned, bought)
+
+
+def _check_part(program: PublishedProgram, returned: Returned, bought: OrderLine) -> None:
+    if quantity_units(returned.quantity) > quantity_units(bought.quantity):
         message = "more came back than was bought"
         raise ValidationFailed(
-            f"Of line {line.line} {message}.",
+            f"Of line {bought.line} {message}.",
             errors=[{"pointer": "/order/lines", "message": message}],
         )
-    if line.returned.amount is not None:
+    if returned.amount is not None:
         try:
-            parse_amount(line.returned.amount, program.currency_scale)
+            parse_amount(returned.amount, program.currency_scale)
         except ValueError as wrong:
             errors = [{"pointer": "/order/lines", "message": str(wrong)}]
             raise ValidationFailed(errors=errors) from None
@@ -168,8 +173,7 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     before = _counts(record)
     day_before = record.day
     lines = read_lines(work.program, order.lines)
-    for line in order.lines:
-        _check_returned(work.program, line)
+    _check_returned(work.program, order.lines, lines)
     never_paid = record.transaction_number is None
     kept, level = record.points - record.clawed_back, work.level
     award = _award_again(work, record, request, lines)

@@ -7,7 +7,7 @@ class Order(models.Model):
     """An order in its present state. Its key in the database is (member_id, number).
 
     `lines` is a list of objects: line, sku, quantity, amount (minor units), category, brand,
-    points (what the line earned), returned_quantity, returned_amount, clawed_back.
+    points (what the line earned), returned (in 1/10,000), returned_amount, clawed_back.
     """
 
     class State(models.TextChoices):

@@ -14,7 +14,14 @@ from loyalty.errors import (
     StoreUnknown,
     ValidationFailed,
 )
-from loyalty.orders.rules import OrderRecord, content_of, line_json, net_spend, order_scope
+from loyalty.orders.rules import (
+    OrderRecord,
+    content_of,
+    line_json,
+    net_spend,
+    order_scope,
+    quantity_units,
+)
 from loyalty.orders.schemas import Line, Order, OrderState
 from loyalty.programs.currencies import parse_amount
 from loyalty.programs.expiry import local_day, local_time
@@ -67,8 +74,14 @@ def read_lines(program: PublishedProgram, lines: Sequence[Line]) -> tuple[OrderL
             errors = [{"pointer": pointer, "message": str(wrong)}]
             raise ValidationFailed(errors=errors) from None
         category, brand = line.category or "", line.brand or ""
-        found.append(OrderLine(line.line, line.sku, line.quantity, amount, category, brand))
+        quantity = _sold(line.quantity, amount)
+        found.append(OrderLine(line.line, line.sku, quantity, amount, category, brand))
     return tuple(found)
+
+
+def _sold(quantity: str, amount: int) -> str:
+    """Take for one piece what some scales and pumps sell with quantity 0: it can come back."""
+    return quantity if amount <= 0 or quantity_units(quantity) else "1"
 
 
 def award_for(
@@ -104,7 +117,8 @@ def content_hash(order: Order | OrderState, lines: Sequence[OrderLine]) -> str:
         "occurred_at": order.occurred_at.timestamp(),
         "currency": order.currency,
         "lines": [
-            [one.line, one.sku, one.quantity, one.amount, one.category, one.brand] for one in lines
+            [one.line, one.sku, quantity_units(one.quantity), one.amount, one.category, one.brand]
+            for one in lines
         ],
     }
     return hashlib.sha256(content_of(content)).hexdigest()

@@ -189,3 +189,32 @@ def test_a_payment_without_a_store_is_of_neither_of_two_orders(till: Till):
     assert till.take_back(ref, "r1").reinstated == 0
     assert till.reverse(paid.id).reinstated == 200
     proved(till)
+
+
+def test_what_was_sold_without_a_quantity_comes_back_as_one_piece(till: Till, clock: Clock):
+    card, ref = till.member(), unique("o")
+    lines = [line("1", "10.00"), line("2", "7.00", "0"), line("3", "0.00", "0")]
+    assert till.earn(card, ref, lines=lines, at=clock.now).points == 17
+    assert till.take_back(ref, "r1").clawed_back == 10
+    last = till.take_back(ref, "r2", {"2": "1"})
+    assert (last.clawed_back, last.explanation[0]["because"]) == (
+        7,
+        "1 of 1 came back; the line earned 7 points",
+    )
+    assert till.take_back(ref, "r3", {"2": "1"}).code == "reversal_exceeds_original"
+
+    other = unique("o")
+    assert till.put(card, other, 1, [lines[1]], at=clock.now).points == 7
+    back = {**lines[1], "returned": {"quantity": "1"}}
+    assert till.put(card, other, 2, [back], at=clock.now).points == 0
+    assert available(till, card) == 0
+    proved(till)
+
+
+def test_the_same_quantity_written_otherwise_is_the_same_order(till: Till, clock: Clock):
+    card, ref = till.member(), unique("o")
+    replies = [
+        till.earn(card, ref, lines=[line("1", amount, quantity)], at=clock.now)
+        for amount, quantity in (("5.00", "2"), ("5.0", "2.0"), ("5.00", "2.1"))
+    ]
+    assert [reply.status for reply in replies] == [201, 200, 409]
