@@ -11,8 +11,9 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from loyalty.errors import LoyaltyError, all_errors
+from loyalty.errors import LoyaltyError, MethodNotAllowed, all_errors
 from loyalty.http.problems import PROBLEM_JSON, problem_bytes
+from loyalty.http.views import problem_response, request_id_of
 
 DESCRIPTION: Final = (
     "Points, tiers, rewards and redemptions. Points are JSON integers, money is a decimal string "
@@ -60,9 +61,11 @@ PROBLEM: Final[dict[str, Any]] = {
 }
 
 
-@require_safe
 def contract(request: HttpRequest) -> HttpResponse:
     """GET /v1/openapi.json."""
+    if request.method not in ("GET", "HEAD"):
+        refused = MethodNotAllowed("This address answers to GET, HEAD.", allow=["GET", "HEAD"])
+        return problem_response(refused, request_id_of(request))
     return HttpResponse(contract_bytes(), content_type="application/json")
 
 

@@ -20,11 +20,27 @@ _RFC3339 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
+_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _MONEY = r"^-?[0-9]{1,9}(\.[0-9]{1,4})?$"
 _QUANTITY = r"^[0-9]{1,9}(\.[0-9]{1,4})?$"
+_CURRENCY = r"^[A-Z]{3}$"
 _REF = r"^[A-Za-z0-9._:-]+$"
+WORD: Final = r"^[a-z][a-z0-9_]*$"
 _PRINTABLE = r"^[^\u0000-\u001f\u007f]*$"
 _NOT_BLANK = r"^[^\u0000-\u001f\u007f]*[^\u0000-\u0020\u007f][^\u0000-\u001f\u007f]*$"
+
+SENTENCES: Final = {
+    _RFC3339: "This is a time with its offset, such as 2026-11-28T19:06:53-05:00.",
+    _DAY: "This is a day, such as 1984-02-29.",
+    _MONEY: 'This is a decimal string, such as "3.86".',
+    _QUANTITY: 'This is a decimal string from 0 on, such as "0.845".',
+    _CURRENCY: "This is an ISO 4217 code in capitals, such as USD.",
+    _REF: "This has letters, digits and . _ : - only.",
+    WORD: "This begins with a letter, and has a-z, 0-9 and _ only.",
+    _PRINTABLE: "This has no control characters.",
+    _NOT_BLANK: "This is not blank, and has no control characters.",
+}
+"""What is said of a text that does not fit its pattern: not everybody reads patterns."""
 
 
 class Body(BaseModel):
@@ -67,7 +83,7 @@ class _DaySchema:
     def __get_pydantic_core_schema__(cls, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.chain_schema(
             [
-                core_schema.str_schema(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", strict=True),
+                core_schema.str_schema(pattern=_DAY, strict=True),
                 core_schema.date_schema(strict=False, ge=date(1900, 1, 1), le=LATEST.date()),
             ]
         )
@@ -92,9 +108,7 @@ Money = Annotated[
 Quantity = Annotated[
     str, Field(pattern=_QUANTITY, max_length=14, description="A decimal string.", examples=["1"])
 ]
-Currency = Annotated[
-    str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.", examples=["USD"])
-]
+Currency = Annotated[str, Field(pattern=_CURRENCY, description="ISO 4217 code.", examples=["USD"])]
 Ref = Annotated[
     str,
     Field(

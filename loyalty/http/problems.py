@@ -5,8 +5,10 @@ from typing import Any
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from loyalty.errors import LoyaltyError, MalformedJson, ValidationFailed
+from loyalty.http.fields import SENTENCES
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -42,11 +44,11 @@ def from_validation(error: ValidationError) -> LoyaltyError:
     """Say in our words what pydantic found, with a JSON pointer for each finding."""
     if error.error_count() > MAX_ERRORS_READ:
         return ValidationFailed(f"{error.error_count()} fields are wrong.")
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     if found and found[0]["type"] == "json_invalid":
         return MalformedJson(found[0]["msg"])
     errors = [
-        {"pointer": json_pointer(item["loc"]), "message": _sentence(item["type"], item["msg"])}
+        {"pointer": json_pointer(item["loc"]), "message": _sentence(item)}
         for item in found[:MAX_ERRORS_SHOWN]
     ]
     more = len(found) - MAX_ERRORS_SHOWN
@@ -58,8 +60,9 @@ def from_validation(error: ValidationError) -> LoyaltyError:
     )
 
 
-def _sentence(kind: str, message: str) -> str:
-    return _SENTENCES.get(kind) or message.removeprefix("Value error, ")
+def _sentence(found: ErrorDetails) -> str:
+    said = _SENTENCES.get(found["type"]) or SENTENCES.get(found.get("ctx", {}).get("pattern", ""))
+    return said or found["msg"].removeprefix("Value error, ")
 
 
 def json_pointer(path: Sequence[str | int]) -> str:

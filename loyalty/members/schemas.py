@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from loyalty.http.fields import (
+    WORD,
     Body,
     Day,
     Instant,
@@ -57,7 +58,7 @@ class _MemberRefSchema:
 
 Member = Annotated[MemberRef, _MemberRefSchema]
 
-AttributeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+AttributeName = Annotated[str, Field(pattern=WORD, max_length=50)]
 
 
 class _AttributeValueSchema:

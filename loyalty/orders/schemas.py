@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from loyalty.http.fields import (
     MAX_INT64,
+    WORD,
     Body,
     Channel,
     Code,
@@ -38,7 +39,7 @@ PropertyValue = Annotated[
     BeforeValidator(_text_of, json_schema_input_type=OptionalName | bool | _Whole),
 ]
 Properties = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)], PropertyValue],
+    dict[Annotated[str, Field(pattern=WORD, max_length=50)], PropertyValue],
     Field(
         max_length=20,
         description="What rules may ask for; whole numbers and true are compared as text.",

@@ -22,6 +22,10 @@ def test_other_methods_are_405_and_say_which_are_allowed(still_api: Caller, meth
     response = still_api.call(method, "/v1/earn")
     assert code_of(response) == (405, "method_not_allowed")
     assert response.headers["Allow"] == "POST"
+    if method != "GET":
+        contract = still_api.call(method, "/v1/openapi.json")
+        assert code_of(contract) == (405, "method_not_allowed")
+        assert contract.headers["Allow"] == "GET, HEAD"
 
 
 def test_an_answer_carries_the_callers_request_id(shop: Shop, api: Caller) -> None:

@@ -132,6 +132,29 @@ def test_what_pydantic_finds_is_said_in_our_words() -> None:
     ]
 
 
+def test_no_pattern_is_shown_to_who_cannot_read_it() -> None:
+    line = {"line": " ", "sku": "a\u0007", "quantity": "-1", "amount": "1e3"}
+    order = {
+        "ref": "r 1",
+        "store": "Main Street",
+        "occurred_at": "2026-11-22T10:00:00",
+        "currency": "usd",
+        "lines": [line],
+    }
+    with pytest.raises(ValidationFailed) as refused:
+        parse(EarnRequest, json.dumps({"member": "card:1", "order": order}).encode())
+    said = {one["pointer"]: one["message"] for one in refused.value.errors}
+    assert said == {
+        "/order/ref": "This has letters, digits and . _ : - only.",
+        "/order/store": "This has letters, digits and . _ : - only.",
+        "/order/occurred_at": "This is a time with its offset, such as 2026-11-28T19:06:53-05:00.",
+        "/order/currency": "This is an ISO 4217 code in capitals, such as USD.",
+        "/order/lines/0/sku": "This has no control characters.",
+        "/order/lines/0/quantity": 'This is a decimal string from 0 on, such as "0.845".',
+        "/order/lines/0/amount": 'This is a decimal string, such as "3.86".',
+    }
+
+
 def test_a_long_list_of_findings_is_cut() -> None:
     order: dict[str, Any] = {"lines": [{"line": str(n)} for n in range(100)]}
     with pytest.raises(ValidationFailed) as refused:
