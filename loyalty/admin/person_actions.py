@@ -45,10 +45,13 @@ def _ref(member: Member) -> MemberRef:
 
 
 class AddIdentifierForm(ActionForm):
-    """Give a member another card, an email, a phone."""
+    """Give a member another card, an email, a phone; or say of one of theirs that it is proven."""
 
     title = "Add an identifier"
-    intro = "Tills and systems find the member by it from then on."
+    intro = (
+        "Tills and systems find the member by it from then on. Add one that the member has once"
+        " more to say that it is proven to be theirs."
+    )
     button = "Add"
     done = "The identifier is added."
 
@@ -58,10 +61,17 @@ class AddIdentifierForm(ActionForm):
         widget=UnfoldAdminSelectWidget(),
     )
     value = forms.CharField(max_length=300, widget=UnfoldAdminTextInputWidget())
+    verified = forms.BooleanField(
+        label="Verified",
+        required=False,
+        help_text="You have proof that it is the member's. By emails and phone numbers that nobody"
+        " has verified, CRMs are not matched with members, unless a connection says so.",
+        widget=UnfoldBooleanWidget(),
+    )
 
     def command(self, member: Member) -> Payload:
         """Give the identifier."""
-        data = {"type": self.cleaned_data["type"], "value": self.cleaned_data["value"]}
+        data = {name: self.cleaned_data[name] for name in ("type", "value", "verified")}
         named = IdentifierInput.model_validate(data)
         return ADD_IDENTIFIER, AddIdentifier(_ref(member), named)
 

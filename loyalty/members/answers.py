@@ -78,6 +78,7 @@ class Identifier(BaseModel):
     id: int = Field(description="For DELETE …/identifiers/{id}.")
     type: IdentifierType
     value: str = Field(examples=["2261"])
+    verified: bool = Field(description="Whether somebody has said that it is proven.")
 
 
 class ProfileAnswer(BaseModel):

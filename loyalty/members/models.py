@@ -39,7 +39,11 @@ class Member(models.Model):
 
 
 class Identifier(models.Model):
-    """A card, an email, a phone or another system's id that names one member of a program."""
+    """A card, an email, a phone or another system's id that names one member of a program.
+
+    Attributes:
+        verified_by: Who has said that it is proven to be the member's; empty: nobody has.
+    """
 
     class Type(models.TextChoices):
         """Cards and external ids may stand in a path; email and phone never do."""
@@ -54,6 +58,7 @@ class Identifier(models.Model):
     program_id = models.IntegerField()
     type = models.CharField(max_length=10, choices=Type.choices)
     value = models.CharField(max_length=254, help_text="Normalised.")
+    verified_by = models.CharField(max_length=100, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:

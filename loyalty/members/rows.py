@@ -46,9 +46,19 @@ NEW_IDENTIFIER = Table(
         "program_id": "int",
         "type": "text",
         "value": "text",
+        "verified_by": "text",
         "created_at": "timestamptz",
     },
     order_by="type, value",
+)
+
+IDENTIFIER_VERIFIED = Table(
+    "loyalty_identifier",
+    {"member_id": "uuid", "number": "bigint", "verified_by": "text"},
+    update=(
+        "UPDATE loyalty_identifier AS i SET verified_by = r.verified_by FROM {rows}"
+        " WHERE i.member_id = r.member_id AND i.number = r.number"
+    ),
 )
 
 IDENTIFIER_REMOVED = Table(
@@ -78,8 +88,8 @@ PROFILE = Read(
     "profile",
     f"""
 SELECT r.ord, m.first_name, m.last_name, m.birth_date, m.language, m.attributes, m.updated_at,
-    (SELECT json_agg(json_build_object('id', i.number, 'type', i.type, 'value', i.value)
-        ORDER BY i.number)
+    (SELECT json_agg(json_build_object('id', i.number, 'type', i.type, 'value', i.value,
+        'verified', i.verified_by <> '') ORDER BY i.number)
      FROM loyalty_identifier AS i WHERE i.member_id = m.id),
     (SELECT c.code FROM loyalty_referralcode AS c WHERE c.member_id = m.id),
     (SELECT f.referrer_id FROM loyalty_referral AS f WHERE f.member_id = m.id)

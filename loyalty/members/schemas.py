@@ -110,6 +110,12 @@ class IdentifierInput(Body):
 
     type: IdentifierType
     value: str = Field(min_length=1, max_length=300, examples=["2261"])
+    verified: bool = Field(
+        default=False,
+        description="The caller has proof that it is the member's, such as a code that was sent to"
+        " the address and came back. By emails and phones that are not verified, CRMs and shops"
+        " are not matched with members, unless a connection says so.",
+    )
 
     @field_validator("value")
     @classmethod

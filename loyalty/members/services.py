@@ -1,6 +1,6 @@
 """Enrol a member, change them, name them, and give them points."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from loyalty.ledger import rules as ledger
 from loyalty.ledger.rules import LotState, WalletState
 from loyalty.members.rows import (
     IDENTIFIER_REMOVED,
+    IDENTIFIER_VERIFIED,
     NEW_IDENTIFIER,
     NEW_MEMBER,
     PROFILE_CHANGE,
@@ -104,6 +105,7 @@ def create_member(
     session: Session,
     *,
     identifiers: Iterable[tuple[str, str]],
+    verified: Collection[tuple[str, str]] = (),
     profile: dict[str, Any] | None = None,
     attributes: dict[str, Any] | None = None,
     referrer: UUID | None = None,
@@ -111,6 +113,7 @@ def create_member(
     """Make a new member with their wallet, their identifiers and their joining bonus.
 
     Args:
+        verified: Those of the identifiers that are proven to be theirs.
         referrer: Who brought them.
 
     Raises:
@@ -137,7 +140,8 @@ def create_member(
     work.books.complete = True
     work.touched = True
     session.add_member(work, named)
-    found = _put_new_member(work, named, profile or {}, attributes or {}, referrer)
+    known = [_put_identifier(work, *item, is_verified=item in verified) for item in named]
+    found = _put_new_member(work, known, profile or {}, attributes or {}, referrer)
     carry_on(work, work.enrolled_at)
     _welcome(work)
     return work, found
@@ -145,7 +149,7 @@ def create_member(
 
 def _put_new_member(
     work: MemberWork,
-    named: list[tuple[str, str]],
+    identifiers: list[dict[str, Any]],
     profile: dict[str, Any],
     attributes: dict[str, Any],
     referrer: UUID | None,
@@ -165,8 +169,7 @@ def _put_new_member(
             "updated_at": now,
         },
     )
-    identifiers = [_put_identifier(work, type_, value) for type_, value in named]
-    told: dict[str, Any] = {"identifiers": [t for t, _ in named]}
+    told: dict[str, Any] = {"identifiers": [item["type"] for item in identifiers]}
     if referrer is not None:
         told["referrer"] = str(referrer)
         refer(work, referrer)
@@ -181,7 +184,9 @@ def _put_new_member(
     }
 
 
-def _put_identifier(work: MemberWork, type_: str, value: str) -> dict[str, Any]:
+def _put_identifier(
+    work: MemberWork, type_: str, value: str, *, is_verified: bool
+) -> dict[str, Any]:
     number = work.next_number()
     work.rows.put(
         NEW_IDENTIFIER,
@@ -191,10 +196,11 @@ def _put_identifier(work: MemberWork, type_: str, value: str) -> dict[str, Any]:
             "program_id": work.program.id,
             "type": type_,
             "value": value,
+            "verified_by": work.session.principal.name if is_verified else "",
             "created_at": work.now,
         },
     )
-    return {"id": number, "type": type_, "value": value}
+    return {"id": number, "type": type_, "value": value, "verified": is_verified}
 
 
 def _welcome(work: MemberWork) -> None:
@@ -242,6 +248,7 @@ def _decide_enrol(session: Session, decision: Decision) -> tuple[int, dict[str, 
     work, profile = create_member(
         session,
         identifiers=named,
+        verified=[(item.type, item.value) for item in request.identifiers if item.verified],
         profile=request.profile.model_dump(),
         attributes=dict(request.attributes),
         referrer=referrer_found(session, code, named) if code else None,
@@ -322,12 +329,27 @@ def _decide_add(session: Session, decision: Decision) -> tuple[int, dict[str, An
     if owners and owners[0][0] != work.member_id:
         raise IdentifierTaken(f"Another member has this {type_}.", identifier_type=type_)
     if owners:
+        if request.body.verified:
+            _verify(work, profile, type_, value)
         return 200, member_body(work, profile)
     if len(profile["identifiers"]) >= 20:
         raise ValidationFailed("A member has 20 identifiers at most; remove one first.")
-    profile["identifiers"].append(_put_identifier(work, type_, value))
+    added = _put_identifier(work, type_, value, is_verified=request.body.verified)
+    profile["identifiers"].append(added)
     work.event("member.updated", {"changed": ["identifiers"], "added": type_}, kind="update")
     return 201, member_body(work, profile)
+
+
+def _verify(work: MemberWork, profile: dict[str, Any], type_: str, value: str) -> None:
+    """Keep who says that an identifier is proven; who has said so first stays."""
+    for item in profile["identifiers"]:
+        if (item["type"], item["value"]) == (type_, value) and not item["verified"]:
+            item["verified"] = True
+            named = {"member_id": work.member_id, "number": item["id"]}
+            work.rows.put(
+                IDENTIFIER_VERIFIED, {**named, "verified_by": work.session.principal.name}
+            )
+            work.event("member.updated", {"changed": ["identifiers"]}, kind="update")
 
 
 ADD_IDENTIFIER = Kind(

@@ -880,6 +880,7 @@ class Migration(migrations.Migration):
                 ('program_id', models.IntegerField()),
                 ('type', models.CharField(choices=[('card', 'Card'), ('external', 'External'), ('email', 'Email'), ('phone', 'Phone')], max_length=10)),
                 ('value', models.CharField(help_text='Normalised.', max_length=254)),
+                ('verified_by', models.CharField(blank=True, max_length=100)),
                 ('created_at', models.DateTimeField()),
                 ('member', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='identifiers', to='loyalty.member')),
             ],

@@ -22,6 +22,9 @@ def test_a_member_gets_another_card_and_loses_one(marketer: Marketer, till: Till
     card, other = till.member(), unique("c")
     assert "The identifier is added." in give(marketer, till, card, "card", other)
     assert till.earn(other, unique("o"), "5.00").member == till.ids[card]
+    page = page_of(till, card, "identifier")
+    marketer.save(page, type="card", value=other, verified="on")
+    assert f"{other} · verified" in text_of(marketer.open(page_of(till, card)))
     page = page_of(till, card, "remove_identifier")
     number = re.search(rf'value="(\d+)"[^>]*>\s*card {card}', marketer.open(page).content.decode())
     assert number is not None

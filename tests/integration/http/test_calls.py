@@ -1,13 +1,13 @@
 """What each call does and answers, over HTTP."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from loyalty.events.selectors import list_member_events
 from loyalty.events.services import stamp_events
-from tests.factories import STORE, Till, balance_of, database_time, line, unique
+from tests.factories import STORE, Till, balance_of, database_time, line, rows, unique
 from tests.integration.http.caller import CALLS, Caller, Shop, body_of, code_of, order_body
 
 
@@ -73,6 +73,32 @@ def test_an_identifier_that_another_member_has_is_taken(shop: Shop, api: Caller)
     path = f"/v1/members/card:{other}/identifiers"
     response = api.post(path, {"type": "card", "value": shop.card})
     assert code_of(response) == (409, "identifier_taken")
+
+
+def test_an_identifier_is_verified_when_somebody_says_so(shop: Shop, api: Caller) -> None:
+    email = {"type": "email", "value": f"{unique('ada')}@example.com", "verified": True}
+    phone = {"type": "phone", "value": f"+1{uuid4().int % 10**10:010}"}
+    enrolled = body_of(api.post("/v1/members", {"identifiers": [email, phone]}))
+    assert [one["verified"] for one in enrolled["identifiers"]] == [True, False]
+    path = f"/v1/members/{enrolled['id']}/identifiers"
+    unchanged = api.post(path, {**email, "verified": False})
+    assert body_of(unchanged) == body_of(api.get(f"/v1/members/{enrolled['id']}"))
+    later = api.post(path, {**phone, "verified": True})
+    assert later.status_code == 200
+    card = {"type": "card", "value": unique("c")}
+    other = body_of(api.post("/v1/members", {"identifiers": [card]}))
+    merged = api.post(f"/v1/members/{enrolled['id']}/merge", {"into": other["id"]})
+    assert merged.status_code == 200
+    now = body_of(api.get(f"/v1/members/{other['id']}"))["identifiers"]
+    assert [(one["type"], one["verified"]) for one in now] == [
+        ("card", False), ("email", True), ("phone", True)
+    ]  # fmt: skip
+    said = rows("SELECT verified_by FROM loyalty_identifier WHERE member_id = %s"
+                " AND type <> 'card'", other["id"])  # fmt: skip
+    assert {row[0] for row in said} == {"tests"}
+    events = rows("SELECT data::text FROM loyalty_outboxevent WHERE member_id = %s"
+                  " AND type = 'member.updated'", enrolled["id"])  # fmt: skip
+    assert [row[0] for row in events] == ['{"changed": ["identifiers"]}']
 
 
 def test_a_lost_card_no_longer_works(shop: Shop, api: Caller) -> None:
