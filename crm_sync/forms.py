@@ -51,7 +51,7 @@ class ConnectionForm(ModelForm):
         model = Connection
         fields = (
             *("program", "name", "adapter", "event_types", "shares_email", "shares_phone"),
-            *("repairs_drift", "calls_at_once"),
+            *("matches_unverified", "repairs_drift", "calls_at_once"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -87,7 +87,7 @@ def fingerprint(person: Person, fields: Mapping[str, Any]) -> str:
 
 def hash_identity(person: Person) -> str:
     """Hash what a vendor may find a member by, to see that nothing of it has changed."""
-    told = [person.email, person.phone, sorted(person.external_ids)]
+    told = [person.email, person.phone, sorted(person.external_ids), sorted(person.unproven)]
     return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 

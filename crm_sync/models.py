@@ -56,6 +56,12 @@ class Connection(models.Model):
     shares_phone = models.BooleanField(
         default=False, help_text="The same by phone; numbers change hands more often."
     )
+    matches_unverified = models.BooleanField(
+        "matches by unverified addresses",
+        default=False,
+        help_text="People are found by emails and phone numbers, too, that nobody has verified. "
+        "Otherwise a person has to say whether it is them.",
+    )
     repairs_drift = models.BooleanField(
         "repairs differences",
         default=True,

@@ -175,7 +175,7 @@ class AttentiveAdapter:
             "properties": flat_properties(delivery.body),
             "externalEventId": str(delivery.event_uuid),
             "occurredAt": delivery.body["occurred_at"],
-            "user": {"email": person.email} if person.email else {"phone": person.phone},
+            "user": _named(person),
         }
         try:
             answer = self._call(target, "POST", f"{_events(target)}/events/custom", EVENTS, body)
@@ -232,11 +232,19 @@ def _attributes(target: Target) -> str:
 
 
 def _can_be_named(person: Person) -> bool:
-    return bool(person.email or person.phone)
+    """Say whether there is anything that may lead to them: nobody can be asked for first here."""
+    return bool(person.proven_email or person.proven_phone)
+
+
+def _named(person: Person) -> dict[str, str]:
+    email = person.proven_email
+    return {"email": email} if email else {"phone": person.proven_phone}
 
 
 def _nameless() -> Outcome:
-    return Skipped(error="Attentive names people by email or phone, and may be told neither.")
+    return Skipped(
+        error="Attentive names people by email or phone, and may be told none that leads to them."
+    )
 
 
 def _user(profile: Profile) -> dict[str, Any]:
@@ -244,8 +252,8 @@ def _user(profile: Profile) -> dict[str, Any]:
     person = profile.person
     told = {name: value for name, value in profile.fields.items() if value is not None}
     identifiers = {
-        "email": person.email,
-        "phone": person.phone,
+        "email": person.proven_email,
+        "phone": person.proven_phone,
         "clientUserId": person.member_id,
     }
     attributes: dict[str, Any] = {n: v for n, v in told.items() if n in OWN_ATTRIBUTES}

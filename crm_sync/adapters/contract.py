@@ -67,6 +67,8 @@ class Person:
     Attributes:
         vendor_id: What the vendor calls them, where we have learned it; goes before all others.
         external_ids: The member's ids in other systems, such as a shop's customer number.
+        unproven: `email` and `phone`, where nobody has verified that it is theirs, and the
+            connection matches by none such: they are told of whom we make, and lead to nobody.
         lacks_email: We made them at the vendor before an email was known: one that is known by
             now is told, to them alone. Whoever has one there keeps it.
         first_name: As last_name only for a vendor that takes nobody without a name: for a new
@@ -81,6 +83,17 @@ class Person:
     first_name: str = ""
     last_name: str = ""
     lacks_email: bool = False
+    unproven: frozenset[str] = frozenset()
+
+    @property
+    def proven_email(self) -> str:
+        """Give the email if they may be found by it."""
+        return "" if "email" in self.unproven else self.email
+
+    @property
+    def proven_phone(self) -> str:
+        """Give the phone number if they may be found by it."""
+        return "" if "phone" in self.unproven else self.phone
 
     @property
     def late_identity(self) -> Mapping[str, str]:

@@ -349,4 +349,4 @@ def _address(config: Mapping[str, Any], service: str) -> str:
 
 def _nobody(target: Target) -> Outcome:
     named = target.config["contact_key"].replace("_", " ")
-    return Skipped(error=f"The member has no {named}, by which Marketing Cloud knows people.")
+    return Skipped(error=f"No {named} leads to the member, by which Marketing Cloud knows people.")

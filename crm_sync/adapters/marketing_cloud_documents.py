@@ -31,7 +31,7 @@ def contact_key(person: Person, config: Mapping[str, Any]) -> str:
     """Tell by what Marketing Cloud knows a person; empty if we do not have that."""
     known_by = config["contact_key"]
     if known_by == "email":
-        return person.email
+        return person.proven_email
     if known_by == "external_id":
         return next(iter(person.external_ids), "")
     return person.member_id

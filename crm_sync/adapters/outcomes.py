@@ -12,6 +12,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 ANSWER_CHARACTERS = 2048
 ID_CHARACTERS = 200
@@ -79,7 +80,8 @@ class Doubt(StrEnum):
 
     MAYBE_TAKEN: it may be there already, and the vendor does not notice repeats; a repeat is a
     nuisance, so it is tried a few times, and then parked. MUST_NOT_REPEAT: a repeat costs money,
-    so it is parked at once. SEVERAL_MATCHES: more than one person at the vendor fits.
+    so it is parked at once. SEVERAL_MATCHES: more than one person at the vendor fits, or one
+    only by what nobody has verified.
     """
 
     MAYBE_TAKEN = "maybe_taken"
@@ -113,6 +115,13 @@ class Postponed(Outcome):
     seconds: float
 
 
+_SEVERAL_MATCH: Final = "Several people at the vendor match: choose one at the connection's people."
+_UNPROVEN_MATCH: Final = (
+    "Somebody at the vendor has the {}, and nobody has verified that it is the member's: say at "
+    "the connection's people whether it is them."
+)
+
+
 def in_doubt(outcome: Outcome, reason: Doubt = Doubt.MAYBE_TAKEN) -> Outcome:
     """Say that a repeat may double, for vendors that do not recognise one."""
     if not isinstance(outcome, Retryable) or not outcome.may_have_arrived:
@@ -126,13 +135,18 @@ def in_doubt(outcome: Outcome, reason: Doubt = Doubt.MAYBE_TAKEN) -> Outcome:
     )
 
 
-def several_match(candidates: Iterable[str]) -> Outcome:
+def several_match(candidates: Iterable[str], error: str = "") -> Outcome:
     """Say that a person has to choose who at the vendor is meant."""
     return Ambiguous(
         reason=Doubt.SEVERAL_MATCHES,
-        error="Several people at the vendor match: choose one at the connection's people.",
+        error=error or _SEVERAL_MATCH,
         candidates=tuple(candidates),
     )
+
+
+def unproven_match(matched_by: str, vendor_id: str) -> Outcome:
+    """Say that a person has to tell whether somebody at the vendor is the member."""
+    return several_match([vendor_id], _UNPROVEN_MATCH.format(matched_by))
 
 
 def storable(outcome: Outcome) -> Outcome:

@@ -37,7 +37,14 @@ from crm_sync.adapters.contract import (
 )
 from crm_sync.adapters.fields import LOYALTY_FIELDS, FieldLimits
 from crm_sync.adapters.naming import flat_properties, snake_name
-from crm_sync.adapters.outcomes import Delivered, Outcome, Skipped, in_doubt, several_match
+from crm_sync.adapters.outcomes import (
+    Delivered,
+    Outcome,
+    Skipped,
+    in_doubt,
+    several_match,
+    unproven_match,
+)
 
 VERSION: Final = "v2"
 ADDRESS: Final = "https://api.postscript.io"
@@ -158,6 +165,8 @@ class PostscriptAdapter:
         found = self._match(target, person)
         if found.candidates:
             return several_match(found.candidates)
+        if found.matched_by in person.unproven:
+            return unproven_match(found.matched_by, found.vendor_id)
         heard = 200 if _ways(person) else None
         return found.vendor_id or Skipped(status_code=heard, error=_NOT_THERE)
 

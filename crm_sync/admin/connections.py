@@ -363,7 +363,7 @@ def _kind(request: HttpRequest, connection: Connection | None) -> str:
 
 def _choices(kind: str) -> list[str]:
     """List what a person chooses for a connection of this kind."""
-    shares = ["shares_email", "shares_phone"] if keeps_profiles(kind) else []
+    shares = ["shares_email", "shares_phone", "matches_unverified"] if keeps_profiles(kind) else []
     repairs = ["repairs_drift"] if shows_what_it_has(kind) else []
     return [*shares, *repairs, "calls_at_once"]
 

@@ -18,6 +18,7 @@ from crm_sync.inbound.models import OrderCursor, Source
 from crm_sync.inbound.selectors import Inbox, count_open
 from crm_sync.inbound.vendors import KINDS
 
+_CHOICES = ("matches_unverified", "is_enabled")
 _SHOWN = ("listens_at", "waiting", "for_people", "reconciled", "created_at")
 
 
@@ -59,7 +60,7 @@ class SourceAdmin(ModelAdmin):
         own = [setting.name for setting in settings_of(kind)]
         if kind in KINDS and not KINDS[kind].makes_secret:
             own.append("secret")
-        first = (None, {"fields": ["program", "name", "kind", "connection", *own, "is_enabled"]})
+        first = (None, {"fields": ["program", "name", "kind", "connection", *own, *_CHOICES]})
         if obj is None:
             return (first,)
         return (first, ("Inbox", {"fields": list(_SHOWN)}))
@@ -94,7 +95,7 @@ class SourceAdmin(ModelAdmin):
         if not change:
             obj.made_secret = services.add_source(obj, secret=form.secret)  # type: ignore[attr-defined]
             return
-        obj.save(update_fields=["name", "config", "connection", "is_enabled"])
+        obj.save(update_fields=["name", "config", "connection", *_CHOICES])
         if form.secret:
             services.change_secret(source_id=obj.pk, secret=form.secret)
             self.log_change(request, obj, "Entered a new secret.")

@@ -80,8 +80,7 @@ def _apply(
     if isinstance(said, AsksPerson):
         return Result(State.PARKED, said.reason, found.member_id, found.candidates)
     if found.candidates:
-        note = "Several members may be meant: choose one of them."
-        return Result(State.PARKED, note, candidates=found.candidates)
+        return Result(State.PARKED, found.doubt, candidates=found.candidates)
     if isinstance(said, OrderSaid):
         return _put_order(source, said, found)
     if found.member_id is None:

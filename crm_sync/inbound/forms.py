@@ -26,7 +26,7 @@ class SourceForm(ModelForm):
 
     class Meta:
         model = Source
-        fields = ("program", "name", "kind", "connection", "is_enabled")
+        fields = ("program", "name", "kind", "connection", "matches_unverified", "is_enabled")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -27,6 +27,10 @@ SEVERAL: Final = (
     "Several members may be meant: the vendor has one's id, and is known here as another. Put "
     "that right there, or at the people in doubt, and try again."
 )
+UNPROVEN: Final = (
+    "The vendor has an email of the member, and nobody has verified that it is theirs. Say so at "
+    "the member, or at the people in doubt, and try again."
+)
 
 
 def leave_out(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from crm_sync.inbound.contract import Who
@@ -18,26 +19,35 @@ class Found:
 
     Attributes:
         candidates: All who may be meant, where it cannot be told.
+        doubt: Why it cannot; a sentence without personal data.
     """
 
     member_id: UUID | None = None
     matched_by: str = ""
     candidates: tuple[UUID, ...] = ()
+    doubt: str = ""
+
+
+_SEVERAL: Final = "Several members may be meant: choose one of them."
+_UNPROVEN: Final = (
+    "Only an email or phone number leads to somebody, and nobody has verified that it is theirs: "
+    "say whether it is them."
+)
 
 
 def find_person(source: Source, who: Who, *, chosen: UUID | None = None) -> Found:
     """Say which member a source means: by the id that we stored, ours, external ids; then by
-    email and phone. What is found is kept.
+    verified emails and phones. What is found is kept.
 
     Where the first three lead to different members, or none leads to anybody and email and phone
-    lead to different ones, nobody but a person can tell.
+    lead to different ones, or are not verified here, nobody but a person can tell.
 
     Args:
         chosen: A person has said so.
     """
     if chosen is not None:
         return Found(chosen, "a person")
-    found = _one_of(_certain(source, who) or _by_address(source, who))
+    found = _one_of(_certain(source, who)) or _found_by_address(source, who)
     if found.member_id is not None and who.vendor_id:
         learn(source, who.vendor_id, found.member_id, found.matched_by)
     return found
@@ -82,22 +92,36 @@ def _stored(source: Source, who: Who) -> list[Way]:
     return [("vendor_id", member_id) for member_id in contacts.values_list("member_id", flat=True)]
 
 
-def _by_address(source: Source, who: Who) -> list[Way]:
+def _found_by_address(source: Source, who: Who) -> Found:
+    """Find by verified addresses; by others only where the source says so, else a person does."""
+    if found := _one_of(_by_address(source, who, verified=not source.matches_unverified)):
+        return found
+    ways = _by_address(source, who, verified=False)
+    members = tuple(dict.fromkeys(member for _, member in ways))
+    return Found(candidates=members, doubt=_UNPROVEN if members else "")
+
+
+def _by_address(source: Source, who: Who, *, verified: bool) -> list[Way]:
     ways: list[Way] = []
     for type_, value in (("email", who.email), ("phone", who.phone)):
-        ways += [(type_, member) for member in _owners(source, [(type_, value)] if value else [])]
+        named = [(type_, value)] if value else []
+        ways += [(type_, member) for member in _owners(source, named, verified=verified)]
     return ways
 
 
-def _owners(source: Source, named: Sequence[tuple[str, str]]) -> list[UUID]:
-    return list_owners(program_id=source.program_id, identifiers=named) if named else []
+def _owners(
+    source: Source, named: Sequence[tuple[str, str]], *, verified: bool = False
+) -> list[UUID]:
+    if not named:
+        return []
+    return list_owners(program_id=source.program_id, identifiers=named, verified=verified)
 
 
-def _one_of(ways: Sequence[Way]) -> Found:
+def _one_of(ways: Sequence[Way]) -> Found | None:
     members = tuple(dict.fromkeys(member for _, member in ways))
     if len(members) > 1:
-        return Found(candidates=members)
-    return Found(members[0], ways[0][0]) if members else Found()
+        return Found(candidates=members, doubt=_SEVERAL)
+    return Found(members[0], ways[0][0]) if members else None
 
 
 def as_uuid(text: str) -> UUID | None:

@@ -35,6 +35,12 @@ class Source(models.Model):
     key_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     secrets = models.TextField(editable=False)
     rotated_at = models.DateTimeField(null=True, editable=False)
+    matches_unverified = models.BooleanField(
+        "matches by unverified addresses",
+        default=False,
+        help_text="Members are found by emails and phone numbers, too, that nobody has verified "
+        "here. Otherwise a person has to say whether it is them.",
+    )
     is_enabled = models.BooleanField(
         "worked on",
         default=True,

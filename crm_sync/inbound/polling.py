@@ -6,6 +6,7 @@ page once more, and a history has each word once.
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from crm_sync.inbound.contract import PersonSaid, Who
 from crm_sync.inbound.left_out import (
     FAILED,
     SEVERAL,
+    UNPROVEN,
     add_earlier,
     leave_out,
     list_left_out,
@@ -126,28 +128,40 @@ def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
     changes = [add_earlier(change, known) for change in changes]
     meant = _find(connection, changes)
     words = []
-    for place, members in meant.items():
+    for place, found in meant.items():
         change = changes[place]
-        if len(members) > 1:
-            leave_out(connection, change, SEVERAL, members)
+        if found.doubt:
+            leave_out(connection, change, found.doubt, found.members)
             continue
-        (member_id,) = members
+        (member_id,) = found.members
         words += consents_of(origin, change.consents, member_id, change.vendor_id)
         said = PersonSaid(who=Who(), segments=change.segments, fields=change.fields)
         if said.segments is not None or said.fields:
             take_in(origin, said, member_id)
     record_consents(program_id=connection.program_id, said=words)
     settle(known.values())
-    return all(len(members) == 1 for members in meant.values())
+    return not any(found.doubt for found in meant.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """Whom a change may be about.
+
+    Attributes:
+        doubt: Why nobody but a person can tell; empty if it is clear.
+    """
+
+    members: set[UUID]
+    doubt: str = ""
 
 
 def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int, UUID]:
-    """Say whom the changes are about, by their places; whoever may be two members is missing."""
+    """Say whom the changes are about, by their places; of whom that is in doubt is missing."""
     meant = _find(connection, changes)
-    return {place: next(iter(found)) for place, found in meant.items() if len(found) == 1}
+    return {place: next(iter(one.members)) for place, one in meant.items() if not one.doubt}
 
 
-def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, set[UUID]]:
+def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, Meant]:
     """Say whom the changes may be about; three queries for a page, and the emails.
 
     By the vendor's id that we stored, or our own id that the vendor keeps, which must agree; else
@@ -164,18 +178,30 @@ def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, set[UU
     found = {}
     for place, change in enumerate(changes):
         members = {present[member] for member in named[place] if member in present}
-        if not members and change.email and connection.shares_email:
-            email = [("email", change.email)]
-            members = set(list_owners(program_id=connection.program_id, identifiers=email))
         if members:
-            found[place] = members
+            found[place] = Meant(members, SEVERAL if len(members) > 1 else "")
+        elif owner := _owner(connection, change):
+            found[place] = owner
     return found
+
+
+def _owner(connection: Connection, change: Change) -> Meant | None:
+    """Find a member by email, which belongs to one of them at most."""
+    if not change.email or not connection.shares_email:
+        return None
+    email = [("email", change.email)]
+    members = set(list_owners(program_id=connection.program_id, identifiers=email))
+    if not members or connection.matches_unverified:
+        return Meant(members) if members else None
+    proven = list_owners(program_id=connection.program_id, identifiers=email, verified=True)
+    return Meant(members, "" if proven else UNPROVEN)
 
 
 def _may_be(connection: Connection, change: Change) -> set[UUID]:
     """Say whom a change that failed may be about: with them, what it said of them is erased."""
     try:
-        return _find(connection, [change]).get(0, set())
+        found = _find(connection, [change]).get(0)
+        return found.members if found else set()
     except OperationalError:
         raise
     except Exception:  # what failed may be the looking

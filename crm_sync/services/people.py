@@ -14,12 +14,15 @@ from django.db import transaction
 
 from crm_sync.adapters.contract import Adapter, Match, Matches, Person, PushesProfiles
 from crm_sync.adapters.outcomes import (
+    Ambiguous,
     Outcome,
     Permanent,
+    Postponed,
     Retryable,
     Skipped,
     several_match,
     storable,
+    unproven_match,
 )
 from crm_sync.mapping import hash_identity
 from crm_sync.models import Connection, Contact, Delivery, Relay
@@ -32,6 +35,7 @@ _GONE = {"closed", "erased"}
 _MERGED: Final = "merged"
 _NOBODY: Final = "nobody"
 _NOT_FOUND = {"new", "no_email", _NOBODY}  # whoever is there was made by us
+_IS_CLEAR_NOW: Final = "It is clear now who is meant: what was parked goes first."
 _CANNOT_BE_MADE: Final = (
     "Email and phone lead to somebody else at the vendor, who was said not to be the member, and "
     "without them it makes nobody: correct them here, or there and look again."
@@ -109,9 +113,8 @@ def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID
     known = {}
     for member_id in member_ids:
         contact = contacts.get(member_id) or Contact(connection=connection, member_id=member_id)
-        known[member_id] = replace(
-            _known(connection, contact, standings.get(member_id)), trouble=_known_trouble(contact)
-        )
+        one = _known(connection, contact, standings.get(member_id))
+        known[member_id] = replace(one, trouble=_known_trouble(one))
     with within_lease():
         known |= _match(connection, [one for one in known.values() if _is_to_be_found(one)])
         # Whom we made in bulk we know by our id only since this moment: who else has their email?
@@ -210,11 +213,19 @@ def _person(connection: Connection, contact: Contact, standing: Standing | None)
         vendor_id=contact.vendor_id,
         email=shared.email if shared else "",
         phone=standing.phone if standing and connection.shares_phone else "",
-        external_ids=tuple(value for type_, value in ids if type_ == "external"),
+        external_ids=tuple(one.value for one in ids if one.type == "external"),
         first_name=shared.first_name if shared else "",
         last_name=shared.last_name if shared else "",
         lacks_email=contact.matched_by == "no_email",
+        unproven=_unproven(connection, standing) if standing else frozenset(),
     )
+
+
+def _unproven(connection: Connection, standing: Standing) -> frozenset[str]:
+    if connection.matches_unverified:
+        return frozenset()
+    found = (standing.address(type_) for type_ in ("email", "phone"))
+    return frozenset(one.type for one in found if one.value and not one.is_verified)
 
 
 def _is_to_be_found(known: Known) -> bool:
@@ -225,10 +236,13 @@ def _is_to_be_found(known: Known) -> bool:
     return not contact.matched_by or (contact.matched_by in _NOT_FOUND and is_changed)
 
 
-def _known_trouble(contact: Contact) -> Outcome | None:
-    if contact.stuck != Contact.Stuck.PARKED:
+def _known_trouble(known: Known) -> Outcome | None:
+    """Say why a person has to choose; None where they can be asked for anew, by something else."""
+    contact = known.contact
+    is_changed = contact.matched_on != known.identity
+    if contact.stuck != Contact.Stuck.PARKED or (contact.candidates and is_changed):
         return None
-    return several_match(contact.candidates)
+    return several_match(contact.candidates, contact.last_error)
 
 
 def _match(connection: Connection, new: Sequence[Known]) -> dict[UUID, Known]:
@@ -254,23 +268,42 @@ def _learn(connection: Connection, known: Known, match: Match) -> Known:
         return _troubled(known, match.outcome)
     contact = known.contact
     if others := _others(contact, match):
-        return _troubled(known, several_match(others))
+        return _park(known, several_match(others))
+    if not contact.vendor_id and match.matched_by in known.person.unproven:
+        return _park(known, unproven_match(match.matched_by, match.vendor_id))
     is_ours = contact.matched_by in _NOT_FOUND and match.matched_by == "member_id"
     is_decided = contact.matched_by == _NOBODY and contact.matched_on == known.identity
     if not is_ours and not is_decided:
         contact.matched_on = known.identity
         contact.matched_by = _matched_by(known, match)
     contact.vendor_id = match.vendor_id or contact.vendor_id
-    values: dict[str, Any] = {
-        "connection": connection.pk,
-        "member": contact.member_id,
+    learned = {
         "vendor_id": contact.vendor_id,
         "matched_by": contact.matched_by,
         "matched_on": contact.matched_on,
     }
+    if contact.stuck == Contact.Stuck.PARKED:
+        _decide(connection.pk, contact.member_id, **learned)
+        return _troubled(known, Postponed(seconds=0, error=_IS_CLEAR_NOW))
     with database.cursor() as cursor:
-        cursor.execute(_LEARN, values)
+        cursor.execute(
+            _LEARN, {"connection": connection.pk, "member": contact.member_id, **learned}
+        )
     return replace(_known(connection, contact, known.standing), was_asked=True)
+
+
+def _park(known: Known, outcome: Outcome) -> Known:
+    """Let a member wait for a person, or for something else that they may be found by."""
+    contact = known.contact
+    found = storable(outcome)
+    row = Contact.objects.filter(connection=contact.connection, member_id=contact.member_id)
+    row.update(
+        matched_on=known.identity,
+        stuck=Contact.Stuck.PARKED,
+        candidates=list(found.candidates) if isinstance(found, Ambiguous) else [],
+        last_error=found.error,
+    )
+    return _troubled(known, found)
 
 
 def _matched_by(known: Known, match: Match) -> str:

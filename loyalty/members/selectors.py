@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
@@ -27,8 +27,8 @@ SELECT member.id, member.program_id, program.code, program.timezone, state.statu
     (SELECT max(redemption.created_at) FROM loyalty_redemption AS redemption
      WHERE redemption.member_id = member.id AND redemption.state IN ('captured', 'reversed')
         AND redemption.given_for <> 'tier_entry'),
-    (SELECT json_agg(json_build_array(identifier.type, identifier.value)
-        ORDER BY identifier.number)
+    (SELECT json_agg(json_build_array(identifier.type, identifier.value,
+        identifier.verified_by <> '') ORDER BY identifier.number)
      FROM loyalty_identifier AS identifier WHERE identifier.member_id = member.id),
     (SELECT code.code FROM loyalty_referralcode AS code WHERE code.member_id = member.id)
 FROM loyalty_member AS member
@@ -45,6 +45,14 @@ WHERE member.id = ANY(%s)
 """
 
 
+class Named(NamedTuple):
+    """One way in which a member is known."""
+
+    type: str
+    value: str
+    is_verified: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A member as of their newest event: `sequence` is that event's.
@@ -55,7 +63,7 @@ class Standing:
     Attributes:
         expiring: Points that end next, and can be used until the program's day `expiring_on` is
             over.
-        identifiers: Pairs of type and value, the oldest first.
+        identifiers: The oldest first.
     """
 
     member_id: UUID
@@ -79,17 +87,25 @@ class Standing:
     birth_date: date | None = None
     language: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    identifiers: tuple[tuple[str, str], ...] = ()
+    identifiers: tuple[Named, ...] = ()
 
     @property
     def email(self) -> str:
-        """Give the oldest email."""
-        return next((value for type_, value in self.identifiers if type_ == "email"), "")
+        """Give the email that stands for the member."""
+        return self.address("email").value
 
     @property
     def phone(self) -> str:
-        """Give the oldest phone number."""
-        return next((value for type_, value in self.identifiers if type_ == "phone"), "")
+        """Give the phone number that stands for the member."""
+        return self.address("phone").value
+
+    def address(self, type_: str) -> Named:
+        """Give the oldest that is verified; the oldest where none is, an empty one without any."""
+        found = sorted(
+            (one for one in self.identifiers if one.type == type_),
+            key=lambda one: not one.is_verified,
+        )
+        return found[0] if found else Named(type_, "", is_verified=False)
 
 
 def list_standings(member_ids: Collection[UUID]) -> dict[UUID, Standing]:
@@ -120,10 +136,15 @@ def find_member_id(*, program_id: int, reference: str) -> UUID | None:
     return found.values_list("member_id", flat=True).first()
 
 
-def list_owners(*, program_id: int, identifiers: Sequence[tuple[str, str]]) -> list[UUID]:
+def list_owners(
+    *, program_id: int, identifiers: Sequence[tuple[str, str]], verified: bool = False
+) -> list[UUID]:
     """List the members who have these identifiers, type and value; what cannot be one is left out.
 
     In the order of the identifiers, each member once.
+
+    Args:
+        verified: Only by identifiers that are verified.
     """
     wanted = [named for named in map(_normalised, identifiers) if named is not None]
     rows = Identifier.objects.filter(
@@ -131,6 +152,8 @@ def list_owners(*, program_id: int, identifiers: Sequence[tuple[str, str]]) -> l
         type__in={type_ for type_, _ in wanted},
         value__in={value for _, value in wanted},
     )
+    if verified:
+        rows = rows.exclude(verified_by="")
     owner = {(row.type, row.value): row.member_id for row in rows}
     return list(dict.fromkeys(owner[named] for named in wanted if named in owner))
 
@@ -202,7 +225,7 @@ def _standing(row: tuple[Any, ...]) -> Standing:
         expiring=row[20] or 0,
         expiring_on=last_day(ends, row[3]) if ends else None,
         last_redeemed_at=row[21],
-        identifiers=tuple((type_, value) for type_, value in _json(row[22]) or []),
+        identifiers=tuple(Named(*one) for one in _json(row[22]) or []),
         referral_code=row[23] or "",
     )
 

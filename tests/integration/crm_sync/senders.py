@@ -97,7 +97,8 @@ def said(till: Till, card: str, ref: str, revision: int = 1, **more: Any) -> dic
     return {"person": person, "ref": ref, "revision": revision, "order": order(**more)}
 
 
-def name(till: Till, card: str, type_: str, value: str) -> None:
-    body = IdentifierInput.model_validate({"type": type_, "value": value})
+def name(till: Till, card: str, type_: str, value: str, *, verified: bool = True) -> None:
+    named = {"type": type_, "value": value, "verified": verified}
+    body = IdentifierInput.model_validate(named)
     payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
     assert till.send(till.command(members.ADD_IDENTIFIER, payload, value))[0].status == 201

@@ -27,7 +27,7 @@ def by_email(connection: Connection, member: str) -> None:
     Connection.objects.filter(pk=connection.pk).update(shares_email=True)
     connection.refresh_from_db()
     api = Caller(connection.program_id)
-    email = {"type": "email", "value": "p@example.com"}
+    email = {"type": "email", "value": "p@example.com", "verified": True}
     api.post(f"/v1/members/{member}/identifiers", email)
     api.row.delete()
 

@@ -43,9 +43,8 @@ def contact_of(destination: Connection, member_id: str) -> Contact:
     return Contact.objects.get(connection=destination, member_id=member_id)
 
 
-def enrol(till: Till, email: str) -> str:
-
-    body = {"identifiers": [{"type": "email", "value": email}]}
+def enrol(till: Till, email: str, *, verified: bool = True) -> str:
+    body = {"identifiers": [{"type": "email", "value": email, "verified": verified}]}
     member_id: str = till.send(till.command(members.ENROL, EnrolRequest.model_validate(body)))[0].id
     return member_id
 

@@ -30,7 +30,7 @@ from loyalty.members.consent import ConsentSaid, list_consents, present_consents
 from loyalty.members.models import Member, Segment, SegmentMember
 from tests.factories import Till, balance_of, rows
 from tests.integration.crm_sync.outbox import drain, pass_time
-from tests.integration.crm_sync.senders import standard
+from tests.integration.crm_sync.senders import name, standard
 from tests.integration.crm_sync.vendor import Vendor
 from tests.integration.http.caller import Caller, body_of
 from tests.people import erase, merge
@@ -327,9 +327,7 @@ def test_what_we_push_does_not_override_an_opt_out_told_elsewhere(
         )
         card = till.member(balance=5)
         member = till.ids[card]
-        api = Caller(till.program.pk)
-        api.post(f"/v1/members/{member}/identifiers", {"type": "email", "value": "p@example.com"})
-        api.row.delete()
+        name(till, card, "email", "p@example.com")
 
         def sms() -> bool:
             till.adjust(card, 1)

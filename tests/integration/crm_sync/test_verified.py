@@ -1,0 +1,195 @@
+"""Nobody is matched by an email or phone number that nobody has verified, in neither direction."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from crm_sync.adapters.attentive import AttentiveAdapter
+from crm_sync.adapters.contract import Change, Consent, Match, Person, Profile
+from crm_sync.adapters.marketing_cloud_documents import contact_key
+from crm_sync.adapters.outcomes import Ambiguous, Delivered, Skipped
+from crm_sync.adapters.postscript import PostscriptAdapter
+from crm_sync.inbound.deciding import choose_member
+from crm_sync.inbound.polling import take_page, try_again
+from crm_sync.inbound.working import work_inbox
+from crm_sync.models import Connection, Contact, Delivery, Source
+from crm_sync.sandboxes.attentive import Attentive
+from crm_sync.sandboxes.postscript import Postscript
+from crm_sync.services.people import resolve_match
+from loyalty.members import services as members
+from loyalty.members.consent import present_consents
+from loyalty.members.schemas import AddIdentifier, IdentifierInput
+from tests.factories import Till, balance_of, unique
+from tests.integration.crm_sync.calls import connected, environment
+from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event
+from tests.integration.crm_sync.outbox import drain
+from tests.integration.crm_sync.senders import StandardSender, name, said, standard
+from tests.integration.crm_sync.vendor import Vendor
+
+Connect = Callable[..., Connection]
+UNPROVEN = replace(ADA, unproven=frozenset({"email"}))
+
+
+@pytest.fixture
+def sender(till: Till) -> StandardSender:
+    return standard(till)
+
+
+def verify(till: Till, card: str, email: str) -> None:
+    """Say of an email that the member has already that it is theirs."""
+    body = IdentifierInput.model_validate({"type": "email", "value": email, "verified": True})
+    payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
+    assert till.send(till.command(members.ADD_IDENTIFIER, payload, email, key=unique("k")))
+
+
+class TestOut:
+    @pytest.fixture
+    def met(self, till: Till, connect_vendor: Connect) -> Iterator[tuple[str, str, Vendor, Any]]:
+        """Give a member, whose email somebody at the vendor has and nobody has verified."""
+        vendor = Vendor()
+        destination = connect_vendor(vendor)
+        card, email = till.member(), f"{unique('v')}@example.com"
+        name(till, card, "email", email, verified=False)
+        vendor.matches[email] = Match(vendor_id="v-7", matched_by="email")
+        drain()
+        yield card, email, vendor, destination
+
+    def contact(self, destination: Connection, member: str) -> Contact:
+        return Contact.objects.get(connection=destination, member_id=member)
+
+    def test_whom_only_an_unverified_email_leads_to_waits_for_a_person(
+        self, till: Till, met: tuple[str, str, Vendor, Any]
+    ) -> None:
+        card, _, vendor, destination = met
+        member = till.ids[card]
+        parked = self.contact(destination, member)
+        assert (parked.stuck, parked.candidates) == ("parked", ["v-7"])
+        assert "nobody has verified" in parked.last_error
+        till.adjust(card, 5)
+        asked = vendor.asked
+        drain()
+        assert (vendor.of(member), vendor.asked) == ([], asked)
+        errors = Delivery.objects.filter(connection=destination).values_list("last_error")
+        assert set(errors) == {(parked.last_error,)}
+        resolve_match(connection_id=destination.pk, member_id=UUID(member), vendor_id="v-7")
+        drain()
+        assert vendor.of(member)[-1] == "profile"
+        assert self.contact(destination, member).matched_by == "person"
+
+    def test_as_soon_as_it_is_verified_all_that_waited_is_sent_in_order(
+        self, till: Till, met: tuple[str, str, Vendor, Any]
+    ) -> None:
+        card, email, vendor, destination = met
+        member = till.ids[card]
+        verify(till, card, email)
+        drain()
+        waited = ["member.enrolled", "member.updated", "member.updated", "profile"]
+        assert vendor.of(member) == waited
+        contact = self.contact(destination, member)
+        assert (contact.matched_by, contact.stuck, contact.candidates) == ("email", "", [])
+
+    def test_a_connection_may_match_by_unverified_ones(
+        self, till: Till, met: tuple[str, str, Vendor, Any]
+    ) -> None:
+        card, _, vendor, destination = met
+        member = UUID(till.ids[card])
+        Connection.objects.filter(pk=destination.pk).update(matches_unverified=True)
+        till.adjust(card, 5)
+        drain()
+        assert self.contact(destination, str(member)).matched_by == "email"
+        assert vendor.of(str(member))[-1] == "profile"
+
+    def test_whom_nobody_has_is_made_with_it(self, till: Till, connect_vendor: Connect) -> None:
+        vendor = Vendor()
+        destination = connect_vendor(vendor)
+        card = till.member()
+        name(till, card, "email", f"{unique('v')}@example.com", verified=False)
+        drain()
+        assert self.contact(destination, till.ids[card]).matched_by == "new"
+        assert vendor.of(till.ids[card])[-1] == "profile"
+
+
+def profile(person: Person) -> Profile:
+    return Profile(person=person, fields={}, version=1, correlation_id=uuid4())
+
+
+def test_a_vendor_that_cannot_be_asked_first_is_told_no_unverified_one() -> None:
+    adapter = AttentiveAdapter(environment())
+    with Attentive() as attentive:
+        account = connected(adapter, {"address": attentive.url}, api_key=attentive.api_key)
+        assert isinstance(adapter.push(account, [profile(UNPROVEN)])[0], Skipped)
+        assert isinstance(adapter.send(account, [event(person=UNPROVEN)])[0], Skipped)
+        with_phone = replace(UNPROVEN, phone="+15550100")
+        assert isinstance(adapter.push(account, [profile(with_phone)])[0], Delivered)
+        assert isinstance(adapter.send(account, [event(person=with_phone)])[0], Delivered)
+    pushed, sent = attentive.calls
+    assert pushed.body["identifiers"] == {"phone": "+15550100", "clientUserId": MEMBER}
+    assert sent.body["user"] == {"phone": "+15550100"}
+    assert contact_key(UNPROVEN, {"contact_key": "email"}) == ""
+
+
+def test_who_subscribes_later_with_an_unverified_one_waits_too() -> None:
+    adapter = PostscriptAdapter(environment())
+    with Postscript() as postscript:
+        there = postscript.subscribe(ADA.email)
+        account = connected(adapter, {"address": postscript.url}, api_key=postscript.api_key)
+        (outcome,) = adapter.send(account, [event(person=UNPROVEN)])
+    assert isinstance(outcome, Ambiguous)
+    assert outcome.candidates == (there.id,)
+
+
+class TestIn:
+    def test_a_purchase_waits_for_a_person(self, till: Till, sender: StandardSender) -> None:
+        card = till.member()
+        name(till, card, "email", f"{card}@example.com", verified=False)
+        who = {"id": card, "email": f"{card}@example.com"}
+        sender.send("order", {**said(till, card, unique("o")), "person": who})
+        message = sender.only()
+        assert (message.state, message.candidates) == ("parked", [till.ids[card]])
+        assert "nobody has verified" in message.note
+        assert choose_member(message_id=message.pk, member_id=UUID(till.ids[card])) == 1
+        assert sender.only().state == "done"
+        assert balance_of(till.ids[card])["available"] == 12
+
+    def test_a_verified_one_goes_before_another_ones(
+        self, till: Till, sender: StandardSender
+    ) -> None:
+        card, other = till.member(), till.member()
+        name(till, card, "email", f"{card}@example.com")
+        phone = f"+1{uuid4().int % 10**10:010}"
+        name(till, other, "phone", phone, verified=False)
+        who = {"id": card, "email": f"{card}@example.com", "phone": phone}
+        sender.send("order", {**said(till, card, unique("o")), "person": who})
+        assert sender.only().state == "done"
+        assert balance_of(till.ids[card])["available"] == 12
+
+    def test_a_source_may_match_by_unverified_ones(
+        self, till: Till, sender: StandardSender
+    ) -> None:
+        Source.objects.filter(pk=sender.source.pk).update(matches_unverified=True)
+        card = till.member()
+        name(till, card, "email", f"{card}@example.com", verified=False)
+        who = {"id": card, "email": f"{card}@example.com"}
+        sender.send("order", {**said(till, card, unique("o")), "person": who})
+        work_inbox(seconds=30)
+        assert balance_of(till.ids[card])["available"] == 12
+
+    def test_whom_a_poll_tells_of_is_left_out_until_it_is_verified(
+        self, till: Till, connect_vendor: Connect
+    ) -> None:
+        connection = connect_vendor(Vendor())
+        card = till.member()
+        email = f"{card}@example.com"
+        name(till, card, "email", email, verified=False)
+        consent = Consent(channel="sms", is_given=True)
+        told = Change(vendor_id="v1", email=email, fields={}, consents=(consent,))
+        assert not take_page(connection, [told])
+        (left,) = connection.left_out.all()
+        assert left.members == [till.ids[card]]
+        assert "nobody has verified" in left.note
+        verify(till, card, email)
+        assert try_again(left_out_ids=[left.pk]) == 1
+        assert list(present_consents([UUID(till.ids[card])])) == ["sms"]
