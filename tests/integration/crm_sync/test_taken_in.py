@@ -382,8 +382,8 @@ def test_the_members_page_shows_the_history(till: Till) -> None:
 def test_vendors_with_names_that_begin_alike_leave_each_others_segments(till: Till) -> None:
     member = UUID(till.ids[till.member()])
     ours = [f"Omnisend production {place}" for place in ("EU", "US")]
-    for name, told in zip(ours, (("VIP", "常連"), ("Runners",)), strict=True):
-        origin = Origin(till.program.pk, name, f"connection:{name}")
+    for title, told in zip(ours, (("VIP", "常連"), ("Runners",)), strict=True):
+        origin = Origin(till.program.pk, title, f"connection:{title}")
         take_in(origin, PersonSaid(who=Who(), segments=told), member)
     inside = SegmentMember.objects.filter(member_id=member).values_list("segment", flat=True)
     names = Segment.objects.filter(program_id=till.program.pk, code__in=inside)
