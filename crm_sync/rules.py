@@ -63,6 +63,8 @@ class Verdict:
         failures: Failures in a row of the connection, this one included.
         pause_seconds: How long the whole connection waits; None if it does not.
         disable_reason: Why the connection is switched off; empty if it is not.
+        is_own: It counts among the delivery's own attempts: the destination as a whole was not
+            down. Or a long outage would use them up, and the first failure after it be the last.
     """
 
     delivery: Next
@@ -70,6 +72,7 @@ class Verdict:
     failures: int = 0
     pause_seconds: float | None = None
     disable_reason: str = ""
+    is_own: bool = True
 
 
 def judge(
@@ -85,7 +88,7 @@ def judge(
     """Decide what an outcome means.
 
     Args:
-        attempts: Of this delivery, this one included.
+        attempts: Of this delivery's own, this one included.
         failures: In a row at this connection, without this one.
         failing_hours: Since the first of them.
         breaker_failures: So many in a row mean that the destination as a whole is down.
@@ -120,6 +123,7 @@ def judge(
         failures=failures,
         pause_seconds=_pause_seconds(outcome, failures - breaker_failures, luck),
         disable_reason=reason,
+        is_own=not was_down or isinstance(outcome, Ambiguous),
     )
 
 

@@ -247,7 +247,7 @@ def _call_again_later(
         seconds = verdict.lane_seconds
         Contact.objects.filter(
             connection=connection, member_id__in=[contact.member_id for contact in contacts]
-        ).update(attempts=F("attempts") + 1, last_error=outcome.error)
+        ).update(attempts=F("attempts") + int(verdict.is_own), last_error=outcome.error)
         if verdict.delivery is not Next.WAIT:
             seconds = 0.0  # each by itself, with an end and a reason of its own
     waiting |= {contact.member_id: seconds and seconds + UNTIL_ALONE for contact in contacts}
@@ -327,7 +327,7 @@ def _fail(
         health.note(connection_id, relay.failures, verdict, outcome)
     if verdict.delivery is Next.WAIT:
         waiting[contact.member_id] = verdict.lane_seconds
-        row.update(attempts=contact.attempts + 1, last_error=outcome.error)
+        row.update(attempts=contact.attempts + verdict.is_own, last_error=outcome.error)
         return
     row.update(
         done=contact.wanted,

@@ -48,7 +48,7 @@ WITH ours AS (
 UPDATE crm_sync_contact AS contact SET
     done = CASE WHEN %(waits)s THEN contact.done ELSE %(wanted)s END,
     is_backfill = contact.is_backfill AND (%(waits)s OR contact.wanted > %(wanted)s),
-    attempts = CASE WHEN %(waits)s THEN contact.attempts + 1 ELSE 0 END,
+    attempts = CASE WHEN %(waits)s THEN contact.attempts + %(own)s ELSE 0 END,
     stuck = %(stuck)s, last_error = %(error)s, candidates = %(candidates)s,
     vendor_id = CASE WHEN %(vendor_id)s = '' THEN contact.vendor_id ELSE %(vendor_id)s END,
     matched_by = CASE WHEN contact.matched_by = 'no_email' AND %(is_named)s THEN 'new'
@@ -135,12 +135,12 @@ def fail_profile_here(lease: Lease) -> None:
     """
     row = Contact.objects.filter(connection_id=lease.connection_id, member_id=lease.member_id)
     contact = row.first()
-    attempts = contact.attempts + 1 if contact is not None else 1
-    verdict = health.judge(lease.connection_id, FAILED_HERE, attempts=attempts)
+    before = contact.attempts if contact is not None else 0
+    verdict = health.judge(lease.connection_id, FAILED_HERE, attempts=before + 1)
     if not lanes.wait(lease, verdict.lane_seconds) or contact is None:
         return
     if verdict.delivery is Next.WAIT:
-        row.update(attempts=attempts, last_error=FAILED_HERE.error)
+        row.update(attempts=before + verdict.is_own, last_error=FAILED_HERE.error)
     else:
         dead = Contact.Stuck.DEAD
         row.update(done=contact.wanted, attempts=0, stuck=dead, last_error=FAILED_HERE.error)
@@ -172,6 +172,7 @@ def settle(lease: Lease, draft: Draft, outcome: Outcome, began: datetime) -> boo
         "correlation": draft.profile.correlation_id,
         "answer": outcome.answer,
         "error": outcome.error or draft.left_out,
+        "own": int(verdict.is_own),
         "wanted": contact.wanted,
         "stuck": verdict.delivery.value if verdict.delivery in GIVEN_UP else "",
         "candidates": orjson.dumps(

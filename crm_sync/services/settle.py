@@ -38,9 +38,10 @@ WITH told AS MATERIALIZED (
     SELECT * FROM unnest(
         %(of)s::uuid[], %(deliveries)s::bigint[], %(states)s::text[], %(at)s::timestamptz[],
         %(durations)s::int[], %(statuses)s::smallint[], %(outcomes)s::text[],
-        %(correlations)s::uuid[], %(answers)s::text[], %(errors)s::text[]) WITH ORDINALITY
+        %(correlations)s::uuid[], %(answers)s::text[], %(errors)s::text[], %(own)s::int[])
+        WITH ORDINALITY
     AS told (member_id, delivery_id, state, at, duration_ms, status_code, outcome,
-             correlation_id, answer, error, place)
+             correlation_id, answer, error, own, place)
 ), ours AS MATERIALIZED (
     SELECT lane.member_id, served.wait_seconds,
         served.ends AND lane.additions <> served.additions AS is_due,
@@ -78,7 +79,7 @@ WITH told AS MATERIALIZED (
     ORDER BY told.place
 ), settled AS (
     UPDATE crm_sync_delivery AS delivery SET
-        state = told.state, attempts = delivery.attempts + 1, last_error = told.error,
+        state = told.state, attempts = delivery.attempts + told.own, last_error = told.error,
         settled_at = CASE WHEN told.state = 'pending' THEN NULL ELSE clock_timestamp() END
     FROM told JOIN ours ON ours.member_id = told.member_id
     WHERE delivery.id = told.delivery_id
@@ -219,4 +220,5 @@ def _values(connection_id: int, told: Sequence[Told], served: Sequence[Served]) 
         "outcomes": [Attempt.Outcome[type(o).__name__.upper()].value for o in outcomes],
         "answers": [outcome.answer for outcome in outcomes],
         "errors": [outcome.error for outcome in outcomes],
+        "own": [int(one.verdict.is_own) for one in told],
     }

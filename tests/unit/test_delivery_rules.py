@@ -78,6 +78,13 @@ def test_nothing_dies_of_a_destination_that_is_down() -> None:
     assert verdict.lane_seconds == RETRY_SECONDS[-1]
 
 
+def test_what_a_destination_that_is_down_costs_is_no_attempt_of_the_events_own() -> None:
+    assert decide(Retryable(), failures=2).is_own
+    assert not decide(Retryable(), failures=3).is_own
+    assert not decide(Configuration(error="401")).is_own
+    assert decide(Ambiguous(reason=Doubt.MAYBE_TAKEN), failures=3).is_own  # it may have arrived
+
+
 @pytest.mark.parametrize(
     ("failures", "seconds"), [(1, None), (2, 5), (3, 10), (4, 20), (5, 40), (6, 60), (900, 60)]
 )

@@ -249,6 +249,28 @@ class TestDown:
             pass_time(destination, "5 hours")
         assert states(destination) == ["pending"]
 
+    def test_an_outage_uses_up_no_attempts(self, outbox: Outbox, receiver: Receiver) -> None:
+        """What failed once more just after it has all its attempts before it."""
+        receiver.respond = lambda call: Answer(500)
+        destination = outbox.connect(receiver.url)
+        unlucky, healthy = uuid4(), uuid4()
+        outbox.write(unlucky)
+        for _ in range(MAX_ATTEMPTS + 2):
+            drain()
+            pass_time(destination, "5 hours")  # more than any lane waits after its third attempt
+        receiver.respond = fail_for(unlucky, 500)  # type: ignore[assignment]
+        outbox.write(healthy)
+        for _ in range(2):  # back, and one event is still refused
+            drain()
+            pass_time(destination, "1 day")
+        mine = Delivery.objects.get(connection=destination, member_id=unlucky)
+        assert mine.state == "pending"
+        assert Attempt.objects.filter(delivery=mine).count() > MAX_ATTEMPTS
+        receiver.respond = lambda call: Answer()
+        pass_time(destination, "1 day")
+        drain()
+        assert states(destination) == ["delivered"] * 2
+
     def test_after_five_days_it_is_disabled_and_says_why(
         self, outbox: Outbox, receiver: Receiver
     ) -> None:
