@@ -18,6 +18,7 @@ from crm_sync.inbound.models import (
     SourcePerson,
 )
 from crm_sync.segment_models import SegmentSighting
+from crm_sync.services.forget import forget_left_out
 from loyalty.events import selectors as events
 
 POSITIONS_AT_ONCE = 10_000
@@ -53,8 +54,7 @@ def forget(member_ids: Sequence[UUID]) -> None:
     messages.exclude(state__in=(State.DONE, State.IGNORED)).update(
         state=State.IGNORED, settled_at=Now(), note="The member was erased."
     )
-    for member_id in member_ids:
-        LeftOutPerson.objects.filter(members__contains=[str(member_id)]).delete()
+    forget_left_out(member_ids)
     SegmentSighting.objects.filter(member_id__in=member_ids).delete()
     SourcePerson.objects.filter(member_id__in=member_ids).delete()
     KnownOrder.objects.filter(member_id__in=member_ids).delete()

@@ -95,6 +95,12 @@ def forget_contacts(*, connection_id: int, member_ids: Collection[UUID]) -> None
         model.objects.filter(connection_id=connection_id, member_id__in=member_ids).delete()
 
 
+def forget_left_out(member_ids: Collection[UUID]) -> None:
+    """Forget what is kept of people who may be one of these members and were not taken in."""
+    names = [str(member_id) for member_id in member_ids]
+    LeftOutPerson.objects.filter(members__has_any_keys=names).delete()
+
+
 def forget_erased_everywhere() -> int:
     """Forget all who were ever erased, at all connections; return how many people that are.
 
@@ -105,6 +111,7 @@ def forget_erased_everywhere() -> int:
     count = 0
     for members in walk_erased():
         count += len(members)
+        forget_left_out(members)
         for connection_id, is_enabled in connections:
             forget_answers(connection_id=connection_id, member_ids=members)
             if not is_enabled:

@@ -9,8 +9,9 @@ import pytest
 from crm_sync.adapters.contract import Change, Consent
 from crm_sync.inbound import polling
 from crm_sync.inbound.forgetting import forget_erased
-from crm_sync.inbound.left_out import FAILED
+from crm_sync.inbound.left_out import FAILED, leave_out
 from crm_sync.models import Connection, Contact
+from crm_sync.services.forget import forget_erased_everywhere
 from tests.factories import Till
 from tests.integration.crm_sync.outbox import drain
 from tests.integration.crm_sync.vendor import Vendor
@@ -54,4 +55,18 @@ def test_it_goes_with_the_erased(
     erase(till, card)
     drain()
     forget_erased()
+    assert not connection.left_out.exists()
+
+
+def test_what_is_kept_just_after_its_member_was_erased_goes_at_night(
+    till: Till, connect_vendor: Callable[..., Connection]
+) -> None:
+    connection = connect_vendor(Vendor())
+    card = till.member()
+    erase(till, card)
+    drain()
+    forget_erased()
+    told = Change(vendor_id="v1", fields={})
+    leave_out(connection, told, FAILED, [UUID(till.ids[card])])
+    forget_erased_everywhere()
     assert not connection.left_out.exists()
