@@ -7,7 +7,6 @@ job has come by.
 from collections.abc import Sequence
 
 import psycopg
-from django.db import connection as django_connection
 
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.exchange import Statement, exchange
@@ -17,6 +16,7 @@ from loyalty.engine.session import MemberWork, Session
 from loyalty.engine.upkeep import settle_due
 from loyalty.errors import MemberNotFound
 from loyalty.http.auth import Principal
+from loyalty.http.reads import reconnect
 
 
 def look(
@@ -64,5 +64,5 @@ def _read(statements: Sequence[Statement]) -> None:
     except psycopg.OperationalError:
         if not connection.closed:
             raise
-        django_connection.close()
+        reconnect()
         exchange(connect(), statements)

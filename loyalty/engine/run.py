@@ -48,6 +48,7 @@ from loyalty.errors import (
 )
 from loyalty.http.auth import Principal
 from loyalty.http.problems import problem_bytes
+from loyalty.http.reads import reconnect
 from loyalty.ledger.rules import LotsMissing
 from loyalty.programs.rules import PublishedProgram
 from loyalty.programs.selectors import published_program
@@ -115,7 +116,7 @@ def run(
                 raise
             locked = True
         except _ConnectionStale as stale:
-            django_connection.close()
+            reconnect()
             if not reconnects:
                 raise DatabaseUnavailable() from stale
             reconnects -= 1

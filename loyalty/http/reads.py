@@ -22,8 +22,19 @@ def fetch(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     except psycopg.OperationalError:
         if connection.connection is None or not connection.connection.closed:
             raise
-        connection.close()
+        reconnect()
         return _fetch(sql, parameters)
+
+
+def reconnect() -> None:
+    """Drop a connection that died while it was idle, and those of its pool that died with it.
+
+    The next one would be dead, too, and only one try is left.
+    """
+    connection.close()
+    pool = getattr(connection, "pool", None)  # None where each thread keeps its own
+    if pool is not None:
+        pool.check()
 
 
 def _fetch(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

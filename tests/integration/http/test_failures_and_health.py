@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test import Client, override_settings
 
-from loyalty.http import auth, health, limits
+from loyalty.http import auth, health, limits, reads
 from loyalty.http.views import error_of
 from loyalty.members import api as members_api
 from tests.integration.http.caller import Caller, Shop, code_of
@@ -81,6 +81,25 @@ def test_an_idle_connection_that_the_server_ended_is_replaced(
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     auth._known.clear()
     assert still_api.get(f"/v1/members/{still_shop.member}/balance").status_code == 200
+
+
+def test_what_died_in_a_pool_costs_nobody_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    pooled = connection.copy()
+    options = {**pooled.settings_dict["OPTIONS"], "pool": {"min_size": 0, "max_size": 3}}
+    pooled.settings_dict |= {"OPTIONS": options, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
+    others = [pooled, *(pooled.copy() for _ in range(2))]
+    for other in others:
+        other.inc_thread_sharing()
+        other.ensure_connection()
+    pids = [other.connection.info.backend_pid for other in others]
+    for other in others:
+        other.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) AS pid", [pids])
+    monkeypatch.setattr(reads, "connection", pooled)
+    assert reads.fetch("SELECT 1") == [(1,)]
+    pooled.close()
+    pooled.close_pool()
 
 
 @pytest.mark.parametrize("debug", [True, False])
