@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import pq
-from psycopg.adapt import AdaptersMap, PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.types.datetime import TimestamptzLoader
 
@@ -22,6 +22,22 @@ PREPARED_MOST: Final = 100
 _FAILED: Final = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
 
 _Key = tuple[str, tuple[int, ...]]
+
+
+class Binary(bytes):
+    """A parameter as PostgreSQL takes it in binary; the statement's text says of which type."""
+
+    __slots__ = ()
+
+
+class _BinaryDumper(Dumper):
+    """Hand a Binary through as it is."""
+
+    format = pq.Format.BINARY
+    oid = 0
+
+    def dump(self, obj: Binary) -> Binary:
+        return obj
 
 
 class Statement:
@@ -58,12 +74,16 @@ def exchange(connection: psycopg.Connection[Any], statements: Sequence[Statement
 
 
 class _Adaptation:
-    """How a connection adapts values, but for times: Django reads them in Python, psycopg in C."""
+    """How a connection adapts values, but for times: Django reads them in Python, psycopg in C.
+
+    And what is binary already is handed through.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
         self.adapters = AdaptersMap(connection.adapters)
         self.adapters.register_loader("timestamptz", TimestamptzLoader)
+        self.adapters.register_dumper(Binary, _BinaryDumper)
 
 
 class _Channel:

@@ -1,11 +1,14 @@
-"""Values of rows as PostgreSQL reads them, each as a parameter of its own."""
+"""Values of rows as PostgreSQL reads them: each a parameter of its own, or an array a column."""
 
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
+
+from loyalty.engine.exchange import Binary
 
 
 def _json(value: Any) -> str:
@@ -54,3 +57,52 @@ def as_parameters(
             else:
                 found.append(_WRITERS.get(kind, _like_json)(value))
     return found
+
+
+def as_arrays(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> list[str | Binary]:
+    """Give the values of many rows, all of a column at once; `arrays_of` reads them.
+
+    JSON writes a column faster than a loop here does, and between braces its text is that of an
+    array. What PostgreSQL would read slowly, ids and words with quotes, goes as it keeps them.
+    """
+    return [_column(type_, [row.get(column) for row in rows]) for column, type_ in columns.items()]
+
+
+def arrays_of(columns: Mapping[str, str], first: int) -> str:
+    """Give the SQL of columns that reads their values from the parameters from `first` on."""
+    unnested = (
+        (_DOCUMENTS if type_ == "jsonb" else _ARRAY).format(number=number, type=type_)
+        + f" AS {name}"
+        for number, (name, type_) in enumerate(columns.items(), first)
+    )
+    return f"SELECT {', '.join(unnested)}"
+
+
+_ARRAY: Final = "unnest(${number}::{type}[])"
+_DOCUMENTS: Final = "nullif(jsonb_array_elements(${number}::jsonb), 'null')"
+
+
+def _column(type_: str, values: list[Any]) -> str | Binary:
+    if type_ == "uuid" and set(map(type, values)) == {UUID}:
+        return _array(2950, [_length(16) + value.bytes for value in values])
+    text = orjson.dumps(values)
+    if type_ == "jsonb":
+        return text.decode()
+    if type_ == "text" and b"\\" in text:  # an array's text escapes other characters than JSON
+        return _array(25, [_NULL if value is None else _word(value) for value in values])
+    return f"{{{text[1:-1].decode()}}}"
+
+
+def _array(oid: int, parts: list[bytes]) -> Binary:
+    """Write an array as it goes over the wire: the number of its type, one dimension, values."""
+    return Binary(_head(1, 1, oid, len(parts), 1) + b"".join(parts))
+
+
+def _word(value: Any) -> bytes:
+    word = value.encode() if value.__class__ is str else (_like_json(value) or "").encode()
+    return _length(len(word)) + word
+
+
+_head: Final = struct.Struct(">iiIii").pack
+_length: Final = struct.Struct(">i").pack
+_NULL: Final = _length(-1)

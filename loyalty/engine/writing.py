@@ -2,17 +2,16 @@
 
 Every row of every outcome goes into one statement. Its text depends only on which tables have
 rows, and whether one or many, so that a process prepares a handful of statements and uses them
-for ever. One row is parameters, many are JSON.
+for ever. One row is parameters, many are an array of each column.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import orjson
-
-from loyalty.engine.values import as_parameters
+from loyalty.engine.exchange import Binary
+from loyalty.engine.values import arrays_of, as_arrays, as_parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +43,8 @@ class Table:
     def statement(self, first: int, *, rows: int) -> str:
         """Give the SQL of this table with its parameters from number `first` on.
 
-        Parameters spare PostgreSQL the reading of JSON. They are also known to be so many rows:
-        it finds the row to update by its key, where for JSON it expects a hundred, and scans a
-        small table.
+        Parameters spare PostgreSQL the starting of what reads arrays, and are known to be so many
+        rows: it finds the row to update by its key.
 
         Args:
             rows: How many there are; 0 for any number.
@@ -63,11 +61,11 @@ class Table:
             source = f"SELECT {names} FROM {self._many(first)}{order}"
         return f"INSERT INTO {self.name} ({names}) {source} {self.tail}"
 
-    def parameters(self, rows: list[dict[str, Any]]) -> list[str | None]:
+    def parameters(self, rows: list[dict[str, Any]]) -> Sequence[str | Binary | None]:
         """Give the values of as many parameters as the statement for these rows takes."""
         if self.shape(rows):
             return as_parameters(self.columns, rows)
-        return [orjson.dumps(rows).decode()]
+        return as_arrays(self.columns, rows)
 
     def shape(self, rows: list[dict[str, Any]]) -> int:
         """Tell for how many rows their statement is; 0 is any number."""
@@ -82,8 +80,7 @@ class Table:
         return f"(SELECT {', '.join(f'{value} AS {column}' for value, column in values)}) AS r"
 
     def _many(self, first: int) -> str:
-        types = ", ".join(f"{column} {type_}" for column, type_ in self.columns.items())
-        return f"json_to_recordset(${first}::json) AS r({types})"
+        return f"({arrays_of(self.columns, first)}) AS r"
 
 
 @lru_cache(maxsize=256)
@@ -96,7 +93,7 @@ def write_statement(tables: tuple[tuple[Table, int], ...]) -> str:
     parts, first = [], 1
     for number, (table, rows) in enumerate(tables, 1):
         parts.append(f"w{number} AS ({table.statement(first, rows=rows)})")
-        first += rows * len(table.columns) or 1
+        first += (rows or 1) * len(table.columns)
     return "WITH " + ",\n".join(parts) + "\nSELECT 1"
 
 

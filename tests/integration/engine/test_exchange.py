@@ -1,10 +1,17 @@
 """Statements that travel together: answers, errors, preparation, and what a dead server leaves."""
 
+import json
+from datetime import UTC, date, datetime
+from uuid import UUID
+
 import psycopg
 import pytest
 from django.db import connection as django_connection
 
 from loyalty.engine.exchange import Statement, exchange
+from loyalty.engine.values import arrays_of, as_arrays
+from loyalty.ledger.buckets import Bucket
+from loyalty.ledger.models import MemberState
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +41,53 @@ def test_each_statement_has_its_rows(raw):
     exchange(raw, [one, none, two])
     assert (one.rows, none.rows, two.rows) == ([(7, "x")], [], [(1,), (2,)])
     assert one.done and none.done and two.done
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        ("text", ["", "null", "NULL", "{a, b}", "a,b", "é 🙂", None]),
+        ("text", ["", "null", 'say "\\n"', "two\nlines\t", '"', "\\", None]),
+        ("uuid", [UUID(int=1), UUID(int=2**128 - 1)]),
+        ("uuid", [UUID(int=1), None]),
+        ("bigint", [0, -1, 2**63 - 1, -(2**63), None]),
+        ("boolean", [True, False, None]),
+        ("date", [date(2026, 2, 1), None]),
+        ("timestamptz", [datetime(2026, 2, 3, 4, 5, 6, 7, UTC), None]),
+    ],
+)
+def test_many_rows_arrive_as_they_were_sent(raw, type_, values):
+    assert there_and_back(raw, type_, values) == values
+
+
+def test_many_documents_arrive_as_they_were_sent(raw):
+    documents = ['{"[]"}', "", [], {"a": [1, {"b": 'c "d" \\n'}]}, 7, False, [None], None]
+    found = there_and_back(raw, "jsonb", documents)
+    assert [text and json.loads(text) for text in found] == documents
+
+
+def there_and_back(connection, type_, values):
+    columns = {"number": "int", "value": type_}
+    rows = [{"number": number, "value": value} for number, value in enumerate(values)]
+    sent = Statement(arrays_of(columns, 1), as_arrays(columns, rows))
+    exchange(connection, [sent])
+    assert [number for number, _ in sent.rows] == list(range(len(values)))
+    return [value for _, value in sent.rows]
+
+
+def test_of_many_rows_what_is_not_said_is_null_and_a_constant_is_its_value(raw):
+    columns = {"id": "uuid", "status": "text", "bucket": "smallint", "hash": "bytea"}
+    rows = [
+        {"id": str(UUID(int=1)), "status": MemberState.Status.FROZEN, "bucket": Bucket.HELD},
+        {"status": 'a "word"', "hash": "\\x00ff"},
+    ]
+    sent = Statement(arrays_of(columns, 1), as_arrays(columns, rows))
+    exchange(raw, [sent])
+    frozen, held = MemberState.Status.FROZEN.value, Bucket.HELD.value
+    assert sent.rows == [
+        (UUID(int=1), frozen, held, None),
+        (None, 'a "word"', None, b"\x00\xff"),
+    ]
 
 
 def test_the_first_error_is_raised_and_nothing_after_it_is_done(raw):

@@ -65,7 +65,7 @@ def test_the_same_tables_come_in_the_same_order():
     assert [table for table, _ in one.items()] == [table for table, _ in other.items()]
 
 
-def test_one_row_is_parameters_and_many_are_json():
+def test_one_row_is_parameters_and_many_are_an_array_of_each_column():
     row = {"member_id": UUID(int=1), "day": date(2026, 1, 2), "spend": 5, "points": -1}
     assert ACTIVITY_DAY.parameters([row]) == [
         "00000000-0000-0000-0000-000000000001",
@@ -75,15 +75,18 @@ def test_one_row_is_parameters_and_many_are_json():
         None,
     ]
     assert [ACTIVITY_DAY.shape([row] * count) for count in (1, 2, 1000)] == [1, 0, 0]
-    assert len(ACTIVITY_DAY.parameters([row, row])) == 1
+    days, spends = ACTIVITY_DAY.parameters([row, row])[1:3]
+    assert (days, spends) == ('{"2026-01-02","2026-01-02"}', "{5,5}")
     assert "VALUES ($3::uuid, $4::date," in ACTIVITY_DAY.statement(3, rows=1)
-    assert "json_to_recordset($3::json)" in ACTIVITY_DAY.statement(3, rows=0)
+    assert "unnest($3::uuid[]) AS member_id, unnest($4::date[])" in ACTIVITY_DAY.statement(
+        3, rows=0
+    )
 
 
 def test_parameters_are_numbered_through_all_tables():
     sql = write_statement(((OUTBOX_EVENT, 2), (POSTING, 0), (MEMBER_STATE, 1)))
     numbers = [int(found) for found in re.findall(r"\$(\d+)::", sql)]
-    assert numbers == list(range(1, 27))  # 2 x 10, 1, 5
+    assert numbers == list(range(1, 37))  # 2 x 10, 11, 5
 
 
 @pytest.mark.parametrize(
