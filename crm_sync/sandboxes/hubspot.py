@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs
 from uuid import uuid4
 
+from crm_sync.sandboxes.limits import Tokens, Window
 from crm_sync.sandboxes.pages import Person
 from crm_sync.sandboxes.server import Call, Reply, Sandbox
 
@@ -25,6 +26,7 @@ _PATH = re.compile(
     r"|events/(?:[\d-]{7}|v3)/(?P<events>.+)|oauth/(?:[\d-]{7}|v1)/(?P<oauth>.+))"
 )
 _CHARACTERS = 65_536
+_TOKEN_SECONDS: Final = 1800
 
 
 @dataclass
@@ -53,14 +55,15 @@ class HubSpot(Sandbox):
         takes_events: Whether the plan has custom events.
         properties: Contact properties that somebody has made.
         lists: The records in each, by its number.
-        left: How many calls are allowed in this stretch of ten seconds.
+        window: How many calls are allowed.
     """
 
     title: ClassVar[str] = "HubSpot"
 
     def __init__(self, access_token: str = "pat-sandbox", port: int = 0) -> None:
         super().__init__(port)
-        self.tokens = {access_token}
+        self.tokens = Tokens(self.clock)
+        self.tokens.add(access_token)
         self.access_token = access_token
         self.refresh_token = "refresh-1"
         self.takes_events = True
@@ -70,7 +73,7 @@ class HubSpot(Sandbox):
         }
         self.contacts: dict[str, Contact] = {}
         self.lists: dict[str, list[str]] = {}
-        self.left = 190
+        self.window = Window(self.clock, most=190, seconds=10.0)
         self._clock = datetime(2026, 11, 1, tzinfo=UTC)
 
     def handle(self, call: Call) -> Reply:
@@ -80,8 +83,8 @@ class HubSpot(Sandbox):
         except Refused as refused:
             reply = Reply(refused.status, {"correlationId": str(uuid4()), **refused.error})
         counted = {
-            "x-hubspot-ratelimit-max": "190",
-            "x-hubspot-ratelimit-remaining": str(max(self.left, 0)),
+            "x-hubspot-ratelimit-max": str(self.window.most),
+            "x-hubspot-ratelimit-remaining": str(self.window.left),
             "x-hubspot-ratelimit-interval-milliseconds": "10000",
         }
         return Reply(reply.status, reply.body, {**counted, **reply.headers})
@@ -140,8 +143,7 @@ class HubSpot(Sandbox):
         token = call.headers.get("authorization", "").removeprefix("Bearer ")
         if token not in self.tokens:
             raise Refused(401, "EXPIRED_AUTHENTICATION", "The OAuth token used is not valid.")
-        self.left -= 1
-        if self.left < 0:
+        if not self.window.take():
             more = {"errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
             raise Refused(429, "RATE_LIMITS", "You have reached your ten_secondly limit.", **more)
         if call.method == "POST" and not isinstance(call.body, dict):
@@ -154,10 +156,10 @@ class HubSpot(Sandbox):
         if form != good:
             raise Refused(400, "BAD_REFRESH_TOKEN", "missing or invalid refresh token")
         token = f"access-{uuid4().hex}"
-        self.tokens.add(token)
+        self.tokens.add(token, _TOKEN_SECONDS)
         self.refresh_token = f"refresh-{uuid4().hex}"
-        body = {"access_token": token, "refresh_token": self.refresh_token, "expires_in": 1800}
-        return Reply(200, {"token_type": "bearer", **body})
+        body = {"access_token": token, "refresh_token": self.refresh_token}
+        return Reply(200, {"token_type": "bearer", "expires_in": _TOKEN_SECONDS, **body})
 
     def _property(self, name: str) -> Reply:
         if name not in self.properties:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from crm_sync.sandboxes.server import Sandbox
 
-_NOT_KEPT: Final = {"calls", "faults", "lock", "changes", "keeps_calls"}
+_NOT_KEPT: Final = {"calls", "faults", "lock", "changes", "keeps_calls", "clock"}
 
 
 class Keeper:

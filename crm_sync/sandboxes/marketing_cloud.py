@@ -10,10 +10,12 @@ from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 from uuid import uuid4
 
+from crm_sync.sandboxes.limits import Tokens
 from crm_sync.sandboxes.server import Call, Person, Reply, Sandbox
 
 PAGE: Final = 50
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_TOKEN_SECONDS: Final = 1079
 _FILTER = re.compile(r"(\w+) eq '(.*)'")
 _MEMBERS = {
     "Member_Id": "text",
@@ -118,12 +120,8 @@ class MarketingCloud(Sandbox):
         self.inactive: set[str] = set()
         self.requests: dict[str, dict[str, Any]] = {}
         self.polls_until_done = 1
-        self.token = ""
+        self.tokens = Tokens(self.clock)
         self._tokens = 0
-
-    def expire(self) -> None:
-        """Let the token end."""
-        self.token = ""
 
     def people(self) -> list[Person]:
         """List members with their events, for the page."""
@@ -144,7 +142,7 @@ class MarketingCloud(Sandbox):
         """Answer as Marketing Cloud does: token, then the work."""
         if call.path == "/v2/token":
             return self._log_in(call.body or {})
-        if not self.token or call.headers.get("authorization") != f"Bearer {self.token}":
+        if call.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return Reply(401, {"message": "Not Authorized", "errorcode": 0, "documentation": ""})
         try:
             return self._work(call)
@@ -159,13 +157,14 @@ class MarketingCloud(Sandbox):
             error = {"error": "invalid_client", "error_description": "Client authentication failed"}
             return Reply(401, error)
         self._tokens += 1
-        self.token = f"token-{self._tokens}"
+        token = f"token-{self._tokens}"
+        self.tokens.add(token, _TOKEN_SECONDS)
         return Reply(
             200,
             {
-                "access_token": self.token,
+                "access_token": token,
                 "token_type": "Bearer",
-                "expires_in": 1079,
+                "expires_in": _TOKEN_SECONDS,
                 "scope": "data_extensions_read data_extensions_write",
                 "rest_instance_url": f"{self.url}/",
             },

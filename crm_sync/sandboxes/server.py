@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlsplit
 
+from crm_sync.sandboxes.limits import Clock
 from crm_sync.sandboxes.pages import Person as Person
 from crm_sync.sandboxes.pages import page
 
@@ -59,6 +60,7 @@ class Sandbox:
     Attributes:
         calls: All that came, for tests; nothing where `keeps_calls` is off, as in a demo.
         changes: How many calls may have changed something.
+        clock: What limits and the ends of tokens go by.
     """
 
     title: ClassVar[str] = "A vendor"
@@ -69,6 +71,7 @@ class Sandbox:
         self.faults: list[Fault] = []
         self.keeps_calls = True
         self.changes = 0
+        self.clock = Clock()
         self.lock = threading.RLock()
         self._server = _server(self, port)
 

@@ -17,14 +17,15 @@ from uuid import uuid4
 import orjson
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
+from crm_sync.sandboxes.limits import Bucket, Tokens
 from crm_sync.sandboxes.server import Call, Person, Reply, Sandbox
 from crm_sync.sandboxes.shopify_bulk import Bulk
 from crm_sync.sandboxes.shopify_orders import order_roots
 from crm_sync.sandboxes.shopify_schema import SCHEMA
 from crm_sync.sandboxes.shopify_segments import segment_roots
 
-BUCKET: Final = 2000
 MUTATION_COST: Final = 10
+TOKEN_SECONDS: Final = 86_399
 SCOPES: Final = (
     "read_customers",
     "write_customers",
@@ -81,22 +82,22 @@ class Shopify(Sandbox):
         tokens: Access tokens that are good; a client id and secret get another one.
         orders: By their numbers, as webhooks tell of them.
         segments: Who is in them, by their numbers.
-        available: Query points that are left in the bucket.
+        bucket: Query points that are left.
     """
 
     title: ClassVar[str] = "Shopify"
 
     def __init__(self, access_token: str = "shpat_sandbox", port: int = 0) -> None:
         super().__init__(port)
-        self.tokens = {access_token}
+        self.tokens = Tokens(self.clock)
+        self.tokens.add(access_token)
         self.access_token = access_token
         self.client = ("client", "secret")
         self.scopes = list(SCOPES)
         self.customers: dict[str, Known] = {}
         self.orders: dict[int, dict[str, Any]] = {}
         self.segments: dict[str, list[Known]] = {}
-        self.available = float(BUCKET)
-        self.restore_rate = 100.0
+        self.bucket = Bucket(self.clock, size=2000.0, rate=100.0)
         self._clock = datetime(2026, 11, 1, tzinfo=UTC)
         self.bulk = Bulk()
         self._work = Work(self)
@@ -164,17 +165,15 @@ class Shopify(Sandbox):
         if form.get("grant_type") != "client_credentials" or given != self.client:
             return Reply(400, {"error": "invalid_client"})
         token = f"shpat_{uuid4().hex}"
-        self.tokens.add(token)
-        return Reply(
-            200, {"access_token": token, "scope": ",".join(self.scopes), "expires_in": 86399}
-        )
+        self.tokens.add(token, TOKEN_SECONDS)
+        body = {"access_token": token, "scope": ",".join(self.scopes)}
+        return Reply(200, {**body, "expires_in": TOKEN_SECONDS})
 
     def _execute(self, text: str, variables: Mapping[str, Any]) -> Reply:
         cost = MUTATION_COST * max(1, text.count("userErrors"))
-        if cost > self.available:
+        if not self.bucket.take(cost):
             error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
             return Reply(200, {"errors": [error], "extensions": self._cost(cost)})
-        self.available -= cost
         return Reply(200, {**self.execute(text, variables), "extensions": self._cost(cost)})
 
     def execute(self, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,9 +184,9 @@ class Shopify(Sandbox):
 
     def _cost(self, cost: int) -> dict[str, Any]:
         status = {
-            "maximumAvailable": float(BUCKET),
-            "currentlyAvailable": self.available,
-            "restoreRate": self.restore_rate,
+            "maximumAvailable": self.bucket.size,
+            "currentlyAvailable": self.bucket.left,
+            "restoreRate": self.bucket.rate,
         }
         return {
             "cost": {

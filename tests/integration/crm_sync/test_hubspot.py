@@ -27,6 +27,7 @@ from tests.integration.crm_sync.vendor_cases import connect_hubspot
 @pytest.fixture
 def hubspot() -> Iterator[HubSpot]:
     with HubSpot() as running:
+        running.clock.stop()
         yield running
 
 
@@ -268,7 +269,7 @@ class TestRefusals:
     ) -> None:
         limits = target.throttle
         assert isinstance(limits, Limits)
-        hubspot.left = 1
+        hubspot.window.take(189)
         assert isinstance(adapter.push(target, [profile()])[0], Delivered)
         assert limits.held == {"calls": 10.0}
         (busy,) = adapter.push(target, [profile()])

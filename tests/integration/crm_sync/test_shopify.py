@@ -34,6 +34,7 @@ from tests.integration.crm_sync.vendor_cases import connect_shopify
 @pytest.fixture
 def shop() -> Iterator[Shopify]:
     with Shopify() as running:
+        running.clock.stop()
         yield running
 
 
@@ -178,7 +179,7 @@ class TestRefusals:
     ) -> None:
         limits = target.throttle
         assert isinstance(limits, Limits)
-        shop.available, shop.restore_rate = 120.0, 50.0
+        shop.bucket.left, shop.bucket.rate = 120.0, 50.0
         adapter.push(target, [profile()])
         assert limits.held["points"] == 2.0  # 200 are left to others, 100 are there
         assert limits.taken.count("points") >= 20
@@ -287,7 +288,7 @@ def test_a_segment_is_read_to_its_end(
     assert first.people[0].vendor_id == people[5].id
     assert (first.people[2].member_id, first.people[2].email) == (MEMBER, "p7@example.com")
     assert isinstance(adapter.list_segment(target, "32", "").outcome, Permanent)
-    shop.available = 0
+    shop.bucket.left = 0
     busy = adapter.list_segment(target, "31", first.page)
     assert isinstance(busy.outcome, Retryable)
     assert busy.page == first.page

@@ -222,7 +222,7 @@ CASES = [
         busy=Reply(429, {"policyName": "TEN_SECONDLY_ROLLING"}),
         busy_seconds=10.0,
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
-        expire=lambda hubspot: hubspot.tokens.clear(),
+        expire=lambda hubspot: hubspot.clock.wait(1_800),
         takes_old_events=False,
     ),
     Case(
@@ -257,7 +257,7 @@ CASES = [
         busy=Reply(200, _THROTTLED),
         busy_seconds=1.2,
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
-        expire=lambda shop: shop.tokens.clear(),
+        expire=lambda shop: shop.clock.wait(86_400),
     ),
     Case(
         name="salesforce",
@@ -298,6 +298,6 @@ CASES = [
         busy=Reply(429, {"message": "Rate limit exceeded", "errorcode": 50100, "retryAfter": 5}),
         busy_seconds=5.0,
         refused=Person(member_id=str(UUID(int=8)), email="not an email"),
-        expire=MarketingCloud.expire,
+        expire=lambda cloud: cloud.clock.wait(1_080),
     ),
 ]
