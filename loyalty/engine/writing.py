@@ -8,6 +8,7 @@ for ever. One row is parameters, many are an array of each column.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from loyalty.engine.exchange import Binary
@@ -98,38 +99,42 @@ def write_statement(tables: tuple[tuple[Table, int], ...]) -> str:
 
 
 class Rows:
-    """The rows that a command decided to write, by table."""
+    """The rows that commands decided to write, in their order."""
 
-    __slots__ = ("_added", "_keyed")
+    __slots__ = ("_rows",)
 
     def __init__(self) -> None:
-        self._added: dict[Table, list[dict[str, Any]]] = {}
-        self._keyed: dict[Table, dict[tuple[Any, ...], dict[str, Any]]] = {}
+        self._rows: list[tuple[Table, dict[str, Any]]] = []
 
     def put(self, table: Table, row: dict[str, Any]) -> None:
         """Add a row; in a table with a key it replaces or adds to the one with its key."""
-        if not table.key:
-            self._added.setdefault(table, []).append(row)
-            return
-        keyed = self._keyed.setdefault(table, {})
-        key = tuple([row[column] for column in table.key])
-        earlier = keyed.get(key)
-        if earlier is None or not table.add:
-            keyed[key] = row
-            return
-        for column in table.add:
-            earlier[column] += row[column]
+        self._rows.append((table, row))
 
     def extend(self, other: "Rows") -> None:
         """Take over all rows of another collection."""
-        for table, added in other._added.items():
-            self._added.setdefault(table, []).extend(added)
-        for table, keyed in other._keyed.items():
-            for row in keyed.values():
-                self.put(table, row)
+        self._rows += other._rows
 
     def items(self) -> list[tuple[Table, list[dict[str, Any]]]]:
         """List tables with their rows, in an order that is the same for the same tables."""
-        found = [(table, rows) for table, rows in self._added.items()]
-        found += [(table, list(rows.values())) for table, rows in self._keyed.items()]
-        return sorted(found, key=lambda item: item[0].name)
+        found: dict[Table, list[dict[str, Any]]] = {}
+        for table, row in self._rows:
+            found.setdefault(table, []).append(row)
+        merged = [
+            (table, _by_key(table, rows) if table.key else rows) for table, rows in found.items()
+        ]
+        return sorted(merged, key=lambda item: (item[0].name, bool(item[0].key)))
+
+
+def _by_key(table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Let each row replace, or add to, the earlier one with its key."""
+    keyed: dict[Any, dict[str, Any]] = {}
+    key_of = itemgetter(*table.key)
+    for row in rows:
+        earlier = keyed.setdefault(key_of(row), row)
+        if earlier is row:
+            continue
+        if not table.add:
+            keyed[key_of(row)] = row
+        for column in table.add:
+            earlier[column] += row[column]
+    return list(keyed.values())
