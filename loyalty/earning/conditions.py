@@ -25,12 +25,16 @@ class Ready:
     Attributes:
         checks: What must hold, each with the entry of `not_applied` where it does not. These
             entries are shared by all answers; nobody changes them.
+        rate: How many points for how much, of a base rule, in words.
+        factor: How many times base points count, of a multiplier, in words.
         scope: The lines that it is for, in words.
         circumstances: Its other conditions, in words.
     """
 
     rule: EarningRule
     checks: tuple[tuple[Holds, dict[str, Any]], ...]
+    rate: str
+    factor: str
     scope: str
     circumstances: str
 
@@ -41,6 +45,8 @@ def make_ready(program: PublishedProgram, rule: EarningRule) -> Ready:
     return Ready(
         rule=rule,
         checks=tuple((holds, {"rule": rule.code, "because": text}) for holds, text in found),
+        rate=f"{words.points(rule.points)} per {words.money(program, rule.per)}",
+        factor=words.decimal(rule.multiply),
         scope=words.scope(rule.when),
         circumstances=words.circumstances(program, rule.when),
     )
@@ -115,15 +121,16 @@ def _is_between(hour: int, first: int, end: int) -> bool:
 
 
 def _has_line(when: Conditions) -> Holds:
-    """Most orders miss most rules: where one condition alone rules it out, no line is looked at."""
+    """Look at lines only where no condition alone decides it; most orders miss most rules."""
     categories, brands = when.category, when.brand
+    decides_alone = not when.sku and not (categories and brands)
 
     def holds(at: Situation) -> bool:
         if categories and categories.isdisjoint(at.seen_categories):
             return False
         if brands and brands.isdisjoint(at.seen_brands):
             return False
-        return any(matches(when, at))
+        return decides_alone or any(matches(when, at))
 
     return holds
 

@@ -188,7 +188,8 @@ class _Calculation:
         if level.earn_multiplier == 1 or not base_points:
             return
         points = self._gain(base_points, level.earn_multiplier)
-        because = f"{words.counts(base_points, level.earn_multiplier)} at {level.name}"
+        factor = words.decimal(level.earn_multiplier)
+        because = f"{words.counts(base_points, factor)} at {level.name}"
         self._share(self.extra, points, self.base)
         self.explanation.append(
             {"rule": f"tier:{level.code}", "points": points, "because": because}
@@ -222,8 +223,8 @@ class _Calculation:
         else:
             points = _round(amount * rule.points, rule.per, self.program.points.rounding)
             proportion = ", in proportion"
-        rate = f"{words.points(rule.points)} per {self._money(rule.per)}"
-        because = f"{rate} of {self._money(amount)}{ready.scope}{ready.circumstances}{proportion}"
+        where = f"{ready.scope}{ready.circumstances}"
+        because = f"{ready.rate} of {self._money(amount)}{where}{proportion}"
         return _Offer(ready, points, self._of_matching(ready, self.weights), because)
 
     def _offer_multiplier(self, ready: Ready) -> _Offer | str:
@@ -231,9 +232,8 @@ class _Calculation:
         base_points = sum(base)
         if not base_points:
             return f"there are no base points{ready.scope} to multiply"
-        factor = ready.rule.multiply
-        because = words.counts(base_points, factor, ready.scope) + ready.circumstances
-        return _Offer(ready, self._gain(base_points, factor), base, because)
+        because = words.counts(base_points, ready.factor, ready.scope) + ready.circumstances
+        return _Offer(ready, self._gain(base_points, ready.rule.multiply), base, because)
 
     def _offer_bonus(self, ready: Ready) -> _Offer | str:
         rule = ready.rule

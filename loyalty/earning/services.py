@@ -78,16 +78,29 @@ def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 
         ref, day: As in `asks_to_earn`.
         but_orders: So many of the member's orders are left out: the one that is decided on.
     """
-    orders = (_first(work, orders_of(ref)) or 0) + sum(day.orders for day in work.counted)
-    return Earner(
+    program = work.program
+    plan = plan_of(program)
+    earner = Earner(
         level=work.level,
-        enrolled_on=local_day(work.enrolled_at, work.program.timezone),
-        birth_date=work.birth_date or _first(work, birth_date_of(ref)),
-        orders=orders - but_orders,
-        segments=segments_found(work.session, ref),
-        used=_used(work, ref, day) if plan_of(work.program).is_limited else {},
-        budgets={code: _left(work, code) for code in _budgets(work.program, day)},
+        enrolled_on=local_day(work.enrolled_at, program.timezone),
+        used=_used(work, ref, day) if plan.is_limited else {},
+        budgets={code: _left(work, code) for code in _budgets(program, day)},
     )
+    return _with_facts(earner, plan.needs, work, ref, but_orders) if plan.needs else earner
+
+
+def _with_facts(
+    earner: Earner, needs: frozenset[str], work: MemberWork, ref: MemberRef, but_orders: int
+) -> Earner:
+    """Add the facts about a member that rules ask for; in most programs they ask for none."""
+    birth_date, orders = work.birth_date, 0
+    if "birthday" in needs:
+        birth_date = birth_date or _first(work, birth_date_of(ref))
+    if "nth_order" in needs:
+        before = _first(work, orders_of(ref)) or 0
+        orders = before + sum(day.orders for day in work.counted) - but_orders
+    segments = segments_found(work.session, ref)
+    return earner._replace(birth_date=birth_date, orders=orders, segments=segments)
 
 
 def _left(work: MemberWork, code: str) -> int:

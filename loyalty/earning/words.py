@@ -27,13 +27,14 @@ def money(program: PublishedProgram, minor: int) -> str:
     return f"{format_amount(minor, program.currency_scale)} {program.currency}"
 
 
-def counts(base_points: int, factor: Fraction, where: str = "") -> str:
-    """Say that base points count more."""
+def counts(base_points: int, factor: str, where: str = "") -> str:
+    """Say that base points count more: `factor` times, as `decimal` writes it."""
     verb = "counts" if base_points == 1 else "count"
-    return f"{points(base_points, 'base point')}{where} {verb} {_decimal(factor)} times"
+    return f"{points(base_points, 'base point')}{where} {verb} {factor} times"
 
 
-def _decimal(factor: Fraction) -> str:
+def decimal(factor: Fraction) -> str:
+    """Write a factor: 2, 1.25, or 4/3 where decimals would be too many."""
     scaled, rest = divmod(factor.numerator * 10_000, factor.denominator)
     if rest:
         return str(factor)

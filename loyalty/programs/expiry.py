@@ -25,7 +25,7 @@ def local_day(at: datetime, zone: str) -> date:
         at: Any aware datetime.
         zone: IANA name, as the program has it.
     """
-    return at.astimezone(_zone(zone)).date()
+    return local_time(at, zone).date()
 
 
 def last_day(expires_at: datetime, zone: str) -> date:
@@ -33,8 +33,12 @@ def last_day(expires_at: datetime, zone: str) -> date:
     return local_day(expires_at - timedelta(microseconds=1), zone)
 
 
+@lru_cache(maxsize=4096)
 def local_time(at: datetime, zone: str) -> datetime:
-    """Give an instant as the clocks of a time zone show it."""
+    """Give an instant as the clocks of a time zone show it.
+
+    One command asks for the same instants again and again, and a batch has one `now`.
+    """
     return at.astimezone(_zone(zone))
 
 
