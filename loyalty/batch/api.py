@@ -141,9 +141,11 @@ class BatchView(Endpoint):
         name, content, key = _split(item, pointer)
         of = BATCH_KINDS[name]
         require_scope(self.principal, of.scopes)
-        body = _validated(of.model, content, f"{pointer}/{name}")
-        posted = {field: content[field] for field in content if field not in of.beside}
-        canonical = orjson.dumps(posted, option=orjson.OPT_SORT_KEYS)
+        canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        body = _validated(of.model, canonical, f"{pointer}/{name}")
+        if of.beside:
+            posted = {field: content[field] for field in content if field not in of.beside}
+            canonical = orjson.dumps(posted, option=orjson.OPT_SORT_KEYS)
         return Command(
             kind=of.kind,
             payload=of.payload(self.principal, body),
@@ -193,9 +195,9 @@ def _split(item: Any, pointer: str) -> tuple[str, dict[str, Any], str]:
     return names[0], content, read_key(key)
 
 
-def _validated(model: type[Body], content: dict[str, Any], pointer: str) -> Body:
+def _validated(model: type[Body], written: bytes, pointer: str) -> Body:
     try:
-        return model.model_validate_json(orjson.dumps(content))
+        return model.model_validate_json(written)
     except ValidationError as error:
         refused = from_validation(error)
         for found in refused.errors:

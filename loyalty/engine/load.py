@@ -180,7 +180,8 @@ def collect_asks(
     """Gather the questions of all commands, each once, by read."""
     asks: dict[Ask, None] = {}
     for command in commands:
-        asks.update(dict.fromkeys(command.kind.asks(command.payload, program)))
+        for ask in command.kind.asks(command.payload, program):
+            asks[ask] = None
         ref = command.kind.member(command.payload)
         if all_lots and ref is not None:
             asks[spendable_lots(ref, most=ALL_LOTS)] = None
@@ -295,10 +296,10 @@ def build_member(session: Session, row: tuple[Any, ...]) -> MemberWork:
     work.posted_at = max(session.now, row[28] or session.now)
     work.slides_until = row[29]
     _set_tier(work, row)
-    for found in (row[22], row[23], row[30]):
+    for found in filter(None, (row[22], row[23], row[30])):
         work.add_lots([lot_of(lot) for lot in _json(found)])
-    for hold in _json(row[24]):
-        work.due_holds.append(_hold_of(work, hold))
+    if row[24]:
+        work.due_holds += [_hold_of(work, hold) for hold in _json(row[24])]
     return work
 
 
@@ -316,8 +317,6 @@ def _set_tier(work: MemberWork, row: tuple[Any, ...]) -> None:
 
 
 def _json(found: Any) -> list[dict[str, Any]]:
-    if found is None:
-        return []
     rows: list[dict[str, Any]] = orjson.loads(found) if isinstance(found, str | bytes) else found
     return rows
 
@@ -367,7 +366,8 @@ def member_refs(commands: Sequence[Command]) -> list[MemberRef]:
     refs: dict[MemberRef | None, None] = {}
     for command in commands:
         refs[command.kind.member(command.payload)] = None
-        refs.update(dict.fromkeys(command.kind.others(command.payload)))
+        for other in command.kind.others(command.payload):
+            refs[other] = None
     return [ref for ref in refs if ref is not None]
 
 

@@ -51,8 +51,8 @@ def check_place(session: Session, store: str | None, occurred_at: datetime) -> N
     program = session.program
     if store is not None and store not in program.stores:
         raise StoreUnknown(f"This program has no store {store}.", store=store)
-    late = timedelta(days=program.points.accept_late_days)
-    if not session.now - late <= occurred_at <= session.now + AHEAD:
+    late = session.now - occurred_at
+    if not -AHEAD <= late <= timedelta(days=program.points.accept_late_days):
         raise OccurredAtOutOfRange(
             f"occurred_at may lie {program.points.accept_late_days} days back and 5 minutes ahead.",
             accept_late_days=program.points.accept_late_days,

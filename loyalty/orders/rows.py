@@ -1,5 +1,6 @@
 """What commands write and read of orders."""
 
+from operator import attrgetter
 from typing import Any
 
 from loyalty.engine.commands import Ask, Read
@@ -127,11 +128,13 @@ def order_by_ref(scope: str, ref: str) -> Ask:
     return Ask(ORDER_BY_REF, (scope, ref))
 
 
+_RECORDED = tuple(name for name in ORDER.columns if name != "program_id")
+_values_of = attrgetter(*_RECORDED)
+
+
 def put_order(work: MemberWork, order: OrderRecord) -> None:
     """Write an order as it is now."""
-    row: dict[str, Any] = {name: getattr(order, name) for name in OrderRecord.__slots__}
-    for name in ("explanation", "lots", "scope"):
-        del row[name]
+    row: dict[str, Any] = dict(zip(_RECORDED, _values_of(order), strict=True))
     row["program_id"] = work.program.id
     work.rows.put(ORDER, row)
 

@@ -66,8 +66,8 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
         explanation=explanation,
     )
     if lot is not None:
-        _tell_earned(work, record, award, number, points, lot)
         record.lots.append(_lot_json(lot))
+        _tell_earned(work, record, award, number, points, status)
     if status == "expired":
         _tell_expired(work, record, number, points)
     return status
@@ -93,17 +93,17 @@ def _tell_earned(
     award: Award,
     number: int,
     points: int,
-    lot: LotState,
+    status: str,
 ) -> None:
-    pending = lot.active_at > work.now
+    lot = record.lots[-1]
     work.event(
-        "points.pending" if pending else "points.earned",
+        "points.pending" if status == "pending" else "points.earned",
         {
             "transaction": work.public_id("txn", number),
             "points": points,
             "store": record.store or None,
-            "active_at": lot.active_at.isoformat(),
-            "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
+            "active_at": lot["active_at"],
+            "expires_at": lot["expires_at"],
         },
         kind="earn",
         order=record.ref,
@@ -215,7 +215,7 @@ def earn_body(
             "txn", record.awarded_to or work.member_id, record.transaction_number or record.number
         ),
         "kind": "earn",
-        "member": str(work.member_id),
+        "member": work.member_id,
         "order": record.ref,
         "points": record.points,
         "status": status,

@@ -69,8 +69,11 @@ def settle_referrals(work: MemberWork, ref: MemberRef) -> None:
     Args:
         ref: As `due_steps` was asked.
     """
+    found = work.session.found(due_steps(ref))
+    if not found:
+        return
     done: dict[Any, Gift] = work.kept.setdefault(KEPT, {})
-    due = [step for step in map(_read, work.session.found(due_steps(ref))) if step.key not in done]
+    due = [step for step in map(_read, found) if step.key not in done]
     if work.status != "closed":
         _ask_for_rules(work, ref, due)
     for step in due:

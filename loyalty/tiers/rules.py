@@ -7,7 +7,7 @@ units, points earned, or orders; never the spendable balance.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from loyalty.programs.currencies import format_amount
 from loyalty.programs.rules import PublishedProgram, TierLevel, TierPolicy
@@ -21,8 +21,7 @@ from loyalty.tiers.windows import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """The level that a member holds, and on what terms.
 
     Attributes:

@@ -5,7 +5,6 @@ falls without the warning and the whole grace, and a night may be run twice or l
 Method: Hypothesis draws policies and days of purchases; nights are run day by day, purely.
 """
 
-from dataclasses import replace
 from datetime import date, timedelta
 
 from hypothesis import HealthCheck, given, settings
@@ -77,7 +76,7 @@ def night(policy: TierPolicy, held: Held, days: list[ActivityDay], today: date) 
 def after(held: Held, found: Review, today: date) -> Held:
     """Apply a review as the engine does."""
     if found.kind == "warn":
-        return replace(held, grace_until=found.grace_until)
+        return held._replace(grace_until=found.grace_until)
     if found.kind == "renew":
         return Held(held.level, held.since, found.valid_until)
     if found.kind == "move":

@@ -211,7 +211,7 @@ class TestANightAroundTheEndOfAValidity:
     def test_who_bought_nothing(
         self, today: date, grace_until: date | None, expected: Review
     ) -> None:
-        terms = replace(self.TERMS, grace_until=grace_until)
+        terms = self.TERMS._replace(grace_until=grace_until)
 
         assert night(YEARS, terms, [], today) == expected
 
@@ -229,7 +229,7 @@ class TestANightAroundTheEndOfAValidity:
     def test_who_earned_it_again(
         self, today: date, bought_on: date, grace_until: date | None, valid_until: date
     ) -> None:
-        terms = replace(self.TERMS, grace_until=grace_until)
+        terms = self.TERMS._replace(grace_until=grace_until)
 
         found = night(YEARS, terms, spent((bought_on, 25_000)), today)
 
@@ -277,7 +277,7 @@ class TestAnAssignedLevel:
         assert night(YEARS, self.TERMS, [], date(2027, 5, 31)) == Review(
             "warn", grace_until=date(2027, 6, 30), missing=100_000
         )
-        warned = replace(self.TERMS, grace_until=date(2027, 6, 30))
+        warned = self.TERMS._replace(grace_until=date(2027, 6, 30))
         assert night(YEARS, warned, [], date(2027, 6, 30)) == Review("keep")
 
     def test_goes_back_to_the_level_that_was_earned_with_its_validity(self) -> None:
@@ -293,7 +293,7 @@ class TestAnAssignedLevel:
         )
 
     def test_without_a_day_is_kept(self) -> None:
-        terms = replace(self.TERMS, valid_until=None)
+        terms = self.TERMS._replace(valid_until=None)
 
         assert night(YEARS, terms, [], date(2047, 1, 1)) == Review("keep")
 
