@@ -81,7 +81,8 @@ def fingerprint(person: Person, fields: Mapping[str, Any]) -> str:
     Call it without the field that is mapped to `state_version`: that grows with every event, also
     with those that change nothing else.
     """
-    told = [person.email, person.phone, person.external_ids, dict(fields)]
+    addresses = [person.email, person.phone, sorted(person.unproven)]  # some get proven ones only
+    told = [*addresses, person.external_ids, dict(fields)]
     return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -238,8 +238,11 @@ def identify(profile: Profile) -> dict[str, Any]:
 
     One of a backfill goes on to all tools too, or none behind Segment would learn where members
     stand. Its context says what it is, for filters before those that write because of a trait.
+
+    An email or phone that nobody has verified is not told: Unify, and tools behind, know people by
+    it, and would take whoever has it for the member.
     """
-    named = {"email": profile.person.email, "phone": profile.person.phone}
+    named = {"email": profile.person.proven_email, "phone": profile.person.proven_phone}
     given = {name: value for name, value in named.items() if value}
     traits = {**given, **profile.fields}
     state = orjson.dumps([profile.person.member_id, profile.version, traits])

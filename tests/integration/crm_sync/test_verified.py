@@ -12,9 +12,11 @@ from crm_sync.adapters.contract import Change, Consent, Match, Person, Profile
 from crm_sync.adapters.marketing_cloud_documents import contact_key
 from crm_sync.adapters.outcomes import Ambiguous, Delivered, Skipped
 from crm_sync.adapters.postscript import PostscriptAdapter
+from crm_sync.adapters.segment import identify
 from crm_sync.inbound.deciding import choose_member
 from crm_sync.inbound.polling import take_page, try_again
 from crm_sync.inbound.working import work_inbox
+from crm_sync.mapping import fingerprint
 from crm_sync.models import Connection, Contact, Delivery, Source
 from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.postscript import Postscript
@@ -129,6 +131,11 @@ def test_a_vendor_that_cannot_be_asked_first_is_told_no_unverified_one() -> None
     assert pushed.body["identifiers"] == {"phone": "+15550100", "clientUserId": MEMBER}
     assert sent.body["user"] == {"phone": "+15550100"}
     assert contact_key(UNPROVEN, {"contact_key": "email"}) == ""
+    assert identify(profile(with_phone))["traits"] == {"phone": "+15550100"}
+
+
+def test_a_profile_is_told_anew_when_its_email_is_verified() -> None:
+    assert fingerprint(UNPROVEN, {}) != fingerprint(replace(UNPROVEN, unproven=frozenset()), {})
 
 
 def test_who_subscribes_later_with_an_unverified_one_waits_too() -> None:
