@@ -23,6 +23,7 @@ from loyalty.events import selectors as events
 
 POSITIONS_AT_ONCE = 10_000
 ROWS_AT_ONCE = 1000
+WAITING_DAYS = 400
 State = InboxMessage.State
 
 
@@ -63,7 +64,8 @@ def forget(member_ids: Sequence[UUID]) -> None:
 def delete_old_messages(*, now: datetime) -> int:
     """Delete messages that were settled long ago, and orders that nobody spoke of since.
 
-    Those that wait for a person stay as long as events do; 0 days keeps for ever.
+    Those that wait for a person, and people who are left out, stay as long as events do; where
+    those are kept for ever, WAITING_DAYS, since they name people.
     """
     settled = timedelta(days=settings.CRM_INBOX_RETENTION_DAYS)
     messages = InboxMessage.objects.exclude(state__in=(State.DEAD, State.PARKED))
@@ -74,11 +76,12 @@ def delete_old_messages(*, now: datetime) -> int:
     )
     nobodys = KnownOrder.objects.filter(member_id=None, heard_at__lt=now - settled)
     _delete(nobodys.exclude(Exists(waiting)))
-    if settings.LOYALTY_EVENT_RETENTION_DAYS:
-        long = timedelta(days=settings.LOYALTY_EVENT_RETENTION_DAYS)
-        count += _delete(InboxMessage.objects.filter(settled_at__lt=now - long))
-        _delete(KnownOrder.objects.filter(heard_at__lt=now - long))
-        count += _delete(LeftOutPerson.objects.filter(at__lt=now - long))
+    days = settings.LOYALTY_EVENT_RETENTION_DAYS
+    long_ago = now - timedelta(days=days or WAITING_DAYS)
+    count += _delete(InboxMessage.objects.filter(settled_at__lt=long_ago))
+    count += _delete(LeftOutPerson.objects.filter(at__lt=long_ago))
+    if days:
+        _delete(KnownOrder.objects.filter(heard_at__lt=long_ago))
     return count
 
 

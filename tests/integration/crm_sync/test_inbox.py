@@ -15,7 +15,14 @@ from crm_sync.inbound import applying, working
 from crm_sync.inbound.deciding import choose_member, settle_by_hand, try_again
 from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import FieldMapping, ForgetCursor, InboxMessage, SourcePerson
+from crm_sync.models import (
+    FieldMapping,
+    ForgetCursor,
+    InboxMessage,
+    LeftOutPerson,
+    SourcePerson,
+)
+from crm_sync.services.connections import create_connection
 from loyalty.errors import Overloaded
 from loyalty.events.selectors import last_position
 from loyalty.events.services import stamp_events
@@ -286,6 +293,21 @@ def test_old_messages_go_and_those_that_wait_for_a_person_stay(
     (dead,) = sender.messages()
     assert settle_by_hand(message_ids=[dead.pk], by="ada") == 1
     assert sender.only().note == "Settled by ada."
+
+
+def test_what_names_people_is_not_kept_for_ever_where_events_are(
+    till: Till, sender: StandardSender, settings: Any
+) -> None:
+    settings.LOYALTY_EVENT_RETENTION_DAYS = 0
+    sender.send("order", {"person": {"id": "1"}})
+    work_inbox(seconds=30)
+    crm = create_connection(program_id=till.program.pk, name="CRM", adapter="console", config={})
+    LeftOutPerson.objects.create(
+        connection=crm, vendor_id="v1", content="", members=[], note="", at=timezone.now()
+    )
+    for days, is_kept in ((399, True), (401, False)):
+        delete_old_messages(now=timezone.now() + timedelta(days=days))
+        assert (bool(sender.messages()), crm.left_out.exists()) == (is_kept, is_kept)
 
 
 def test_whoever_is_erased_is_forgotten_here_too(till: Till, sender: StandardSender) -> None:

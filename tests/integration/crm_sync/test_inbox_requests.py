@@ -7,9 +7,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import redis
+from celery import Celery
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 
+from crm_sync.adapters import transport
 from crm_sync.inbound.sources import change_secret, create_source, remove_source
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Source
@@ -17,11 +21,40 @@ from loyalty.members.consent import present_consents
 from tests.factories import Till, unique
 from tests.integration.crm_sync.senders import Sender, StandardSender, said, standard
 from tests.integration.http.caller import code_of
+from tests.integration.http.wire import counted_wire
 
 
 @pytest.fixture
 def sender(till: Till) -> StandardSender:
     return standard(till)
+
+
+def test_an_acknowledgement_takes_three_round_trips_and_waits_for_nobody_else(
+    sender: StandardSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In milliseconds: is the connection alive, whose address is it, write it down.
+
+    However it goes with brokers and vendors: none is asked.
+    """
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("somebody else was asked")
+
+    monkeypatch.setattr(redis.connection.AbstractConnection, "connect", refuse)
+    monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", refuse)
+    monkeypatch.setattr(Celery, "send_task", refuse)
+    monkeypatch.setattr(transport.Connections, "exchange", refuse)
+    # As in web processes, nobody but the middleware asks whether it is alive.
+    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", False)
+    waits = []
+    with counted_wire() as counted:
+        for number in range(3):
+            before = counted.round_trips
+            answer = sender.send("person", {"person": {"id": f"v{number}"}})
+            assert (answer.status_code, answer.json()) == (200, {"received": 1, "new": 1})
+            waits.append(counted.round_trips - before)
+    assert min(waits) == 3
+    assert len(sender.messages()) == 3
 
 
 class TestSignatures:
