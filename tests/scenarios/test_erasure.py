@@ -186,8 +186,9 @@ def restore(member: str, card: str, program: int) -> None:
     rows("DELETE FROM loyalty_erasure WHERE member_id = %s", member)
     rows("UPDATE loyalty_memberstate SET status = 'active' WHERE member_id = %s", member)
     rows("UPDATE loyalty_member SET first_name = %s WHERE id = %s", card, member)
-    rows("INSERT INTO loyalty_identifier (member_id, number, program_id, type, value, created_at)"
-         " VALUES (%s, 1, %s, 'card', %s, now())", member, program, card)  # fmt: skip
+    rows("INSERT INTO loyalty_identifier (member_id, number, program_id, type, value, verified_by,"
+         " created_at) VALUES (%s, 1, %s, 'card', %s, '', now())",
+         member, program, card)  # fmt: skip
 
 
 def test_what_an_erased_member_has_left_expires_as_it_always_would(clock: Clock):

@@ -83,8 +83,8 @@ def test_members_are_found_by_email_in_any_spelling_and_by_name(marketer: Market
     local = uuid4().hex
     Member.objects.filter(pk=till.ids[card]).update(first_name="Ida", last_name=local)
     rows(
-        "INSERT INTO loyalty_identifier (member_id, number, program_id, type, value, created_at)"
-        " VALUES (%s, 99, %s, 'email', %s, now())",
+        "INSERT INTO loyalty_identifier (member_id, number, program_id, type, value, verified_by,"
+        " created_at) VALUES (%s, 99, %s, 'email', %s, '', now())",
         till.ids[card],
         till.program.pk,
         f"{local}@example.com",
