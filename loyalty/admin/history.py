@@ -218,6 +218,7 @@ class RedemptionAdmin(HistoryAdmin):
         "order_ref",
         "status",
         "fulfilment",
+        "fulfilment_note",
     )
     list_filter = (
         ProgramFilter,

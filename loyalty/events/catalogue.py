@@ -155,10 +155,6 @@ class Reinstated(Redemption):
     grace: Points = Field(description="In new lots, because the old ones had ended.")
 
 
-class Delivery(Redemption):
-    note: str | None = Field(default=None, description="For whoever gets it.")
-
-
 class Missed(Data):
     """A level gives a reward, and it could not be given."""
 
@@ -270,8 +266,8 @@ CATALOGUE: Final[Mapping[str, type[Data]]] = {
     "reward.first_redemption": Redemption,
     "reward.stock_low": StockLow,
     "reward.ordered": Redemption,
-    "reward.shipped": Delivery,
-    "reward.delivered": Delivery,
+    "reward.shipped": Redemption,
+    "reward.delivered": Redemption,
     "reward.cancelled": Redemption,
     "referral.created": Referred,
     "referral.converted": ReferralCounted,

@@ -45,6 +45,16 @@ ERASED_CONSENTS = Table(
     update="DELETE FROM loyalty_consentrecord AS c USING {rows} WHERE c.member_id = r.member_id",
 )
 
+# A person typed it, about a parcel of somebody's.
+ERASED_NOTES = Table(
+    "loyalty_redemption",
+    {"member_id": "uuid"},
+    update=(
+        "UPDATE loyalty_redemption AS d SET fulfilment_note = '' FROM {rows}"
+        " WHERE d.member_id = r.member_id AND d.fulfilment_note <> ''"
+    ),
+)
+
 # The key stays claimed: a till that repeats an enrolment must not enrol the person anew.
 ERASED_ANSWERS = Table(
     "loyalty_idempotencykey",
@@ -98,6 +108,7 @@ def _forget(work: MemberWork) -> None:
     work.rows.put(ERASED_IDENTIFIERS, {"member_id": work.member_id})
     work.rows.put(ERASED_CODE, {"member_id": work.member_id})
     work.rows.put(LEFT_SEGMENTS, {"member_id": work.member_id})
+    work.rows.put(ERASED_NOTES, {"member_id": work.member_id})
     work.rows.put(ERASED_CONSENTS, {"member_id": work.member_id})
     work.rows.put(ERASED_ANSWERS, answers)
     work.rows.put(

@@ -658,6 +658,7 @@ class Migration(migrations.Migration):
                 ('reinstated', models.BigIntegerField(default=0)),
                 ('state', models.CharField(choices=[('held', 'Held'), ('captured', 'Captured'), ('voided', 'Voided'), ('lapsed', 'Lapsed'), ('reversed', 'Reversed')], max_length=10)),
                 ('fulfilment', models.CharField(blank=True, choices=[('ordered', 'Ordered'), ('shipped', 'Shipped'), ('delivered', 'Delivered'), ('cancelled', 'Cancelled')], max_length=10)),
+                ('fulfilment_note', models.CharField(blank=True, help_text='What was said last of the delivery, for colleagues.', max_length=500)),
                 ('given_for', models.CharField(blank=True, choices=[('tier_entry', 'Tier Entry'), ('free_redemption', 'Free Redemption'), ('auto_redeem', 'Auto Redeem')], max_length=20)),
                 ('gives', models.JSONField()),
                 ('store', models.CharField(blank=True, max_length=50)),

@@ -30,9 +30,9 @@ def _decide_fulfilment(session: Session, decision: Decision) -> tuple[int, Any]:
         reason = note or "The delivery was cancelled."
         give_points_back(work, redemption, uses, points=left, reason=reason)
     else:
-        redemption.fulfilment = to
+        redemption.fulfilment, redemption.new_note = to, note or ""
         put_redemption(work, redemption)
-        tell(work, f"reward.{to}", "fulfilment", redemption, note=note)
+        tell(work, f"reward.{to}", "fulfilment", redemption)
     return answer_passed_on(work, redemption)
 
 

@@ -43,6 +43,9 @@ class Redemption(models.Model):
     reinstated = models.BigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State.choices)
     fulfilment = models.CharField(max_length=10, choices=Fulfilment.choices, blank=True)
+    fulfilment_note = models.CharField(
+        max_length=500, blank=True, help_text="What was said last of the delivery, for colleagues."
+    )
     given_for = models.CharField(max_length=20, choices=GivenFor.choices, blank=True)
     gives = models.JSONField()
     store = models.CharField(max_length=50, blank=True)

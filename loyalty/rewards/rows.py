@@ -27,6 +27,7 @@ REDEMPTION = Table(
         "updated_at": "timestamptz",
         "counts": "boolean",
         "fulfilment": "text",
+        "fulfilment_note": "text",
         "took_stock": "boolean",
         "given_for": "text",
     },
@@ -35,7 +36,9 @@ REDEMPTION = Table(
         "ON CONFLICT (member_id, number) DO UPDATE SET captured = excluded.captured,"
         " reinstated = excluded.reinstated, state = excluded.state, gives = excluded.gives,"
         " updated_at = excluded.updated_at, counts = excluded.counts,"
-        " fulfilment = excluded.fulfilment, took_stock = excluded.took_stock"
+        " fulfilment = excluded.fulfilment, took_stock = excluded.took_stock,"
+        " fulfilment_note = coalesce(nullif(excluded.fulfilment_note, ''),"
+        " loyalty_redemption.fulfilment_note)"
     ),
 )
 
@@ -204,6 +207,7 @@ def put_redemption(work: Any, redemption: Any) -> None:
             "updated_at": work.now,
             "counts": redemption.counts,
             "fulfilment": redemption.fulfilment,
+            "fulfilment_note": redemption.new_note,
             "took_stock": redemption.took_stock,
             "given_for": redemption.given_for,
         },

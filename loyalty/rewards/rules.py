@@ -37,6 +37,7 @@ class RedemptionState:
             to do, or not yet.
         given_for: Why it came without being asked for, or for nothing; empty for all others.
         once: A sealed code that is only in this answer.
+        new_note: What colleagues are told of the delivery now; what was said before is not read.
     """
 
     number: int
@@ -57,6 +58,7 @@ class RedemptionState:
     took_stock: bool = False
     given_for: str = ""
     once: str = ""
+    new_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ class FulfilmentRequest(Body):
 
     state: Literal["shipped", "delivered", "cancelled"]
     note: Reason | None = Field(
-        default=None, description="For colleagues: a tracking number, or why it is cancelled."
+        default=None,
+        description="For colleagues, who see it in the admin and in no event: a tracking number;"
+        " or why it is cancelled, which the ledger keeps.",
     )
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from loyalty.rewards.models import Redemption
 from tests.factories import Clock, balance_of, open_till, rows
 from tests.integration.rewards.catalogue import (
     events,
@@ -12,6 +13,7 @@ from tests.integration.rewards.catalogue import (
     stock_left,
     types_of,
 )
+from tests.people import erase
 
 
 def test_amount_off():
@@ -72,7 +74,12 @@ def test_what_others_deliver_goes_through_its_states():
         "points.redeemed", "reward.issued", "reward.ordered", "reward.first_redemption",
         "reward.shipped", "reward.delivered",
     ]  # fmt: skip
-    assert events(till, anna, "reward.shipped")[0]["note"] == "parcel 17"
+    # For colleagues: kept when nothing more is said, told to nobody, gone with the member.
+    notes = Redemption.objects.filter(member_id=till.ids[anna]).values_list("fulfilment_note")
+    assert list(notes) == [("parcel 17",)]
+    assert "parcel 17" not in str(events(till, anna, "reward.shipped"))
+    assert erase(till, anna).status == 200
+    assert list(notes.all()) == [("",)]
 
 
 def test_a_cancelled_delivery_gives_points_stock_and_limit_back():
