@@ -6,7 +6,7 @@ Lots are read in a later statement than the lock: read together with it they wer
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from loyalty.engine.commands import REF, Ask, Command, MemberRef, Read, fill_questions
 from loyalty.engine.exchange import Statement
 from loyalty.engine.session import MemberWork, OpenHold, Session
+from loyalty.engine.values import array_of
 from loyalty.http.auth import Principal
 from loyalty.ledger.rules import NEVER, LotState, Use, WalletState
 from loyalty.programs.rules import PublishedProgram
@@ -43,7 +44,7 @@ MEMBER_OF = """(CASE r.type
 PERSON = """(SELECT x.member_id UNION ALL
     SELECT o.member_id FROM loyalty_memberstate AS o WHERE o.merged_into = x.member_id)"""
 
-KEY = (("key", "text"),)
+KEY: Final = {"key": "text"}
 
 # The same request that comes again meanwhile waits here, not at the member, so that it can be told
 # why. One lock for a run, of the first of its keys: that no key is used twice is for the table's
@@ -203,7 +204,7 @@ def reads_for(
     return [
         Statement(
             read.statement(single=len(questions) == 1, locked=locked),
-            [program_id, *parameters_of([ask.args for ask in questions])],
+            [program_id, *parameters_of(read.columns, [ask.args for ask in questions])],
         )
         for read, questions in asks.items()
     ]
@@ -222,17 +223,18 @@ def members_of(program: PublishedProgram, refs: Sequence[MemberRef]) -> Statemen
 def _about_members(
     sql: str, program: PublishedProgram, refs: Sequence[MemberRef], *more: Any
 ) -> Statement:
-    single = len(refs) == 1
-    which = list(refs[0]) if single else [[r[0] for r in refs], [r[1] for r in refs]]
-    filled = fill_questions(sql, tuple(REF.items()), single=single)
-    return Statement(filled, [program.id, *which, *more])
+    filled = fill_questions(sql, tuple(REF.items()), single=len(refs) == 1)
+    return Statement(filled, [program.id, *parameters_of(REF, refs), *more])
 
 
-def parameters_of(questions: Sequence[Sequence[Any]]) -> list[Any]:
+def parameters_of(columns: Mapping[str, str], questions: Sequence[Sequence[Any]]) -> list[Any]:
     """Give what a statement with `{questions}` takes: the one question, or arrays of columns."""
     if len(questions) == 1:
         return list(questions[0])
-    return [list(column) for column in zip(*questions, strict=True)]
+    return [
+        array_of(type_, [question[place] for question in questions])
+        for place, type_ in enumerate(columns.values())
+    ]
 
 
 def gather(

@@ -244,8 +244,8 @@ class _Run:
         if not keys:
             return [], []
         client = self.principal.key_id
-        stored = fill_questions(STORED, KEY, single=len(keys) == 1)
-        parameters = parameters_of([(key,) for key in keys])
+        stored = fill_questions(STORED, tuple(KEY.items()), single=len(keys) == 1)
+        parameters = parameters_of(KEY, [(key,) for key in keys])
         return (
             [Statement(KEY_LOCK, [client, min(keys)])],
             [Statement(stored, [client, *parameters])],

@@ -1,8 +1,9 @@
 """Values of rows as PostgreSQL reads them: each a parameter of its own, or an array a column."""
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -59,13 +60,13 @@ def as_parameters(
     return found
 
 
-def as_arrays(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> list[str | Binary]:
+def as_arrays(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> list[str | Binary]:
     """Give the values of many rows, all of a column at once; `arrays_of` reads them.
 
     JSON writes a column faster than a loop here does, and between braces its text is that of an
     array. What PostgreSQL would read slowly, ids and words with quotes, goes as it keeps them.
     """
-    return [_column(type_, [row.get(column) for row in rows]) for column, type_ in columns.items()]
+    return [array_of(type_, _values(column, rows)) for column, type_ in columns.items()]
 
 
 def arrays_of(columns: Mapping[str, str], first: int) -> str:
@@ -82,9 +83,17 @@ _ARRAY: Final = "unnest(${number}::{type}[])"
 _DOCUMENTS: Final = "nullif(jsonb_array_elements(${number}::jsonb), 'null')"
 
 
-def _column(type_: str, values: list[Any]) -> str | Binary:
+def _values(column: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    try:
+        return list(map(itemgetter(column), rows))
+    except KeyError:  # most rows say all columns
+        return [row.get(column) for row in rows]
+
+
+def array_of(type_: str, values: list[Any]) -> str | Binary:
+    """Write values of a type as an array of it; of jsonb, as an array of JSON."""
     if type_ == "uuid" and set(map(type, values)) == {UUID}:
-        return _array(2950, [_length(16) + value.bytes for value in values])
+        return _array(2950, [_ID + value.bytes for value in values])
     text = orjson.dumps(values)
     if type_ == "jsonb":
         return text.decode()
@@ -106,3 +115,4 @@ def _word(value: Any) -> bytes:
 _head: Final = struct.Struct(">iiIii").pack
 _length: Final = struct.Struct(">i").pack
 _NULL: Final = _length(-1)
+_ID: Final = _length(16)

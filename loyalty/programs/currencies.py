@@ -56,17 +56,13 @@ def parse_amount(text: str, scale: int) -> int:
         ValueError: With a sentence for people, where the text is not such a number, has more
             decimals than the currency, or is beyond what the engine takes.
     """
-    if not _is_plain_decimal(text):
-        raise ValueError(f'"{text}" is not an amount; write it as "1.00"')
     whole, _, decimals = text.partition(".")
+    digits = whole.removeprefix("-") + decimals
+    if not (len(text) <= 30 and text.isascii() and digits.isdigit()):
+        raise ValueError(f'"{text}" is not an amount; write it as "1.00"')
     if decimals[scale:].strip("0"):
         raise ValueError(f"{text} has more than the {scale} decimals of the currency")
     minor = int(whole + decimals[:scale].ljust(scale, "0"))
     if abs(minor) > MAX_AMOUNT:
         raise ValueError(f"{text} is too large")
     return minor
-
-
-def _is_plain_decimal(text: str) -> bool:
-    digits = text.removeprefix("-").replace(".", "", 1)
-    return len(text) <= 30 and text.isascii() and digits.isdigit()

@@ -41,7 +41,7 @@ def reads() -> dict[str, str]:
     return one | {
         "lock": fill_questions(LOCK, ref, single=True),
         "members": fill_questions(MEMBERS, ref, single=True),
-        "stored answers": fill_questions(STORED, KEY, single=True),
+        "stored answers": fill_questions(STORED, tuple(KEY.items()), single=True),
     }
 
 
