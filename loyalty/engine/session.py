@@ -168,14 +168,15 @@ class MemberWork:
         explanation: dict[str, Any] | None = None,
     ) -> None:
         """Add a ledger transaction: why its postings happened."""
-        principal = self.session.principal
+        session = self.session
+        principal, program, now = session.principal, session.program, session.now
         self.rows.put(
             LEDGER_TRANSACTION,
             {
                 "member_id": self.member_id,
                 "number": number,
-                "program_id": self.program.id,
-                "program_version": self.program.version,
+                "program_id": program.id,
+                "program_version": program.version,
                 "kind": kind,
                 "points": points,
                 "source": principal.source,
@@ -188,9 +189,9 @@ class MemberWork:
                 "reverses": reverses,
                 "counterpart_id": counterpart and counterpart[0],
                 "counterpart_number": counterpart and counterpart[1],
-                "request_id": self.session.request_id,
-                "occurred_at": occurred_at or self.now,
-                "recorded_at": self.now,
+                "request_id": session.request_id,
+                "occurred_at": occurred_at or now,
+                "recorded_at": now,
                 "explanation": explanation or {},
             },
         )
@@ -207,23 +208,24 @@ class MemberWork:
     ) -> None:
         """Add one outbox row, with the balances as they are at this point of the command."""
         self.event_seq += 1
+        session = self.session
         self.rows.put(
             OUTBOX_EVENT,
             {
                 "member_id": self.member_id,
                 "sequence": self.event_seq,
-                "program_id": self.program.id,
+                "program_id": session.program.id,
                 "type": type_,
                 "version": 1,
-                "occurred_at": occurred_at or self.now,
-                "recorded_at": self.now,
+                "occurred_at": occurred_at or session.now,
+                "recorded_at": session.now,
                 "cause": {
                     "kind": kind,
                     "order": order,
                     "rules": list(rules),
-                    "actor": self.session.principal.name,
-                    "request_id": self.session.request_id,
-                    **({"bulk": True} if self.session.is_bulk else {}),
+                    "actor": session.principal.name,
+                    "request_id": session.request_id,
+                    **({"bulk": True} if session.is_bulk else {}),
                 },
                 "balances": self.books.wallet.as_balance(),
                 "data": data,

@@ -81,7 +81,7 @@ def read_lines(program: PublishedProgram, lines: Sequence[Line]) -> tuple[OrderL
 
 def _sold(quantity: str, amount: int) -> str:
     """Take for one piece what some scales and pumps sell with quantity 0: it can come back."""
-    return quantity if amount <= 0 or quantity_units(quantity) else "1"
+    return quantity if amount <= 0 or quantity.strip("0.") else "1"
 
 
 def award_for(
