@@ -93,9 +93,11 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
     if not connection.is_enabled:
         lanes.give_back_all(leases)
         return 0
-    limit = max(1, DELIVERIES_AT_ONCE // len(leases))
+    adapter = adapter_of(connection)
+    # A lane's call is not made smaller because others are served beside it.
+    limit = max(adapter.batch_size if adapter else 1, DELIVERIES_AT_ONCE // len(leases))
     waiting = list_waiting(leases, limit=limit)
-    turn = Turn(connection, adapter_of(connection), until, Books(connection.pk))
+    turn = Turn(connection, adapter, until, Books(connection.pk))
     visits = deque(
         Visit(turn, lease, found, has_more=len(found) == limit)
         for lease, found in ((lease, waiting[lease.member_id]) for lease in leases)

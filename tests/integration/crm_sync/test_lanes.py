@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, connections, transaction
 
+from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.models import Connection, Delivery, Lane, Relay
 from crm_sync.services import deliver, lanes
 from crm_sync.services.bulk import lease_many, push_many
@@ -247,6 +248,7 @@ def test_a_long_lane_goes_to_the_back_of_the_queue(
     outbox.write_many(members=1, each=5)
     relay_events()
     monkeypatch.setattr(deliver, "DELIVERIES_AT_ONCE", 2)
+    monkeypatch.setattr(ConsoleAdapter, "batch_size", 1)
     (lease,) = claim_due_lanes()
     serve_lane(lease)
     assert Delivery.objects.filter(connection=destination, state="pending").count() == 3

@@ -210,6 +210,23 @@ class TestServed:
         drain()
         assert states(destination) == {"delivered": 6}
 
+    def test_a_call_takes_no_less_of_a_lane_because_of_others(
+        self, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes: list[int] = []
+
+        def send(_: object, target: Target, calls: list[Outgoing]) -> list[Outcome]:
+            sizes.append(len(calls))
+            return [Delivered() for _ in calls]
+
+        monkeypatch.setattr(ConsoleAdapter, "batch_size", 5)
+        monkeypatch.setattr(ConsoleAdapter, "send", send)
+        monkeypatch.setattr(deliver, "DELIVERIES_AT_ONCE", 6)
+        destination = outbox.connect()
+        serve_lanes(claim(outbox, destination, members=3, each=4))
+        assert sizes == [4, 4, 4]
+        assert states(destination) == {"delivered": 12}
+
     def test_a_connection_that_was_disabled_is_sent_nothing(
         self, outbox: Outbox, receiver: Receiver
     ) -> None:
