@@ -3,13 +3,15 @@
 import threading
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from crm_sync.adapters.access import Limit, MustWait
 from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.adapters.outcomes import Delivered, Outcome, Postponed
 from crm_sync.models import Attempt, Delivery, Relay
 from crm_sync.services.throttle import SharedThrottle
+from tests.factories import rows
 from tests.integration.crm_sync.outbox import Outbox, drain, pass_time
 
 HOURLY = Limit("hourly", calls=60, seconds=3600.0, burst=3)
@@ -22,6 +24,14 @@ def test_a_burst_and_then_one_at_a_time(outbox: Outbox) -> None:
     with pytest.raises(MustWait) as wait:
         throttle.take(HOURLY)
     assert 50 < wait.value.seconds <= 60
+
+
+def test_leave_to_call_waits_for_no_disk_and_what_comes_of_the_call_does(outbox: Outbox) -> None:
+    throttle = SharedThrottle(outbox.connect().pk)
+    with CaptureQueriesContext(connection) as asked:
+        throttle.take(HOURLY)
+    assert "set_config('synchronous_commit', 'off', true)" in asked[0]["sql"]
+    assert rows("SHOW synchronous_commit") == [("on",)]
 
 
 def test_each_limit_and_each_connection_counts_for_itself(outbox: Outbox) -> None:
