@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.crm_sync.outbox import Outbox, committed_rows
 from tests.integration.crm_sync.receivers import Receiver
+from tests.stack import Stack
 
 _django_db_helper = pytest.fixture(committed_rows)
 
@@ -25,3 +26,17 @@ def receiver() -> Iterator[Receiver]:
     """Return a receiver of webhooks that takes everything."""
     with Receiver() as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def engine() -> Iterator[Stack]:
+    """Return the whole engine as real processes, whose worker has no pace, with no fsync."""
+    stack = Stack(CRM_ALLOW_PRIVATE_ADDRESSES="on", CRM_DELIVERIES_PER_SECOND="0")
+    try:
+        stack.start()
+        if stack.postgres is not None:
+            stack.sql("ALTER SYSTEM SET fsync = off")
+            stack.sql("SELECT pg_reload_conf()")
+        yield stack
+    finally:
+        stack.stop()

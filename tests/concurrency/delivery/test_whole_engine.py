@@ -2,17 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from standardwebhooks import Webhook
 
 from tests.integration.crm_sync.receivers import Receiver
-
-if TYPE_CHECKING:
-    from tests.stack import Stack
+from tests.stack import Stack
 
 pytestmark = pytest.mark.serial
 
@@ -40,14 +36,11 @@ def earn(card: str, number: int) -> dict[str, object]:
     return {"member": f"card:{card}", "order": order}
 
 
-def test_what_a_till_does_arrives_as_the_feed_shows_it(
-    make_stack: "Callable[..., Stack]", receiver: Receiver
-) -> None:
-    stack = make_stack(CRM_ALLOW_PRIVATE_ADDRESSES="on")
-    stack.manage("program", "apply", "-", stdin=PROGRAM)
-    made = stack.manage("create_webhook", "--program=grocer", f"--url={receiver.url}", "--json")
+def test_what_a_till_does_arrives_as_the_feed_shows_it(engine: Stack, receiver: Receiver) -> None:
+    engine.manage("program", "apply", "-", stdin=PROGRAM)
+    made = engine.manage("create_webhook", "--program=grocer", f"--url={receiver.url}", "--json")
     secret = json.loads(made)["secret"]
-    with stack.client(stack.api_key("grocer")) as till:
+    with engine.client(engine.api_key("grocer")) as till:
         for card in ("2261", "2262", "2263"):
             member = {"identifiers": [{"type": "card", "value": card}]}
             till.post("/v1/members", json=member, headers=key()).raise_for_status()
