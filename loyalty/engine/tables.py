@@ -187,8 +187,7 @@ OUTBOX_EVENT = Table(
         "balances": "jsonb",
         "data": "jsonb",
     },
-    order_by="sequence",
-    few=2,  # most commands tell one event or two, in the order of their sequence
+    few=2,  # most commands tell one event or two
 )
 
 MEMBER_TIER = Table(

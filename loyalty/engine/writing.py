@@ -27,9 +27,10 @@ class Table:
         tail: What follows the insert, such as an ON CONFLICT clause.
         update: A whole UPDATE to use instead of the insert; `{rows}` stands for the rows.
         add: Columns whose values are added up where rows have the same key.
-        order_by: Columns by which rows are inserted: where defaults must be drawn in order, and
-            where two runs may insert the same unique values (in one order nobody deadlocks).
-        few: How many rows are parameters at most; they are inserted in the order of the rows.
+        order_by: Columns by which many rows are inserted, where two runs may insert the same unique
+            values: in one order nobody deadlocks. All else goes in the order of the rows, so that
+            the ids of a member's events follow their sequence.
+        few: How many rows are parameters at most.
     """
 
     name: str

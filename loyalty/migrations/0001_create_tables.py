@@ -417,16 +417,13 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='OrderClaim',
             fields=[
-                ('pk', models.CompositePrimaryKey('program_id', 'scope', 'ref', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('pk', models.CompositePrimaryKey('program_id', 'ref', 'scope', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('program_id', models.IntegerField()),
                 ('scope', models.CharField(help_text='store:CODE, or channel:NAME.', max_length=60)),
                 ('ref', models.CharField(max_length=100)),
                 ('member_id', models.UUIDField()),
                 ('number', models.BigIntegerField()),
             ],
-            options={
-                'indexes': [models.Index(fields=['program_id', 'ref'], name='order_claim_by_ref')],
-            },
         ),
         migrations.CreateModel(
             name='OutboxEvent',

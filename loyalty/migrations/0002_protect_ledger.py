@@ -48,6 +48,7 @@ ALTER TABLE loyalty_wallet SET (fillfactor = 70);
 ALTER TABLE loyalty_memberstate SET (fillfactor = 70);
 ALTER TABLE loyalty_lot SET (fillfactor = 80);
 ALTER TABLE loyalty_expirytotal SET (fillfactor = 70);
+ALTER TABLE loyalty_activityday SET (fillfactor = 70);
 """
 
 DROP_KEYS = """

@@ -69,12 +69,10 @@ class ActivityClaim(models.Model):
 class OrderClaim(models.Model):
     """Makes an order's ref unique per program and store (or channel), for ever."""
 
-    pk = models.CompositePrimaryKey("program_id", "scope", "ref")
+    # The ref first: it is also looked for without a scope, and this is the only index.
+    pk = models.CompositePrimaryKey("program_id", "ref", "scope")
     program_id = models.IntegerField()
     scope = models.CharField(max_length=60, help_text="store:CODE, or channel:NAME.")
     ref = models.CharField(max_length=100)
     member_id = models.UUIDField()
     number = models.BigIntegerField()
-
-    class Meta:
-        indexes = [models.Index(fields=["program_id", "ref"], name="order_claim_by_ref")]

@@ -56,7 +56,7 @@ ORDER_CLAIM = Table(
         "member_id": "uuid",
         "number": "bigint",
     },
-    order_by="scope, ref",
+    order_by="ref, scope",
 )
 
 # $2 is a scope ("store:309") or '' for any. OFFSET 0 keeps the claims from being read before the
