@@ -131,11 +131,10 @@ def _by_key(table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     keyed: dict[Any, dict[str, Any]] = {}
     key_of = itemgetter(*table.key)
     for row in rows:
-        earlier = keyed.setdefault(key_of(row), row)
-        if earlier is row:
-            continue
-        if not table.add:
-            keyed[key_of(row)] = row
-        for column in table.add:
-            earlier[column] += row[column]
+        key = key_of(row)
+        earlier = keyed.get(key)
+        if earlier is not None and table.add:
+            keyed[key] = {**earlier, **{name: earlier[name] + row[name] for name in table.add}}
+        else:
+            keyed[key] = row
     return list(keyed.values())

@@ -43,9 +43,10 @@ def test_sums_of_the_same_day_are_added_up():
     rows = Rows()
     for spend in (500, -200):
         rows.put(ACTIVITY_DAY, {"member_id": 1, "day": 9, "spend": spend, "points": 1, "orders": 1})
-    assert found(rows)["loyalty_activityday"] == [
-        {"member_id": 1, "day": 9, "spend": 300, "points": 2, "orders": 2}
-    ]
+    for _ in range(2):  # asking changes nothing
+        assert found(rows)["loyalty_activityday"] == [
+            {"member_id": 1, "day": 9, "spend": 300, "points": 2, "orders": 2}
+        ]
 
 
 def test_taking_over_rows_follows_the_same_rules():
