@@ -211,6 +211,7 @@ class Story:
         else:
             assert isinstance(adapter, ReadsBack)
             with self.real_clock():
+                Allowance.objects.filter(connection=destination).delete()  # as after a wait
                 there = call(
                     destination, lambda target: adapter.read(target, [known.person], names)
                 )
