@@ -1,7 +1,7 @@
 """Do what a message says, by the same commands that the API runs; nothing else changes a member."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,6 +21,7 @@ from crm_sync.inbound.matching import Found, find_person
 from crm_sync.inbound.models import InboxMessage, Source
 from crm_sync.inbound.orders import forget_order, order_of, remember, settle
 from crm_sync.inbound.people import Heard, Origin, take_in
+from crm_sync.inbound.verifying import verify_email
 from crm_sync.services.profiles import fields_of
 from loyalty.engine.commands import Command
 from loyalty.engine.run import run
@@ -81,6 +82,15 @@ def _apply(
         return Result(State.PARKED, said.reason, found.member_id, found.candidates)
     if found.candidates:
         return Result(State.PARKED, found.doubt, candidates=found.candidates)
+    result = _do(source, said, found, heard)
+    if result.state is not State.DONE or result.member_id is None:
+        return result
+    principal = origin_of(source).principal()
+    more = verify_email(source, said.who, result.member_id, principal)
+    return replace(result, note=f"{result.note} {more}".rstrip())
+
+
+def _do(source: Source, said: OrderSaid | PersonSaid, found: Found, heard: Heard) -> Result:
     if isinstance(said, OrderSaid):
         return _put_order(source, said, found)
     if found.member_id is None:

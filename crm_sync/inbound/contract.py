@@ -66,6 +66,7 @@ class Who:
         known_as: The same in the spellings that a connection to the vendor may have stored.
         member_id: Ours, where the vendor keeps it.
         email, phone: Only where the vendor has made sure that they are the person's own.
+        proves_email: The source may say of a member's email that it is verified.
     """
 
     vendor_id: str = ""
@@ -74,6 +75,7 @@ class Who:
     external_ids: tuple[str, ...] = ()
     email: str = ""
     phone: str = ""
+    proves_email: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,11 @@ def learn(source: Source, vendor_id: str, member_id: UUID, matched_by: str) -> N
     )
 
 
+def ways_stored(source: Source, who: Who) -> list[Way]:
+    """List as whom a source's person is known by now, and how that was found out."""
+    return _present(source, _stored(source, who))
+
+
 def _certain(source: Source, who: Who) -> list[Way]:
     ways = _stored(source, who)
     if not ways:
@@ -74,6 +79,10 @@ def _certain(source: Source, who: Who) -> list[Way]:
         ways = [("member_id", ours)] if ours else []
         named = [("external", value) for value in who.external_ids if value]
         ways += [("external_id", member) for member in _owners(source, named)]
+    return _present(source, ways)
+
+
+def _present(source: Source, ways: Sequence[Way]) -> list[Way]:
     present = list_present(program_id=source.program_id, member_ids=[member for _, member in ways])
     return [(way, present[member]) for way, member in ways if member in present]
 
@@ -89,7 +98,8 @@ def _stored(source: Source, who: Who) -> list[Way]:
     contacts = Contact.objects.filter(
         connection_id=source.connection_id, vendor_id__in=(who.vendor_id, *who.known_as)
     )
-    return [("vendor_id", member_id) for member_id in contacts.values_list("member_id", flat=True)]
+    rows = contacts.values_list("matched_by", "member_id")
+    return [(matched_by or "vendor_id", member_id) for matched_by, member_id in rows]
 
 
 def _found_by_address(source: Source, who: Who) -> Found:

@@ -145,7 +145,8 @@ class SourcePerson(models.Model):
     """Who a source's person is among our members: found once, or said by a person, and kept.
 
     Attributes:
-        matched_by: member_id, external_id, email, phone, or a person.
+        matched_by: member_id, external_id, email, phone, or a person; where the connection knew
+            them, as it says (Contact).
     """
 
     pk = models.CompositePrimaryKey("source_id", "vendor_id")

@@ -158,6 +158,12 @@ def list_owners(
     return list(dict.fromkeys(owner[named] for named in wanted if named in owner))
 
 
+def has_unverified(*, member_id: UUID, type_: IdentifierType, value: str) -> bool:
+    """Say whether the member has exactly this identifier, and nobody has verified it."""
+    rows = Identifier.objects.filter(member_id=member_id, type=type_, value=value, verified_by="")
+    return rows.exists()
+
+
 def list_present(*, program_id: int, member_ids: Collection[UUID]) -> dict[UUID, UUID]:
     """Say who these members are by now: themselves, or whom they were merged into.
 

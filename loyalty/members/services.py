@@ -330,7 +330,7 @@ def _decide_add(session: Session, decision: Decision) -> tuple[int, dict[str, An
         raise IdentifierTaken(f"Another member has this {type_}.", identifier_type=type_)
     if owners:
         if request.body.verified:
-            _verify(work, profile, type_, value)
+            verify(work, profile, type_, value)
         return 200, member_body(work, profile)
     if len(profile["identifiers"]) >= 20:
         raise ValidationFailed("A member has 20 identifiers at most; remove one first.")
@@ -340,7 +340,7 @@ def _decide_add(session: Session, decision: Decision) -> tuple[int, dict[str, An
     return 201, member_body(work, profile)
 
 
-def _verify(work: MemberWork, profile: dict[str, Any], type_: str, value: str) -> None:
+def verify(work: MemberWork, profile: dict[str, Any], type_: str, value: str) -> None:
     """Keep who says that an identifier is proven; who has said so first stays."""
     for item in profile["identifiers"]:
         if (item["type"], item["value"]) == (type_, value) and not item["verified"]:

@@ -75,6 +75,13 @@ class ShopifySource:
             help="yes or no: Shopify does not verify phone numbers of checkouts.",
             default="no",
         ),
+        Setting(
+            name="verifies",
+            label="Believe its verified emails",
+            help="yes or no: what the shop calls verified is then verified here too. Shopify says "
+            "so of every customer whom staff or an app made.",
+            default="no",
+        ),
     )
     makes_secret = False
 
@@ -83,14 +90,12 @@ class ShopifySource:
         shop = str(config.get("shop") or "").strip().lower().removeprefix("https://").rstrip("/")
         if not shop.replace("-", "").replace(".", "").isalnum() or "." not in shop:
             raise ConfigRefused("A shop's domain looks like example.myshopify.com.")
-        phones = str(config.get("phones") or "no").lower()
-        if phones not in ("yes", "no"):
-            raise ConfigRefused("Write yes or no for matching by phone number.")
         return {
             "shop": shop,
             "store": str(config.get("store") or ""),
             "external_prefix": str(config.get("external_prefix") or ""),
-            "phones": phones,
+            "phones": _yes_or_no(config, "phones", "matching by phone number"),
+            "verifies": _yes_or_no(config, "verifies", "believing its verified emails"),
         }
 
     def check_account(self, config: Mapping[str, Any], connection: Mapping[str, Any]) -> None:
@@ -143,6 +148,13 @@ class ShopifySource:
             who = Who(vendor_id=str(document["id"]))
             return PersonSaid(who=who, consents=_consents(document))
         return None
+
+
+def _yes_or_no(config: Mapping[str, Any], name: str, words: str) -> str:
+    given = str(config.get(name) or "no").lower()
+    if given not in ("yes", "no"):
+        raise ConfigRefused(f"Write yes or no for {words}.")
+    return given
 
 
 def read_order(order: Mapping[str, Any], config: Mapping[str, Any]) -> PurchaseSaid | NotForUs:
@@ -243,6 +255,7 @@ def _who(customer: Mapping[str, Any], config: Mapping[str, Any]) -> Who:
         external_ids=external_ids if number else (),
         email=str(customer.get("email") or "") if is_verified else "",
         phone=str(customer.get("phone") or "") if config.get("phones") == "yes" else "",
+        proves_email=is_verified and config.get("verifies") == "yes",
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +15,7 @@ from crm_sync.adapters.postscript import PostscriptAdapter
 from crm_sync.adapters.segment import identify
 from crm_sync.inbound.deciding import choose_member
 from crm_sync.inbound.polling import take_page, try_again
+from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
 from crm_sync.mapping import fingerprint
 from crm_sync.models import Connection, Contact, Delivery, Source
@@ -23,13 +24,17 @@ from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.services.people import resolve_match
 from loyalty.members import services as members
 from loyalty.members.consent import present_consents
+from loyalty.members.identifiers import MemberRef
+from loyalty.members.models import Identifier
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
+from loyalty.members.verifying import VERIFY_IDENTIFIER, VerifyIdentifier
 from tests.factories import Till, balance_of, unique
 from tests.integration.crm_sync.calls import connected, environment
 from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event
 from tests.integration.crm_sync.outbox import drain
-from tests.integration.crm_sync.senders import StandardSender, name, said, standard
+from tests.integration.crm_sync.senders import Sender, StandardSender, name, said, standard
 from tests.integration.crm_sync.vendor import Vendor
+from tests.shopify_shop import CUSTOMER, SHOP, order, signed
 
 Connect = Callable[..., Connection]
 UNPROVEN = replace(ADA, unproven=frozenset({"email"}))
@@ -146,6 +151,96 @@ def test_who_subscribes_later_with_an_unverified_one_waits_too() -> None:
         (outcome,) = adapter.send(account, [event(person=UNPROVEN)])
     assert isinstance(outcome, Ambiguous)
     assert outcome.candidates == (there.id,)
+
+
+class TestAShopsWord:
+    """What a shop calls verified, of customers whom something else than the email leads to."""
+
+    CONFIG: ClassVar = {"shop": SHOP, "external_prefix": "shopify-", "verifies": "yes"}
+
+    def shop(self, till: Till, **more: str) -> Sender:
+        config = {**self.CONFIG, **more}
+        made = {"program_id": till.program.pk, "name": "Shop", "kind": "shopify"}
+        source, _ = create_source(**made, config=config, secret="shpss")
+        return Sender(source, "shpss")
+
+    def tell(self, shop: Sender, topic: str, body: Any) -> str:
+        shop.post(*signed("shpss", topic, body))
+        work_inbox(seconds=30)
+        return shop.messages()[-1].note
+
+    def customer(self, till: Till, email: str = CUSTOMER["email"]) -> str:
+        card = till.member()
+        name(till, card, "external", f"shopify-{CUSTOMER['id']}")
+        name(till, card, "email", email, verified=False)
+        return card
+
+    def said_of(self, till: Till, card: str) -> dict[str, str]:
+        rows = Identifier.objects.filter(member_id=till.ids[card], type="email")
+        return dict(rows.values_list("value", "verified_by"))
+
+    @pytest.mark.parametrize(
+        ("topic", "body"), [("customers/update", CUSTOMER), ("orders/paid", order(1))]
+    )
+    def test_is_taken_of_exactly_the_email_that_it_says(
+        self, till: Till, topic: str, body: Any
+    ) -> None:
+        card, shop = self.customer(till), self.shop(till)
+        name(till, card, "email", "another@example.com", verified=False)
+        told = {"email": CUSTOMER["email"].upper()}
+        told = {"customer": {**CUSTOMER, **told}} if "customer" in body else told
+        assert self.tell(shop, topic, {**body, **told}).endswith("Their email is verified now.")
+        assert self.said_of(till, card) == {
+            CUSTOMER["email"]: "source:Shop",
+            "another@example.com": "",
+        }
+        assert "verified" not in self.tell(shop, topic, {**body, **told})
+
+    @pytest.mark.parametrize(
+        ("email", "setting", "body"),
+        [
+            (CUSTOMER["email"], "no", CUSTOMER),
+            (CUSTOMER["email"], "yes", {**CUSTOMER, "verified_email": False}),
+            ("another@example.com", "yes", CUSTOMER),
+            ("another@example.com", "yes", {**CUSTOMER, "email": None}),
+        ],
+    )
+    def test_and_of_no_other(self, till: Till, email: str, setting: str, body: Any) -> None:
+        card, shop = self.customer(till, email), self.shop(till, verifies=setting)
+        assert "verified" not in self.tell(shop, "customers/update", body)
+        assert self.said_of(till, card) == {email: ""}
+
+    @pytest.mark.parametrize(
+        ("matched_by", "is_taken"),
+        [("external_id", True), ("person", True), ("email", False), ("new", False)],
+    )
+    def test_is_not_taken_of_a_customer_to_whom_the_email_led(
+        self, till: Till, connect_vendor: Connect, matched_by: str, is_taken: bool
+    ) -> None:
+        """Nor of one whom we made with it: what was typed in here would prove itself."""
+        card, shop = till.member(), self.shop(till)
+        name(till, card, "email", CUSTOMER["email"], verified=False)
+        connection = connect_vendor(Vendor())
+        Source.objects.filter(pk=shop.source.pk).update(connection=connection)
+        number = f"gid://shopify/Customer/{CUSTOMER['id']}"
+        whose = {"connection": connection, "member_id": till.ids[card]}
+        Contact.objects.create(**whose, vendor_id=number, matched_by=matched_by)
+        for _ in range(2):  # the second time, the source knows them
+            self.tell(shop, "orders/paid", order(1))
+            self.tell(shop, "customers/update", CUSTOMER)
+        assert balance_of(till.ids[card])["available"] == 50
+        assert bool(self.said_of(till, card)[CUSTOMER["email"]]) == is_taken
+
+    def test_gives_nobody_an_email(self, till: Till) -> None:
+        card, other = till.member(), till.member()
+        name(till, other, "external", f"shopify-{CUSTOMER['id']}")
+        name(till, card, "email", CUSTOMER["email"], verified=False)
+        self.tell(self.shop(till), "customers/update", CUSTOMER)
+        assert self.said_of(till, card) == {CUSTOMER["email"]: ""}
+        assert self.said_of(till, other) == {}
+        payload = VerifyIdentifier(MemberRef("card", other), "email", CUSTOMER["email"])
+        answer = till.send(till.command(VERIFY_IDENTIFIER, payload, card))[0]
+        assert (answer.status, self.said_of(till, other)) == (200, {})
 
 
 class TestIn:
