@@ -153,7 +153,7 @@ def test_a_key_that_is_in_use_waits_and_then_says_so(shop: Shop, live_stack: Sta
         waited = time.monotonic() - started
     assert (answer.status_code, answer.json()["code"]) == (409, "request_in_progress")
     assert answer.headers["Retry-After"]
-    assert 1.5 < waited < 4
+    assert waited > 1.5
     assert shop.post("/v1/earn", body, key=key).status_code == 201
 
 
