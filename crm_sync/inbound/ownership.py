@@ -5,6 +5,7 @@ What loyalty owns is never overwritten from outside, whatever a vendor sends und
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -28,7 +29,9 @@ def taken_in(fields: Sequence[Field], said: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def profile_changes(taken: Mapping[str, Any]) -> tuple[UpdateRequest | None, list[str]]:
+def profile_changes(
+    taken: Mapping[str, Any], *, now: datetime
+) -> tuple[UpdateRequest | None, list[str]]:
     """Make one change of what was taken in, and say in sentences what had to be left out.
 
     Emails and phone numbers are left out: they name a member at a till, and whoever could change
@@ -39,7 +42,7 @@ def profile_changes(taken: Mapping[str, Any]) -> tuple[UpdateRequest | None, lis
         place, key = _place_of(name)
         if not place:
             continue
-        if not _is_good({place: {key: value}}):
+        if not _is_good({place: {key: value}}, now):
             left_out.append(f"{name} was left out: it does not fit.")
         elif place == "profile":
             profile[key] = value
@@ -78,12 +81,12 @@ def _place_of(attribute: str) -> tuple[str, str]:
     return "", ""
 
 
-def _is_good(change: Mapping[str, Any]) -> bool:
+def _is_good(change: Mapping[str, Any], now: datetime) -> bool:
     try:
-        _read(change)
+        read = _read(change)
     except (ValidationError, orjson.JSONEncodeError):
         return False
-    return True
+    return read.profile is None or read.profile.is_born_by(now)
 
 
 def _read(change: Mapping[str, Any]) -> UpdateRequest:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
 
+from django.utils import timezone
+
 from crm_sync.adapters.contract import Consent
 from crm_sync.adapters.fields import Field
 from crm_sync.inbound.contract import PersonSaid
@@ -173,7 +175,7 @@ def _add(origin: Origin, code: str, name: str, ref: Sequence[MemberRef]) -> int:
 
 
 def _fields(origin: Origin, said: PersonSaid, member_id: UUID) -> str:
-    change, left_out = profile_changes(taken_in(origin.fields, said.fields))
+    change, left_out = profile_changes(taken_in(origin.fields, said.fields), now=timezone.now())
     if change is not None:
         payload = UpdateMember(MemberRef("id", str(member_id)), change)
         command = Command(UPDATE, payload, request_id=uuid4().hex)

@@ -1,6 +1,7 @@
 """What callers send about members, and the payloads that services get."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
@@ -128,10 +129,15 @@ class Profile(Body):
 
     first_name: OptionalName | None = None
     last_name: OptionalName | None = None
-    birth_date: Day | None = None
+    birth_date: Day | None = Field(default=None, description="From 1900 on, and not in the future.")
     language: str | None = Field(
         default=None, max_length=10, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,6})?$", examples=["en"]
     )
+
+    def is_born_by(self, now: datetime) -> bool:
+        """Say whether the day of birth has come, wherever on earth it comes first (UTC+14)."""
+        latest = (now.astimezone(UTC) + timedelta(hours=14)).date()
+        return self.birth_date is None or self.birth_date <= latest
 
 
 TypedCode = Annotated[

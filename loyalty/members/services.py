@@ -31,7 +31,7 @@ from loyalty.members.rows import (
     owner_of,
     profile_of,
 )
-from loyalty.members.schemas import AddIdentifier, EnrolRequest, UpdateMember
+from loyalty.members.schemas import AddIdentifier, EnrolRequest, Profile, UpdateMember
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.referrals.rows import owner_of_code
@@ -243,6 +243,7 @@ def grant(
 
 def _decide_enrol(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     request: EnrolRequest = decision.payload
+    _check_born(request.profile, session.now)
     named = [(item.type, item.value) for item in request.identifiers]
     code = request.referred_by
     work, profile = create_member(
@@ -254,6 +255,12 @@ def _decide_enrol(session: Session, decision: Decision) -> tuple[int, dict[str, 
         referrer=referrer_found(session, code, named) if code else None,
     )
     return 201, member_body(work, profile)
+
+
+def _check_born(profile: Profile, now: datetime) -> None:
+    if not profile.is_born_by(now):
+        errors = [{"pointer": "/profile/birth_date", "message": "lies in the future"}]
+        raise ValidationFailed("birth_date lies in the future.", errors=errors)
 
 
 def _asks_enrol(request: EnrolRequest, program: PublishedProgram) -> list[Ask]:
@@ -274,6 +281,8 @@ ENROL = Kind(
 def _decide_update(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
     work = require(decision)
     request: UpdateMember = decision.payload
+    if request.body.profile is not None:
+        _check_born(request.body.profile, work.now)
     profile = profile_found(session, request.member)
     changed = _changed_fields(profile, request)
     if request.body.status and request.body.status != work.status:

@@ -1,6 +1,7 @@
 """Take back what returned lines earned, and bring an order to its desired state."""
 
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 from loyalty.earning.services import give_back
@@ -42,6 +43,9 @@ from loyalty.orders.services import (
     remember_order,
 )
 from loyalty.programs.rules import PublishedProgram
+
+# A refused return leaves the points: one till may be hours behind the other, or in another zone.
+_BEFORE_THE_ORDER = timedelta(days=1)
 
 
 def claw_back(
@@ -189,6 +193,8 @@ def _check_return(work: MemberWork, record: OrderRecord, request: ReturnRequest)
         raise OrderCancelled()
     if request.occurred_at > work.now + AHEAD:
         raise OccurredAtOutOfRange("occurred_at may lie 5 minutes ahead at most.")
+    if request.occurred_at < record.occurred_at - _BEFORE_THE_ORDER:
+        raise OccurredAtOutOfRange("occurred_at may lie a day before the order's at most.")
     if len(record.returns) >= 1000:
         raise ValidationFailed("An order takes 1,000 returns at most.")
 

@@ -199,6 +199,8 @@ class Shop:
             raise No("order_cancelled")
         if at > self.now + timedelta(minutes=5):
             raise No("occurred_at_out_of_range")
+        if at < bill.at - timedelta(days=1):
+            raise No("occurred_at_out_of_range")
         for i, n in units.items():
             if i >= len(bill.lines):
                 raise No("line_unknown")

@@ -156,6 +156,8 @@ def test_the_profile_is_changed_by_a_command_with_its_event(marketer: Marketer, 
         till.ids[card],
     )
     assert len(found) == 1
+    for unborn, why in (("2099-01-01", "lies in the future"), ("1899-12-31", "1900-01-01")):
+        assert why in text_of(marketer.save(path, birth_date=unborn))
     wrong = marketer.save(path, language="not a language", attributes="[1]")
     assert wrong.status_code == 200 and "in braces" in text_of(wrong)
     assert Member.objects.get(pk=till.ids[card]).language == "pt-BR"

@@ -183,7 +183,10 @@ class TestWho:
 
 
 class TestOwnership:
-    def test_only_what_the_vendor_owns_is_taken_in(self, till: Till, connect_vendor: Any) -> None:
+    @pytest.mark.parametrize("born", ["yesterday", "2099-01-01", "1899-12-31"])
+    def test_only_what_the_vendor_owns_is_taken_in(
+        self, till: Till, connect_vendor: Any, born: str
+    ) -> None:
         """What loyalty owns is never overwritten, whatever a vendor sends."""
         vendor = connect_vendor(Vendor())
         for attribute, field, owner in [
@@ -203,7 +206,7 @@ class TestOwnership:
         sender = standard(till, connection_id=vendor.pk)
         card = till.member(5)
         fields = {
-            **{"lang": "de", "shoe": 42, "born": "yesterday", "given": "Mallory"},
+            **{"lang": "de", "shoe": 42, "born": born, "given": "Mallory"},
             **{"mail": "mallory@example.com", "pts": 9999, "loyalty_tier": "gold"},
         }
         sender.send("person", {"person": {"member": till.ids[card]}, "fields": fields})

@@ -1,5 +1,6 @@
 """What each call does and answers, over HTTP."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -130,6 +131,34 @@ def test_a_profile_changes_only_where_it_is_told(shop: Shop, api: Caller) -> Non
     changed = body_of(api.call("PATCH", path, changes))
     assert changed["profile"] == {**profile, "last_name": ""}
     assert changed["attributes"] == {"b": "x", "c": True}
+
+
+@pytest.mark.parametrize("day", ["1899-12-31", "2099-01-01"])
+def test_nobody_was_born_in_the_future_or_long_ago(
+    still_shop: Shop, still_api: Caller, day: str
+) -> None:
+    profile, named = {"birth_date": day}, [{"type": "card", "value": "unborn"}]
+    for method, path, body in (
+        ("PATCH", f"/v1/members/{still_shop.member}", {"profile": profile}),
+        ("POST", "/v1/members", {"identifiers": named, "profile": profile}),
+    ):
+        refused = still_api.call(method, path, body)
+        assert code_of(refused) == (422, "validation_failed")
+        assert body_of(refused)["errors"][0]["pointer"] == "/profile/birth_date"
+
+
+def test_a_return_is_not_older_than_its_order_but_for_a_tills_clock(
+    shop: Shop, api: Caller
+) -> None:
+    order = order_body(ref=unique("o"))
+    api.post("/v1/earn", {"member": f"card:{shop.card}", "order": order})
+    bought = datetime.fromisoformat(order["occurred_at"])
+    path = f"/v1/orders/{order['ref']}/returns"
+    back = {"ref": "R-1", "lines": [{"line": "1", "quantity": "1"}]}
+    for hours, expected in ((25, (422, "occurred_at_out_of_range")), (23, (201, None))):
+        at = (bought - timedelta(hours=hours)).isoformat()
+        answer = api.post(path, {**back, "occurred_at": at})
+        assert (answer.status_code, body_of(answer).get("code")) == expected
 
 
 def test_a_frozen_member_earns_and_cannot_redeem(shop: Shop, api: Caller) -> None:
