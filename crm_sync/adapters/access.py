@@ -77,7 +77,7 @@ class Throttle(Protocol):
     """Keeps all workers together within the vendor's limits."""
 
     def take(self, limit: Limit, units: int = 1) -> None:
-        """Take leave for a call.
+        """Take leave for a call that costs so much, when there is as much.
 
         Raises:
             MustWait: Not yet.
@@ -87,6 +87,30 @@ class Throttle(Protocol):
     def hold(self, limit: Limit, seconds: float) -> None:
         """Let nobody call for so long: the vendor's own headers say that nothing is left."""
         ...
+
+
+@dataclass(slots=True)
+class Prepaid:
+    """Leave for several calls that was taken at once, so that the last need not wait."""
+
+    throttle: Throttle
+    name: str
+    units: int
+
+    def take(self, limit: Limit, units: int = 1) -> None:
+        """Use what was taken; what it does not cover is taken now.
+
+        Raises:
+            MustWait: It does not, and not yet.
+        """
+        if limit.name == self.name and units <= self.units:
+            self.units -= units
+        else:
+            self.throttle.take(limit, units)
+
+    def hold(self, limit: Limit, seconds: float) -> None:
+        """Let nobody else call for so long."""
+        self.throttle.hold(limit, seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

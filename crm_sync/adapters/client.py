@@ -17,7 +17,7 @@ import httpx
 import orjson
 
 from crm_sync.adapters import transport
-from crm_sync.adapters.access import Limit, MustWait, SecretMissing, Target, Token
+from crm_sync.adapters.access import Limit, MustWait, Prepaid, SecretMissing, Target, Token
 from crm_sync.adapters.addresses import AddressRefused, NameNotResolved, resolve
 from crm_sync.adapters.contract import ConfigRefused, Environment, Match, Person, Setting
 from crm_sync.adapters.outcomes import (
@@ -178,6 +178,19 @@ class Client:
             allow_private=self.environment.allow_private_addresses,
             connect_seconds=self.environment.connect_seconds,
         )
+
+
+def prepaid(target: Target, limit: Limit, units: int) -> Target:
+    """Take leave for several calls at once: what begins will end, and what may not does not begin.
+
+    Raises:
+        CallFailed: Not yet.
+    """
+    try:
+        target.throttle.take(limit, units)
+    except MustWait as wait:
+        raise CallFailed(_postponed(wait)) from None
+    return replace(target, throttle=Prepaid(target.throttle, limit.name, units))
 
 
 def timed(make: Callable[[], Outcome]) -> Outcome:

@@ -24,6 +24,7 @@ from crm_sync.adapters.client import (
     classify,
     in_order,
     parse_url,
+    prepaid,
     read_settings,
     timed,
 )
@@ -216,12 +217,15 @@ class ShopifyAdapter:
 
     def _send_one(self, target: Target, delivery: Outgoing) -> Outcome:
         person = delivery.person or Person(member_id=str(delivery.body["member"]))
+        may_book = target.config["store_credit"] == "yes"
+        booking = shopify_credit.booking_in(delivery) if may_book else None
+        cost = MUTATION_COST + (shopify_credit.COST if booking is not None else 0)
+        target = _with_leave(target, [person], cost)
         customer = person.vendor_id or self._join(target, [person])[0]
         if isinstance(customer, Outcome):
             return customer
         notice = ""
-        booking = shopify_credit.booking_in(delivery)
-        if booking is not None and target.config["store_credit"] == "yes":
+        if booking is not None:
             booked = shopify_credit.book(
                 partial(self._ask, target), target.config["namespace"], customer, delivery, booking
             )
@@ -235,7 +239,9 @@ class ShopifyAdapter:
 
     def _push_some(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         try:
-            joined = self._join(target, [profile.person for profile in profiles])
+            people = [profile.person for profile in profiles]
+            target = _with_leave(target, people, _cost_to_tell(profiles))
+            joined = self._join(target, people)
             known = [
                 (profile, customer)
                 for profile, customer in zip(profiles, joined, strict=True)
@@ -289,10 +295,7 @@ class ShopifyAdapter:
         Raises:
             CallFailed: There is none.
         """
-        config = target.config
-        # Shopify's bucket holds twenty seconds of points; half of it may go at once.
-        rate = int(config["points_per_second"])
-        limit = Limit("points", calls=rate, seconds=1.0, burst=10 * rate)
+        config, limit = target.config, _limit(target)
         request = Request(
             method="POST",
             url=f"{config['address']}/admin/api/{config['api_version']}/graphql.json",
@@ -343,6 +346,27 @@ class ShopifyAdapter:
         return Token(
             access_token=given["access_token"], seconds=float(given.get("expires_in") or 3600)
         )
+
+
+def _with_leave(target: Target, people: Sequence[Person], cost: int) -> Target:
+    """Take leave to make customers of those who are none, and for what follows.
+
+    Raises:
+        CallFailed: Not yet.
+    """
+    new = sum(1 for one in people if not one.vendor_id and identifier(one))
+    return prepaid(target, _limit(target), MUTATION_COST * new + cost)
+
+
+def _cost_to_tell(profiles: Sequence[Profile]) -> int:
+    changes = [changes_of(profile, "", "") for profile in profiles]
+    return MUTATION_COST * sum(bool(part) for change in changes for part in change)
+
+
+def _limit(target: Target) -> Limit:
+    """Give the limit: the bucket holds twenty seconds of points, half of it may go at once."""
+    rate = int(target.config["points_per_second"])
+    return Limit("points", calls=rate, seconds=1.0, burst=10 * rate)
 
 
 _NOBODY: Final = Skipped(

@@ -22,6 +22,7 @@ ENTRIES_KEPT: Final = 100
 IN_FLIGHT_SECONDS: Final = 60.0  # a call that was not answered is over by then
 READ_COST: Final = 120
 WRITE_COST: Final = 10
+COST: Final = READ_COST + 3 * WRITE_COST
 READ: Final = """
 query Book($id: ID!, $namespace: String!, $key: String!) {
   customer(id: $id) {

@@ -43,13 +43,13 @@ class SharedThrottle:
         self._connection_id = connection_id
 
     def take(self, limit: Limit, units: int = 1) -> None:
-        """Take leave for a call.
+        """Take leave for a call that costs so much, when there is as much.
 
         Raises:
             MustWait: Not yet.
         """
         each = limit.seconds / limit.calls
-        ahead = each * (limit.burst - 1)
+        ahead = each * max(limit.burst - units, 0)
         values = self._values(limit, each=each * units, ahead=ahead)
         with database.cursor() as cursor:
             cursor.execute(_TAKE, values)

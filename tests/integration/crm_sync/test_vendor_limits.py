@@ -81,8 +81,10 @@ def test_a_backlog_larger_than_the_bucket_gets_through_and_nothing_is_refused(
         halted = Halted(sandbox, connection)
         for version in range(PROFILES):
             halted.wait()
+            calls = len(replies)
             profile = Profile(person=ADA, fields=case.told, version=version, correlation_id=uuid4())
             while isinstance(outcome := adapter.push(target, [profile])[0], Postponed):
+                assert len(replies) == calls, "what has to wait has not begun"
                 waits += 1
                 halted.wait(max(BEAT, outcome.seconds))
             assert isinstance(outcome, Delivered), outcome
