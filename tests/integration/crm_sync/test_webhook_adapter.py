@@ -3,10 +3,12 @@
 import socket
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from typing import Any
 
 import pytest
+import time_machine
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from crm_sync.adapters import transport
@@ -50,6 +52,26 @@ class TestSigning:
         call = receiver.calls[0]
         with pytest.raises(WebhookVerificationError):
             Webhook(SECRET).verify(call.body.replace(b":", b": "), call.headers)
+
+    @pytest.mark.parametrize("minutes", [-4, 4])
+    def test_a_receiver_whose_clock_is_off_accepts_it(
+        self, receiver: Receiver, minutes: int
+    ) -> None:
+        send(receiver.url)
+        call = receiver.calls[0]
+        with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
+            Webhook(SECRET).verify(call.body, call.headers)
+
+    def test_what_is_sent_again_much_later_is_signed_anew(self, receiver: Receiver) -> None:
+        delivery, sender = outgoing(), adapter()
+        with time_machine.travel(datetime.now(UTC) - timedelta(hours=1), tick=True):
+            sender.send(signed(receiver.url), [delivery])
+        sender.send(signed(receiver.url), [delivery])
+        first, again = receiver.calls
+        assert (first.event_id, first.body) == (again.event_id, again.body)
+        Webhook(SECRET).verify(again.body, again.headers)
+        with pytest.raises(WebhookVerificationError, match="too old"):
+            Webhook(SECRET).verify(first.body, first.headers)
 
 
 class TestAnswers:
