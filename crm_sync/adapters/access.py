@@ -61,7 +61,9 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many calls in so many seconds, evenly, of which `burst` may come at once.
+    """So many calls in so many seconds, evenly; after a rest `burst` may come at once.
+
+    Both add up: in any such stretch of time it may be `calls + burst - 1`.
 
     Attributes:
         name: Calls under one name share the limit; all workers of the connection do.

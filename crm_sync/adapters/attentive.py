@@ -45,8 +45,8 @@ EVENTS_VERSION: Final = "v1"
 ATTRIBUTES_VERSION: Final = "v2"
 _VERSIONS: Final = r"v[1-9]\d?"
 ADDRESS: Final = "https://api.attentivemobile.com"
-ATTRIBUTES: Final = Limit("attributes", calls=140, seconds=1, burst=20)
-EVENTS: Final = Limit("events", calls=140, seconds=1, burst=20)
+ATTRIBUTES: Final = Limit("attributes", calls=130, seconds=1, burst=20)
+EVENTS: Final = Limit("events", calls=130, seconds=1, burst=20)
 BULK: Final = Limit("bulk", calls=90, seconds=1, burst=10)
 # Attributes that are not custom; what is not here and not below `custom` we do not write.
 OWN_ATTRIBUTES: Final = frozenset({"firstName", "lastName"})

@@ -67,7 +67,7 @@ from crm_sync.adapters.segments import SegmentPage
 VERSION: Final = "2026-03"
 ADDRESS: Final = "https://api.hubapi.com"
 # What every plan has; more is allowed where HubSpot's headers say so, and is not needed.
-CALLS: Final = Limit("calls", calls=100, seconds=10, burst=30)
+CALLS: Final = Limit("calls", calls=90, seconds=10, burst=10)
 SEARCHES: Final = Limit("searches", calls=4, seconds=1)
 _AT_ONCE: Final = 100
 _SPLIT: Final = frozenset({400, 409, 413})  # one bad contact refuses a whole batch

@@ -59,7 +59,7 @@ from crm_sync.adapters.marketing_cloud_documents import (
 from crm_sync.adapters.outcomes import Delivered, Outcome, Retryable, Skipped, in_doubt
 
 # Marketing Cloud names no number; this is ours, and `Retry-After` is kept to.
-CALLS: Final = Limit("calls", calls=1200, seconds=60, burst=40)
+CALLS: Final = Limit("calls", calls=1160, seconds=60, burst=40)
 VERSION: Final = "v1"
 LOGIN_VERSION: Final = "v2"
 ROWS_AT_ONCE: Final = 50

@@ -50,7 +50,7 @@ VERSION: Final = "v2"
 ADDRESS: Final = "https://api.postscript.io"
 MEMBER_ID: Final = "loyalty_member_id"
 # 15 a second for each token, and no header that says how many are left.
-CALLS: Final = Limit("calls", calls=14, seconds=1, burst=5)
+CALLS: Final = Limit("calls", calls=12, seconds=1, burst=3)
 _NOT_THERE: Final = "Nobody at Postscript has subscribed with what is known of the member."
 
 

@@ -46,7 +46,7 @@ class Api:
         Raises:
             CallFailed: There is no answer.
         """
-        limit = _limit(self._config)
+        limit = limit_of_day(self._config)
         root = f"{self._config['address']}/services/data/{self._config['api_version']}"
         request = Request(
             method=method,
@@ -149,6 +149,8 @@ def good(answer: Answer) -> Answer:
     return answer
 
 
-def _limit(config: Mapping[str, Any]) -> Limit:
+def limit_of_day(config: Mapping[str, Any]) -> Limit:
+    """Give the limit of a connection: a tenth of a day's calls at once, the others evenly."""
     calls = int(config["calls_per_day"])
-    return Limit("calls", calls=calls, seconds=DAY_SECONDS, burst=max(1, calls // 10))
+    tenth = max(1, calls // 10)
+    return Limit("calls", calls=calls - tenth + 1, seconds=DAY_SECONDS, burst=tenth)

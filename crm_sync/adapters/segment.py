@@ -43,7 +43,7 @@ from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Perman
 VERSION: Final = "v1"  # of both APIs
 ADDRESS: Final = "https://api.segment.io"
 PROFILES: Final = "https://profiles.segment.com"
-CALLS: Final = Limit("calls", calls=500, seconds=1, burst=50)
+CALLS: Final = Limit("calls", calls=450, seconds=1, burst=50)
 READS: Final = Limit("profiles", calls=60, seconds=1, burst=20)
 MESSAGE_BYTES: Final = 32 * 1024
 BATCH_BYTES: Final = 450 * 1024  # of 500 kB, with what is around the messages
