@@ -189,7 +189,6 @@ class Match:
     vendor_id: str = ""
     matched_by: str = ""
     candidates: tuple[str, ...] = ()
-    reason: str = ""
     outcome: Outcome | None = None
 
 
