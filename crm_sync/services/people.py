@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import connection as database
 from django.db import transaction
 
+from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import Adapter, Match, Matches, Person, PushesProfiles
 from crm_sync.adapters.outcomes import (
     Ambiguous,
@@ -249,13 +250,43 @@ def _match(connection: Connection, new: Sequence[Known]) -> dict[UUID, Known]:
     adapter = _adapter_that_matches(connection)
     if adapter is None or not new:
         return {}
-    found = call(connection, lambda target: adapter.match(target, [one.person for one in new]))
+    people = [one.person for one in new]
+    found = call(connection, lambda target: _find(adapter, target, people))
     if not isinstance(found, Outcome) and len(found) != len(new):
         found = Retryable(error=f"{len(found)} were matched, where {len(new)} were asked for.")
     if isinstance(found, Outcome):
         return {one.contact.member_id: _troubled(one, found) for one in new}
     pairs = zip(new, found, strict=True)
     return {one.contact.member_id: _learn(connection, one, match) for one, match in pairs}
+
+
+def _find(adapter: Matches, target: Target, people: Sequence[Person]) -> list[Match]:
+    """Ask who these are; whom an unproven address leads to may be proven by the other one."""
+    found = adapter.match(target, people)
+    again = {
+        place: replace(person, email=person.proven_email, phone=person.proven_phone)
+        for place, (person, match) in enumerate(zip(people, found, strict=False))
+        if _may_be_proven(person, match)
+    }
+    if again:
+        by_proven = adapter.match(target, list(again.values()))
+        for place, match in zip(again, by_proven, strict=False):
+            found[place] = _of_both(found[place], match)
+    return found
+
+
+def _may_be_proven(person: Person, match: Match) -> bool:
+    is_unproven = not person.vendor_id and match.matched_by in person.unproven
+    return is_unproven and bool(person.proven_email or person.proven_phone)
+
+
+def _of_both(unproven: Match, proven: Match) -> Match:
+    """Say whom both addresses lead to; two of them are for a person to choose from."""
+    ids = tuple(dict.fromkeys((unproven.vendor_id, proven.vendor_id, *proven.candidates)))
+    ids = tuple(filter(None, ids))
+    if proven.outcome is not None or ids == (proven.vendor_id,):
+        return proven
+    return Match(candidates=ids) if len(ids) > 1 else unproven
 
 
 def _adapter_that_matches(connection: Connection) -> Matches | None:

@@ -109,6 +109,26 @@ class TestOut:
         assert self.contact(destination, str(member)).matched_by == "email"
         assert vendor.of(str(member))[-1] == "profile"
 
+    @pytest.mark.parametrize("leads_to", ["v-7", "v-8"])
+    def test_a_verified_phone_proves_whom_an_unverified_email_leads_to(
+        self, till: Till, connect_vendor: Connect, leads_to: str
+    ) -> None:
+        vendor = Vendor()
+        destination = connect_vendor(vendor)
+        Connection.objects.filter(pk=destination.pk).update(shares_phone=True)
+        card, email = till.member(), f"{unique('v')}@example.com"
+        phone = f"+1{uuid4().int % 10**10:010}"
+        name(till, card, "email", email, verified=False)
+        name(till, card, "phone", phone)
+        vendor.matches[email] = Match(vendor_id="v-7", matched_by="email")
+        vendor.matches[phone] = Match(vendor_id=leads_to, matched_by="phone")
+        drain()
+        contact = self.contact(destination, till.ids[card])
+        if leads_to == "v-7":
+            assert (contact.stuck, contact.matched_by) == ("", "phone")
+        else:
+            assert (contact.stuck, contact.candidates) == ("parked", ["v-7", "v-8"])
+
     def test_whom_nobody_has_is_made_with_it(self, till: Till, connect_vendor: Connect) -> None:
         vendor = Vendor()
         destination = connect_vendor(vendor)

@@ -62,7 +62,11 @@ class Vendor:
 
     def match(self, target: Target, people: Sequence[Person]) -> list[Match]:
         self.asked += len(people)
-        return [self.matches.get(person.email, Match()) for person in people]
+        return [self._match(person) for person in people]
+
+    def _match(self, person: Person) -> Match:
+        addresses = (person.email, person.phone)
+        return next((self.matches[one] for one in addresses if one in self.matches), Match())
 
     def keep(self, profile: Profile) -> None:
         self.log.append((profile.person.member_id, "profile"))
