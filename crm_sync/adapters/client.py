@@ -164,12 +164,13 @@ class Client:
 
     def _exchange(self, request: Request, most_bytes: int) -> Answer:
         # Judged again: the rules may have become stricter since the connection was made.
-        url = parse_url(request.url, self.environment)
+        parse_url(request.url, self.environment)
         # Nothing to unpack: no bomb to go off.
         headers = {**_HEADERS, **request.headers, "accept-encoding": "identity"}
-        call = httpx.Request(request.method, url, headers=headers, content=request.content)
         with transport.deadline(self.environment.total_seconds):
-            found = self._connections.exchange(call, most_bytes=most_bytes)
+            found = self._connections.exchange(
+                request.method, request.url, headers, request.content, most_bytes=most_bytes
+            )
         return Answer(status=found.status, headers=found.headers, content=found.content)
 
     @cached_property

@@ -158,6 +158,8 @@ def storable(outcome: Outcome) -> Outcome:
         outcome = replace(outcome, vendor_id="")
     if isinstance(outcome, Ambiguous):
         outcome = replace(outcome, candidates=tuple(filter(_is_id, outcome.candidates)))
+    if not (outcome.error or outcome.notice or outcome.answer):
+        return outcome
     return replace(
         outcome,
         error=outcome.error.replace("\x00", "")[:500],

@@ -8,8 +8,8 @@ import math
 import os
 import ssl
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +20,8 @@ import httpx
 
 from crm_sync.adapters import addresses
 
+_WITH_BODY = {"POST", "PUT", "PATCH"}  # even if it is empty
+_AT_ONCE_BYTES = 64 * 1024  # of a request, gathered before it is sent
 _KEEPALIVE_SECONDS = 2.0  # shorter than any server's, so that hardly one closes as we write
 _deadline: ContextVar[float] = ContextVar("deadline")
 _is_begun: ContextVar[bool] = ContextVar("is_begun")  # a part of the request may have been sent
@@ -47,6 +49,23 @@ class Exchange:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """A URL as a request has it."""
+
+    url: httpcore.URL
+    host: tuple[bytes, bytes]
+
+
+@lru_cache(maxsize=1000)
+def _wire(text: str) -> _Wire:
+    url = httpx.URL(text)
+    parts = httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+    return _Wire(parts, (b"host", url.netloc))
+
+
 class Connections:
     """Connections to public addresses only, kept open between calls.
 
@@ -64,23 +83,22 @@ class Connections:
             network_backend=_Backend(allow_private, connect_seconds),
         )
 
-    def exchange(self, request: httpx.Request, *, most_bytes: int) -> Exchange:
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes, *, most_bytes: int
+    ) -> Exchange:
         """Send a request inside a `deadline`, and read at most so many bytes of the answer.
 
-        AddressRefused and NameNotResolved pass through as they are.
+        AddressRefused and NameNotResolved pass through as they are, and so does UnicodeEncodeError
+        for a header that is not ASCII.
 
         Raises:
             httpx.HTTPError: There is no answer.
         """
-        url = httpcore.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
-        call = httpcore.Request(
-            request.method, url, headers=request.headers.raw, content=request.content
-        )
+        wire = _wire(url)
+        lines = [wire.host, *((n.encode("ascii"), v.encode("ascii")) for n, v in headers.items())]
+        if content or method in _WITH_BODY:
+            lines.append((b"content-length", b"%d" % len(content)))
+        call = httpcore.Request(method, wire.url, headers=lines, content=content)
         _is_begun.set(False)
         with _as_httpx_errors():
             answer = self._pool.handle_request(call)
@@ -141,16 +159,29 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
+    """Sends head and body at once: httpcore writes them one after the other, then reads."""
+
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._unsent:
+            # A server may have answered, and closed, before it had read all: as httpcore does.
+            with suppress(httpcore.WriteError):
+                self._flush()
         return self._stream.read(max_bytes, _left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._unsent += buffer
+        if len(self._unsent) >= _AT_ONCE_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
         seconds = _left()
         _is_begun.set(True)
-        self._stream.write(buffer, seconds)
+        unsent, self._unsent = self._unsent, b""
+        self._stream.write(unsent, seconds)
 
     def start_tls(
         self,

@@ -55,26 +55,33 @@ def within_lease() -> AbstractContextManager[None]:
     return transport.deadline(settings.CRM_LEASE_SECONDS * SHARE_OF_LEASE)
 
 
-def call(connection: Connection, do: Callable[[Target], Result]) -> Result | Outcome:
+def call(
+    connection: Connection, do: Callable[[Target], Result], target: Target | None = None
+) -> Result | Outcome:
     """Call an adapter; what it gives, or the outcome that its own failure is.
 
     A bug in an adapter must not keep a lane until the lease runs out, again and again.
+
+    Args:
+        target: What `target_of` gave, where several calls follow each other.
     """
     if database.in_atomic_block:
         raise RuntimeError("A destination must not be called while a transaction is open.")
     try:
         with within_lease():
-            return do(target_of(connection))
+            return do(target or target_of(connection))
     except Exception:
         log.exception("adapter failed", connection=connection.pk)
         return Retryable(error="The adapter itself failed; the worker's log says how.")
 
 
 def call_for_outcomes(
-    connection: Connection, do: Callable[[Target], Sequence[Outcome]]
+    connection: Connection,
+    do: Callable[[Target], Sequence[Outcome]],
+    target: Target | None = None,
 ) -> list[Outcome]:
     """Call an adapter for one outcome each; its own failure is the first one's."""
-    found: Any = call(connection, lambda target: [storable(one) for one in do(target)])
+    found: Any = call(connection, lambda given: [storable(one) for one in do(given)], target)
     outcomes = [storable(found)] if isinstance(found, Outcome) else found
     if not outcomes:  # or the lane would be served again and again, without a trace
         outcomes = [Retryable(error="The adapter gave no outcome.")]

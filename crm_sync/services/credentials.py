@@ -62,10 +62,15 @@ def reseal_all() -> int:
 
 
 class StoredCredentials:
-    """What an adapter gets; reads the row when it is asked, and not before."""
+    """What an adapter gets for a turn of calls; reads the row when it is asked, and not before.
+
+    What it has read it keeps as long as that is good: to decrypt it for each call costs more than
+    all else that a secret is needed for.
+    """
 
     def __init__(self, connection_id: int) -> None:
         self._connection_id = connection_id
+        self._seen: tuple[str, dict[str, Any]] | None = None
 
     def get(self, name: str) -> str:
         """Give a secret.
@@ -84,12 +89,14 @@ class StoredCredentials:
         Raises:
             MustWait: Somebody else is obtaining one.
         """
-        seen, content = self._read()
+        if self._seen and (good := _good_token(self._seen[1], refused)) is not None:
+            return good
+        seen, content = self._read_anew()
         if (good := _good_token(content, refused)) is not None:
             return good
         renewal = uuid4()
         if not self._claim(renewal, seen):
-            good = _good_token(self._read()[1], refused)
+            good = _good_token(self._read_anew()[1], refused)
             if good is None:
                 raise MustWait(WAIT_SECONDS)
             return good
@@ -98,14 +105,20 @@ class StoredCredentials:
         except BaseException:
             self._release(renewal)
             raise
+        finally:
+            self._seen = None
         self._store(renewal, token)
         return token.access_token
 
     def _read(self) -> tuple[str, dict[str, Any]]:
+        return self._seen or self._read_anew()
+
+    def _read_anew(self) -> tuple[str, dict[str, Any]]:
         row = Vault.objects.filter(connection_id=self._connection_id).first()
         if row is None:
             raise SecretMissing("This connection has no secrets; enter them in the admin.")
-        return row.content, vault.unseal(row.content)
+        self._seen = row.content, vault.unseal(row.content)
+        return self._seen
 
     def _claim(self, renewal: UUID, seen: str) -> bool:
         values: dict[str, Any] = {

@@ -13,11 +13,18 @@ from django.db import OperationalError
 from django.db import connection as database
 from django.utils import timezone
 
+from crm_sync.adapters.access import Target
 from crm_sync.adapters.contract import Adapter, Outgoing, PushesProfiles
 from crm_sync.adapters.outcomes import Ambiguous, Outcome, Permanent
 from crm_sync.models import Connection
 from crm_sync.services import lanes
-from crm_sync.services.calls import FAILED_HERE, adapter_of, call_for_outcomes, no_adapter
+from crm_sync.services.calls import (
+    FAILED_HERE,
+    adapter_of,
+    call_for_outcomes,
+    no_adapter,
+    target_of,
+)
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know, knows_people
 from crm_sync.services.profiles import fail_profile_here, push_profile
@@ -36,13 +43,16 @@ class Turn:
 
     Attributes:
         until: On the monotonic clock, when no further call is begun.
+        knows_people: The destination wants to know whom an event is about.
         sent: How many deliveries and profiles were tried to be sent.
     """
 
     connection: Connection
     adapter: Adapter | None
+    target: Target
     until: float
     books: Books
+    knows_people: bool
     sent: int = 0
 
     @property
@@ -97,7 +107,14 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
     # A lane's call is not made smaller because others are served beside it.
     limit = max(adapter.batch_size if adapter else 1, DELIVERIES_AT_ONCE // len(leases))
     waiting = list_waiting(leases, limit=limit)
-    turn = Turn(connection, adapter, until, Books(connection.pk))
+    turn = Turn(
+        connection=connection,
+        adapter=adapter,
+        target=target_of(connection),
+        until=until,
+        books=Books(connection.pk),
+        knows_people=knows_people(adapter),
+    )
     visits = deque(
         Visit(turn, lease, found, has_more=len(found) == limit)
         for lease, found in ((lease, waiting[lease.member_id]) for lease in leases)
@@ -155,7 +172,7 @@ def _go_on(visit: Visit) -> bool:
     if visit.left:
         if not turn.books.is_held(lease):
             return False
-        if visit.known is None and knows_people(turn.adapter):
+        if visit.known is None and turn.knows_people:
             visit.known = get_to_know(turn.connection, [lease.member_id])[lease.member_id]
             if visit.known.was_asked and not lanes.renew_one(lease):
                 return False
@@ -222,7 +239,8 @@ def _outgoing(visit: Visit, delivery: Waiting) -> Outgoing:
 
 
 def _call(visit: Visit, calls: Sequence[Outgoing]) -> list[Outcome]:
-    adapter, connection = visit.turn.adapter, visit.turn.connection
+    turn = visit.turn
+    adapter, connection = turn.adapter, turn.connection
     if not calls:
         return []
     if adapter is None:
@@ -231,4 +249,4 @@ def _call(visit: Visit, calls: Sequence[Outgoing]) -> list[Outcome]:
     if trouble is not None:
         # Who is meant is in doubt for all of them; whatever else is wrong, the first one tells.
         return [trouble] * (len(calls) if isinstance(trouble, Ambiguous) else 1)
-    return call_for_outcomes(connection, lambda target: adapter.send(target, calls))
+    return call_for_outcomes(connection, lambda target: adapter.send(target, calls), turn.target)

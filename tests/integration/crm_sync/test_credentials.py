@@ -8,6 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from crm_sync.adapters.access import MustWait, SecretMissing, Token
 from crm_sync.models import Connection, Vault
@@ -41,6 +42,12 @@ class TestAtRest:
     def test_one_that_was_never_given_is_missed_by_name(self, destination: Connection) -> None:
         with pytest.raises(SecretMissing, match="client_id"):
             StoredCredentials(destination.pk).get("client_id")
+
+    def test_it_is_read_once_for_a_turn_of_calls(self, destination: Connection) -> None:
+        credentials = StoredCredentials(destination.pk)
+        with CaptureQueriesContext(connection) as asked:
+            assert [credentials.get("api_key") for _ in range(3)] == ["pk_secret"] * 3
+        assert len(asked) == 1
 
     def test_a_new_key_reads_the_old_ones_until_all_are_sealed_anew(
         self, destination: Connection, settings: Any
