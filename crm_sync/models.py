@@ -151,6 +151,7 @@ class Relay(models.Model):
         position: Every event up to here has its delivery, or was not wanted.
         failures: Attempts that failed in a row, whatever the member; 0 after a success.
         failing_since: When the first of them failed.
+        last_error: Why the newest of them failed.
         resume_at: Nothing is sent before: the destination asked for it, or does not answer.
         live_from: Events up to this position were there before the connection: nobody is to be
             messaged because of them.
@@ -164,6 +165,7 @@ class Relay(models.Model):
     position = models.BigIntegerField(default=0)
     failures = models.IntegerField(default=0)
     failing_since = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=500, blank=True)
     resume_at = models.DateTimeField(null=True)
     live_from = models.BigIntegerField(default=0)
     notice = models.CharField(max_length=500, blank=True)

@@ -25,6 +25,7 @@ class Health:
         parked: Deliveries that wait for a person's word.
         oldest_pending_at: Since when the oldest of them waits.
         failing_since: When the destination took something for the last time, about.
+        last_error: Why it failed the last time, while it fails.
     """
 
     state: str
@@ -34,6 +35,7 @@ class Health:
     parked: int = 0
     oldest_pending_at: datetime | None = None
     failing_since: datetime | None = None
+    last_error: str = ""
 
     @property
     def lag_seconds(self) -> float:
@@ -58,6 +60,7 @@ def list_health(connections: Sequence[Connection]) -> dict[int, Health]:
             parked=parked.get(connection.pk, (0, None))[0],
             oldest_pending_at=pending.get(connection.pk, (0, None))[1],
             failing_since=relays[connection.pk].failing_since,
+            last_error=relays[connection.pk].last_error,
         )
         for connection in connections
     }

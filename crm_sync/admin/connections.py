@@ -259,10 +259,11 @@ class ConnectionAdmin(DriftPages, ReplayPages):
 
     @display(description="Why")
     def reason(self, connection: Connection) -> str:
-        """Say why it is disabled, or since when it fails."""
-        since = _health(connection).failing_since
-        failing = f"It fails since {since:%Y-%m-%d %H:%M} UTC." if since else "–"
-        return connection.disabled_reason or failing
+        """Say why it is disabled, or since when it fails and what it answered last."""
+        health = _health(connection)
+        since = health.failing_since
+        failing = f"It fails since {since:%Y-%m-%d %H:%M} UTC. {health.last_error}" if since else ""
+        return connection.disabled_reason or failing.strip() or "–"
 
     @display(description="Waiting")
     def waiting(self, connection: Connection) -> str:

@@ -92,6 +92,7 @@ class Migration(migrations.Migration):
                 ('position', models.BigIntegerField(default=0)),
                 ('failures', models.IntegerField(default=0)),
                 ('failing_since', models.DateTimeField(null=True)),
+                ('last_error', models.CharField(blank=True, max_length=500)),
                 ('resume_at', models.DateTimeField(null=True)),
                 ('live_from', models.BigIntegerField(default=0)),
                 ('notice', models.CharField(blank=True, max_length=500)),

@@ -148,7 +148,7 @@ def enable_connection(*, connection_id: int) -> None:
     with transaction.atomic():
         Relay.objects.select_for_update().get(connection_id=connection_id)
         Relay.objects.filter(connection_id=connection_id).update(
-            failures=0, failing_since=None, resume_at=None
+            failures=0, failing_since=None, last_error="", resume_at=None
         )
         Connection.objects.filter(pk=connection_id).update(is_enabled=True, disabled_reason="")
         lanes.wake_lanes(connection_id=connection_id)

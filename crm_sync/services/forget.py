@@ -25,6 +25,7 @@ from crm_sync.models import (
     OrderCursor,
     PollCursor,
     PolledSegment,
+    Relay,
 )
 from crm_sync.rules import SAID_LAST
 from loyalty.members.selectors import list_erased, walk_erased
@@ -73,6 +74,7 @@ def forget_words_of_calls(*, connection_id: int) -> None:
     A call that fails again says it again.
     """
     for said in (
+        Relay.objects.filter(pk=connection_id),
         Comparison.objects.filter(connection_id=connection_id),
         PollCursor.objects.filter(connection_id=connection_id),
         PolledSegment.objects.filter(connection_id=connection_id),

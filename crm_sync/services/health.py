@@ -19,6 +19,7 @@ from crm_sync.adapters.outcomes import (
     Permanent,
     Postponed,
     Skipped,
+    storable,
 )
 from crm_sync.models import Relay
 from crm_sync.rules import Verdict
@@ -69,7 +70,7 @@ def note(connection_id: int, failures: int, verdict: Verdict, outcome: Outcome) 
     with transaction.atomic(durable=True):
         relay = Relay.objects.select_for_update().get(pk=connection_id)
         if verdict.failures:
-            _note_failure(relay, verdict)
+            _note_failure(relay, verdict, outcome)
         else:
             _note_success(relay)
     return verdict.failures
@@ -97,11 +98,12 @@ def hold_off(connection_id: int, seconds: float) -> None:
     relay.update(resume_at=Greatest(F("resume_at"), Now() + timedelta(seconds=seconds)))
 
 
-def _note_failure(relay: Relay, verdict: Verdict) -> None:
+def _note_failure(relay: Relay, verdict: Verdict, outcome: Outcome) -> None:
     row = Relay.objects.filter(pk=relay.pk)
     row.update(
         failures=max(relay.failures + 1, verdict.failures),  # several lanes may fail at once
         failing_since=Coalesce("failing_since", Now()),
+        last_error=storable(outcome).error,
     )
     if verdict.pause_seconds is not None:
         until = Now() + timedelta(seconds=verdict.pause_seconds)
@@ -113,7 +115,7 @@ def _note_failure(relay: Relay, verdict: Verdict) -> None:
 
 def _note_success(relay: Relay) -> None:
     row = Relay.objects.filter(pk=relay.pk)
-    row.update(failures=0, failing_since=None)
+    row.update(failures=0, failing_since=None, last_error="")
     if relay.failures >= settings.CRM_BREAKER_FAILURES:
         # It is back. What it asked for while it was only busy still holds.
         row.update(resume_at=None)

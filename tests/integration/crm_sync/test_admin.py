@@ -97,6 +97,21 @@ class TestConnections:
         assert "failing" in shown.lower()
         assert "state__exact=dead" in shown
 
+    def test_one_that_fails_says_why_until_it_is_well_again(
+        self, page: Client, outbox: Outbox, receiver: Receiver
+    ) -> None:
+        answers = iter([401])
+        receiver.respond = lambda call: Answer(next(answers, 204))
+        destination = outbox.connect(receiver.url)
+        outbox.write(uuid4())
+        drain()
+        address = f"{CONNECTIONS}{destination.pk}/change/"
+        why = re.compile(r"It fails since [0-9-]+ [0-9:]+ UTC\. The destination answered 401")
+        assert why.search(page.get(address).content.decode())
+        page.post(f"{CONNECTIONS}{destination.pk}/enable/")
+        drain()
+        assert "answered 401" not in page.get(address).content.decode()
+
     def test_a_test_event_is_sent_only_by_post(
         self, page: Client, outbox: Outbox, receiver: Receiver
     ) -> None:

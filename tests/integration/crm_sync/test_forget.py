@@ -20,6 +20,7 @@ from crm_sync.models import (
     OrderCursor,
     PollCursor,
     PolledSegment,
+    Relay,
     Source,
 )
 from crm_sync.rules import SAID_LAST
@@ -131,15 +132,17 @@ def test_what_was_said_of_many_at_once_is_forgotten_with_one_of_them(
         ),
         OrderCursor.objects.create(source=source, since=Now(), next_at=Now(), last_error=WORD),
     ]
+    relay = Relay.objects.get(pk=connection.pk)
+    Relay.objects.filter(pk=relay.pk).update(last_error=WORD)
     if is_stopped:
         disable_connection(connection_id=connection.pk, reason=f"Down.{SAID_LAST}{WORD}")
     erase(till, gone)
     drain()
     if is_stopped:
         forget_erased_everywhere()
-    for row in (connection, *rows, *jobs):
+    for row in (connection, relay, *rows, *jobs):
         row.refresh_from_db()
-    assert [row.last_error for row in (*rows, *jobs)] == [NOT_KEPT] * 5 + [WORD]
+    assert [row.last_error for row in (relay, *rows, *jobs)] == [NOT_KEPT] * 6 + [WORD]
     if is_stopped:
         assert connection.disabled_reason == f"Down.{SAID_LAST}{NOT_KEPT}"
 
@@ -170,6 +173,7 @@ def test_every_column_that_may_hold_a_vendors_words_is_known() -> None:
         "OrderCursor.last_error",
         "PollCursor.last_error",
         "PolledSegment.last_error",
+        "Relay.last_error",
         "Relay.notice",  # in our words
         "Vault.content",  # our secrets
     }
