@@ -5,18 +5,16 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from crm_sync.admin.found import FoundAdmin
 from crm_sync.models import Drift
 from crm_sync.services.drift import push_again
+from loyalty.admin.named import NamesMembers
 
 
 @admin.register(Drift)
-class DriftAdmin(FoundAdmin):
+class DriftAdmin(NamesMembers, FoundAdmin):
     """What vendors have otherwise than they were told; only sending it again changes anything."""
 
     empty_words = (
@@ -41,12 +39,6 @@ class DriftAdmin(FoundAdmin):
             for connection_id, ids in members.items()
         )
         messages.success(request, f"Profiles that are sent again: {count:,}.")
-
-    @display(description="Member")
-    def member(self, drift: Drift) -> SafeString:
-        """Lead to the member."""
-        page = reverse("admin:loyalty_member_change", args=[drift.member_id])
-        return format_html('<a class="ly-link" href="{}">{}</a>', page, drift.member_id)
 
     @display(description="Field")
     def field(self, drift: Drift) -> str:

@@ -17,8 +17,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, principal_for, title_of
 from loyalty.admin.filters import ProgramFilter
-from loyalty.admin.history import member_link
 from loyalty.admin.member_actions import run_once
+from loyalty.admin.named import NamesMembers
 from loyalty.errors import LoyaltyError
 from loyalty.ledger.models import Wallet
 from loyalty.members.adjustments import DECIDE_ADJUSTMENT
@@ -41,7 +41,7 @@ class DecisionForm(forms.Form):
 
 
 @admin.register(AdjustmentRequest)
-class ApprovalAdmin(RowPageAdmin):
+class ApprovalAdmin(NamesMembers, RowPageAdmin):
     """Requests, the newest first."""
 
     empty_words = (
@@ -57,11 +57,6 @@ class ApprovalAdmin(RowPageAdmin):
     def requested(self, row: AdjustmentRequest) -> Any:
         """Show when."""
         return row.requested_at
-
-    @display(description="Member")
-    def member(self, row: AdjustmentRequest) -> Any:
-        """Link to the member."""
-        return member_link(row.member_id)
 
     @display(description="Points")
     def effect(self, row: AdjustmentRequest) -> str:

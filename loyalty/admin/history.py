@@ -1,13 +1,11 @@
 """What happened: ledger transactions, orders, redemptions and events, to look at only."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.decorators import display
@@ -15,6 +13,7 @@ from unfold.decorators import display
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, as_uuid
 from loyalty.admin.filters import EventTypeFilter, KindFilter, ProgramFilter
+from loyalty.admin.named import NamesMembers
 from loyalty.events.models import OutboxEvent
 from loyalty.ledger.models import LedgerTransaction, Posting
 from loyalty.members.models import Member
@@ -23,8 +22,11 @@ from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import Program
 from loyalty.rewards.models import Redemption
 
+MOST_CHANGES: Final = 50
+"""Of one order; a return of each line and a correction or two are far fewer."""
 
-class HistoryAdmin(RowPageAdmin):
+
+class HistoryAdmin(NamesMembers, RowPageAdmin):
     """A list of what members did, newest first; searched by a member's id or a ref."""
 
     ordering = ("-id",)
@@ -51,19 +53,6 @@ class HistoryAdmin(RowPageAdmin):
     def recorded(self, row: Any) -> Any:
         """Show when; rows of several programs stand together, so in one time zone."""
         return row.recorded_at
-
-    @display(description="Member")
-    def member(self, row: Any) -> Any:
-        """Link to the member."""
-        return member_link(row.member_id)
-
-
-def member_link(member_id: Any, name: str = "") -> Any:
-    """Make a link to a member's page."""
-    page = reverse("admin:loyalty_member_change", args=[member_id])
-    return format_html(
-        '<a class="ly-link" href="{}">{}</a>', page, name or f"…{member_id.hex[-8:]}"
-    )
 
 
 @admin.register(LedgerTransaction)
@@ -92,9 +81,6 @@ class LedgerAdmin(HistoryAdmin):
 
     def show_row(self, request: HttpRequest, row: LedgerTransaction) -> HttpResponse:
         """Show one ledger transaction: what moved, and why."""
-        postings = Posting.objects.filter(
-            member_id=row.member_id, transaction_number=row.number
-        ).order_by("seq")
         context = {
             **self.admin_site.each_context(request),
             "title": f"{words.kind_in_words(row.kind)}: {words.signed(row.points)} points",
@@ -108,17 +94,22 @@ class LedgerAdmin(HistoryAdmin):
             "order": _order_of(row),
             "source": words.SOURCES.get(row.source, row.source),
             "why": words.explanation(row.explanation),
-            "postings": [
-                words.posting_in_words(
-                    amount=posting.amount,
-                    lot=posting.lot_number,
-                    source=posting.source,
-                    destination=posting.destination,
-                )
-                for posting in postings
-            ],
+            "postings": _moved(row),
         }
         return TemplateResponse(request, "admin/loyalty/ledger/transaction.html", context)
+
+
+def _moved(row: LedgerTransaction) -> list[str]:
+    postings = Posting.objects.filter(member_id=row.member_id, transaction_number=row.number)
+    return [
+        words.posting_in_words(
+            amount=posting.amount,
+            lot=posting.lot_number,
+            source=posting.source,
+            destination=posting.destination,
+        )
+        for posting in postings.order_by("seq")
+    ]
 
 
 def _order_of(row: LedgerTransaction) -> Order | None:
@@ -175,17 +166,8 @@ class OrderAdmin(HistoryAdmin):
             wanted |= Q(member_id=member_id, number=number)
         return queryset.filter(wanted) if wanted else queryset.none()
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show an order with its lines."""
-        order = self.get_object(request, object_id)
-        if order is None or not self.has_view_permission(request, order):
-            raise Http404
+    def show_row(self, request: HttpRequest, order: Order) -> HttpResponse:
+        """Show an order with its lines, and why it gave the points that it gave."""
         lines = [
             {**line, "money": money(int(line.get("amount", 0)), order.currency)}
             for line in order.lines
@@ -198,10 +180,27 @@ class OrderAdmin(HistoryAdmin):
             "order": order,
             "amount": money(order.net_amount, order.currency),
             "lines": lines,
+            "changes": _changes_by(order),
             "member": Member.objects.filter(pk=order.member_id).first(),
             "zone": Program.objects.values_list("timezone", flat=True).get(pk=order.program_id),
         }
         return TemplateResponse(request, "admin/loyalty/order/page.html", context)
+
+
+def _changes_by(order: Order) -> list[dict[str, Any]]:
+    """Read every change of points that the order made, also none, the newest first."""
+    rows = LedgerTransaction.objects.filter(member_id=order.member_id, order_number=order.number)
+    return [
+        {
+            "kind": words.kind_in_words(row.kind),
+            "points": words.signed(row.points),
+            "recorded_at": row.recorded_at,
+            "reason": row.reason,
+            "why": words.explanation(row.explanation),
+            "postings": _moved(row),
+        }
+        for row in rows.order_by("-number")[:MOST_CHANGES]
+    ]
 
 
 @admin.register(Redemption)

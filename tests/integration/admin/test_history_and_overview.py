@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.admin import site
+from django.contrib.auth.models import Permission
 
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.orders.models import Order
@@ -58,6 +59,31 @@ def test_an_order_is_found_by_its_ref_and_shows_its_lines(marketer: Marketer, ti
     assert f"/admin/loyalty/order/{order.pk}/change/" in found
     words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
     assert "60.00 USD" in words and "PRODUCE" in words and "120 taken back" in words
+
+
+def test_an_order_says_why_it_gave_what_it_gave(marketer: Marketer, till: Till):
+    card = till.member()
+    till.earn(card, "nothing-1", lines=[line("1", "0.50", category="DELI")])
+    order = Order.objects.get(member_id=till.ids[card])
+    words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
+    assert "1 point per 1.00 USD of 0.50 USD" in words
+    assert "double-produce did not apply: no line in PRODUCE" in words
+    busy = busy_member(till)
+    order = Order.objects.get(member_id=till.ids[busy])
+    words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
+    assert words.index("Taken back") < words.index("Earned") < words.index("double-produce +60")
+
+
+@pytest.mark.parametrize("name", ["ledgertransaction", "order", "redemption", "outboxevent"])
+def test_lists_name_members_to_those_who_may_see_them(
+    marketer: Marketer, colleague: Marketer, till: Till, name: str
+):
+    card = busy_member(till)
+    assert f">Card {card}<" in marketer.open(f"loyalty/{name}/").content.decode()
+    codename = f"view_{name}"
+    colleague.user.user_permissions.set([Permission.objects.get(codename=codename)])
+    shown = colleague.open(f"loyalty/{name}/").content.decode()
+    assert f"Card {card}" not in shown and f"…{till.ids[card][-8:]}" in shown
 
 
 def test_a_members_history_is_found_by_their_id(marketer: Marketer, till: Till):
