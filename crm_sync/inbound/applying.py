@@ -17,7 +17,7 @@ from crm_sync.inbound.contract import (
     RefundSaid,
     Said,
 )
-from crm_sync.inbound.matching import Found, find_person
+from crm_sync.inbound.matching import Found, find_buyer, find_person
 from crm_sync.inbound.models import InboxMessage, Source
 from crm_sync.inbound.orders import forget_order, order_of, remember, settle
 from crm_sync.inbound.people import Heard, Origin, take_in
@@ -77,7 +77,8 @@ def _apply(
     heard: Heard,
     chosen: UUID | None,
 ) -> Result:
-    found = find_person(source, said.who, chosen=chosen)
+    find = find_buyer if isinstance(said, OrderSaid) else find_person
+    found = find(source, said.who, chosen=chosen)
     if isinstance(said, AsksPerson):
         return Result(State.PARKED, said.reason, found.member_id, found.candidates)
     if found.candidates:

@@ -8,7 +8,7 @@ from uuid import UUID
 from crm_sync.inbound.contract import Who
 from crm_sync.inbound.models import Source, SourcePerson
 from crm_sync.models import Contact
-from loyalty.members.selectors import list_owners, list_present
+from loyalty.members.selectors import list_owners, list_present, list_standings
 
 Way = tuple[str, UUID]  # how somebody was found, and who
 
@@ -34,6 +34,12 @@ _UNPROVEN: Final = (
     "say whether it is them."
 )
 
+_MADE: Final = frozenset({"new", "no_email"})
+_MADE_UNPROVEN: Final = (
+    "The connection made this customer with an email or phone number, and nobody has verified "
+    "that it is the member's: say whether it is them."
+)
+
 
 def find_person(source: Source, who: Who, *, chosen: UUID | None = None) -> Found:
     """Say which member a source means: by the id that we stored, ours, external ids; then by
@@ -51,6 +57,30 @@ def find_person(source: Source, who: Who, *, chosen: UUID | None = None) -> Foun
     if found.member_id is not None and who.vendor_id:
         learn(source, who.vendor_id, found.member_id, found.matched_by)
     return found
+
+
+def find_buyer(source: Source, who: Who, *, chosen: UUID | None = None) -> Found:
+    """Say who bought; whom we made with an unverified address is for a person to tell.
+
+    A shop takes whoever gives that address for the customer, and what they buy would be another's.
+    """
+    found = find_person(source, who, chosen=chosen)
+    if found.member_id is None or not _is_made_unproven(source, found.member_id, found.matched_by):
+        return found
+    return Found(candidates=(found.member_id,), doubt=_MADE_UNPROVEN)
+
+
+def _is_made_unproven(source: Source, member_id: UUID, matched_by: str) -> bool:
+    connection = source.connection
+    if connection is None or matched_by not in _MADE:
+        return False
+    if source.matches_unverified or connection.matches_unverified:
+        return False
+    standing = list_standings([member_id]).get(member_id)
+    shared = (("email", connection.shares_email), ("phone", connection.shares_phone))
+    used = [standing.address(type_) for type_, is_used in shared if standing and is_used]
+    first = next((one for one in used if one.value), None)  # vendors make people with one of them
+    return first is not None and not first.is_verified
 
 
 def learn(source: Source, vendor_id: str, member_id: UUID, matched_by: str) -> None:

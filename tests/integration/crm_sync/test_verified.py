@@ -231,11 +231,11 @@ class TestAShopsWord:
         assert self.said_of(till, card) == {email: ""}
 
     @pytest.mark.parametrize(
-        ("matched_by", "is_taken"),
-        [("external_id", True), ("person", True), ("email", False), ("new", False)],
+        ("matched_by", "is_taken", "points"),
+        [("external_id", True, 50), ("person", True, 50), ("email", False, 50), ("new", False, 0)],
     )
     def test_is_not_taken_of_a_customer_to_whom_the_email_led(
-        self, till: Till, connect_vendor: Connect, matched_by: str, is_taken: bool
+        self, till: Till, connect_vendor: Connect, matched_by: str, is_taken: bool, points: int
     ) -> None:
         """Nor of one whom we made with it: what was typed in here would prove itself."""
         card, shop = till.member(), self.shop(till)
@@ -248,7 +248,7 @@ class TestAShopsWord:
         for _ in range(2):  # the second time, the source knows them
             self.tell(shop, "orders/paid", order(1))
             self.tell(shop, "customers/update", CUSTOMER)
-        assert balance_of(till.ids[card])["available"] == 50
+        assert balance_of(till.ids[card])["available"] == points
         assert bool(self.said_of(till, card)[CUSTOMER["email"]]) == is_taken
 
     def test_gives_nobody_an_email(self, till: Till) -> None:
@@ -261,6 +261,58 @@ class TestAShopsWord:
         payload = VerifyIdentifier(MemberRef("card", other), "email", CUSTOMER["email"])
         answer = till.send(till.command(VERIFY_IDENTIFIER, payload, card))[0]
         assert (answer.status, self.said_of(till, other)) == (200, {})
+
+
+class TestOfWhomWeMade:
+    """A shop takes whoever gives an email for the customer whom we made with it."""
+
+    @pytest.fixture
+    def made(self, till: Till, connect_vendor: Connect) -> tuple[str, Sender]:
+        """Give a member with an unverified email, of whom the connection made a customer."""
+        card = till.member()
+        name(till, card, "email", CUSTOMER["email"], verified=False)
+        connection = connect_vendor(Vendor())
+        config = {"shop": SHOP, "external_prefix": "", "verifies": "yes"}
+        given = {"program_id": till.program.pk, "name": "Shop", "kind": "shopify"}
+        source, _ = create_source(**given, config=config, secret="shpss")
+        Source.objects.filter(pk=source.pk).update(connection=connection)
+        Contact.objects.create(
+            connection=connection,
+            member_id=till.ids[card],
+            vendor_id=f"gid://shopify/Customer/{CUSTOMER['id']}",
+            matched_by="new",
+        )
+        return card, Sender(source, "shpss")
+
+    def buy(self, shop: Sender, number: int) -> tuple[str, str]:
+        shop.post(*signed("shpss", "orders/paid", order(number)))
+        work_inbox(seconds=30)
+        message = shop.messages()[-1]
+        return message.state, message.note
+
+    def test_what_they_buy_waits_for_a_person(self, till: Till, made: tuple[str, Sender]) -> None:
+        card, shop = made
+        for number in (1, 2):  # the second time, the source knows them
+            state, note = self.buy(shop, number)
+            assert (state, "nobody has verified" in note) == ("parked", True)
+        message = shop.messages()[-1]
+        assert message.candidates == [till.ids[card]]
+        assert choose_member(message_id=message.pk, member_id=UUID(till.ids[card])) == 2
+        work_inbox(seconds=30)
+        assert self.buy(shop, 3)[0] == "done"
+        assert balance_of(till.ids[card])["available"] == 150
+
+    @pytest.mark.parametrize("trusting", [Source, Connection, None])
+    def test_unless_it_is_verified_or_somebody_trusts_all(
+        self, till: Till, made: tuple[str, Sender], trusting: Any
+    ) -> None:
+        card, shop = made
+        if trusting is None:
+            verify(till, card, CUSTOMER["email"])
+        else:
+            trusting.objects.filter(program=till.program).update(matches_unverified=True)
+        assert self.buy(shop, 1)[0] == "done"
+        assert balance_of(till.ids[card])["available"] == 50
 
 
 class TestIn:
