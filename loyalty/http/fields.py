@@ -49,6 +49,10 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
+STRICT: Final = Body.model_config
+"""The same for parts of a body that are dataclasses: a list of many is read in half the time."""
+
+
 class _InstantSchema:
     """Accept RFC 3339 with an offset only; pydantic alone also takes unix times in strings."""
 

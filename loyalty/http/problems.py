@@ -18,6 +18,7 @@ MAX_ERRORS_SHOWN = 20
 
 _SENTENCES = {
     "extra_forbidden": "This call knows no such field.",
+    "unexpected_keyword_argument": "This call knows no such field.",
     "missing": "This field is required.",
     "int_type": "This is a JSON integer: no fraction, exponent, quotes, true or false.",
 }

@@ -5,9 +5,11 @@ from typing import Annotated, Any, Literal, Protocol, Self
 from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass as part_of_body
 
 from loyalty.http.fields import (
     MAX_INT64,
+    STRICT,
     WORD,
     Body,
     Channel,
@@ -48,12 +50,13 @@ Properties = Annotated[
 ]
 
 
-class Line(Body):
+@part_of_body(config=STRICT, slots=True, kw_only=True)
+class Line:
     """One line of an order, after discounts, without tax and shipping."""
 
     line: Name = Field(description="The line's id, unique in its order.", examples=["1"])
     sku: Name = Field(examples=["940996"])
-    quantity: Quantity = "1"
+    quantity: Quantity = Field(default="1")
     amount: Money = Field(description="For the whole line; below 0 for a correction or a discount.")
     category: Name | None = Field(default=None, examples=["GROCERY"])
     brand: Name | None = Field(default=None, examples=["Private"])
@@ -66,6 +69,7 @@ class Returned(Body):
     amount: Money | None = None
 
 
+@part_of_body(config=STRICT, slots=True, kw_only=True)
 class LineState(Line):
     """A line as it is now, with what was returned of it."""
 
