@@ -117,15 +117,16 @@ class BatchView(Endpoint):
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         raw = read_body(request, most=MAX_BATCH_BYTES)
-        document = load_json(raw)
-        canonical_of(document, raw)
         with _nothing_collected():
+            document = load_json(raw)
+            canonical_of(document, raw)
             results = self._results(_commands_of(document))
         body = open_answer(_results_body(results))
         return HttpResponse(body, content_type="application/json")
 
     def _results(self, items: list[Any]) -> list[Answer]:
         prepared = [self._prepare(item, number) for number, item in enumerate(items)]
+        items.clear()  # each was read into its command: the memory serves what is decided now
         commands = [item for item in prepared if isinstance(item, Command)]
         answers = iter(run(commands, principal=self.principal) if commands else [])
         return [next(answers) if isinstance(item, Command) else item for item in prepared]
