@@ -321,9 +321,9 @@ class _Run:
             {
                 "client": self.principal.key_id,
                 "key": key,
-                "request_hash": f"\\x{request_hash.hex()}",
+                "request_hash": request_hash,
                 "status": answer.status,
-                "body": answer.body.decode(),
+                "body": answer.body,
                 "personal_of": self.personal.get(key),
                 "created_at": session.now,
             },

@@ -27,8 +27,9 @@ def _bare(value: Any) -> str:
     return orjson.dumps(value)[1:-1].decode()
 
 
-_WRITERS: dict[type, Callable[[Any], str | None]] = {
+_WRITERS: dict[type, Callable[[Any], str | Binary | None]] = {
     str: str,
+    bytes: Binary,
     bool: lambda value: "true" if value else "false",
     UUID: _bare,
     datetime: _bare,
@@ -38,13 +39,13 @@ _WRITERS: dict[type, Callable[[Any], str | None]] = {
 
 def as_parameters(
     columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
-) -> list[str | None]:
+) -> list[str | Binary | None]:
     """Give the values of rows one after another, each as text that its column's type reads.
 
     Text, since psycopg would choose for each number the smallest type that holds it, and a
     statement is prepared anew for other types. What a column does not say is null, as in JSON.
     """
-    found: list[str | None] = []
+    found: list[str | Binary | None] = []
     for row in rows:
         for column, type_ in columns.items():
             value = row.get(column)
@@ -93,7 +94,9 @@ def _values(column: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 def array_of(type_: str, values: list[Any]) -> str | Binary:
     """Write values of a type as an array of it; of jsonb, as an array of JSON."""
     if type_ == "uuid" and set(map(type, values)) == {UUID}:
-        return _array(2950, [_ID + value.bytes for value in values])
+        return _array(2950, [_ID + value.int.to_bytes(16, "big") for value in values])
+    if values and values[0].__class__ is bytes:
+        return _array(_BYTES[type_], [_length(len(value)) + value for value in values])
     text = orjson.dumps(values)
     if type_ == "jsonb":
         return text.decode()
@@ -116,3 +119,4 @@ _head: Final = struct.Struct(">iiIii").pack
 _length: Final = struct.Struct(">i").pack
 _NULL: Final = _length(-1)
 _ID: Final = _length(16)
+_BYTES: Final = {"bytea": 17, "text": 25}
