@@ -65,10 +65,10 @@ def read_lines(program: PublishedProgram, lines: Sequence[Line]) -> tuple[OrderL
     Raises:
         ValidationFailed: An amount has more decimals than the currency.
     """
-    found = []
+    found, scale = [], program.currency_scale
     for index, line in enumerate(lines):
         try:
-            amount = parse_amount(line.amount, program.currency_scale)
+            amount = parse_amount(line.amount, scale)
         except ValueError as wrong:
             pointer = f"/order/lines/{index}/amount"
             errors = [{"pointer": pointer, "message": str(wrong)}]
@@ -117,8 +117,8 @@ def content_hash(order: Order | OrderState, lines: Sequence[OrderLine]) -> str:
         "occurred_at": order.occurred_at.timestamp(),
         "currency": order.currency,
         "lines": [
-            [one.line, one.sku, quantity_units(one.quantity), one.amount, one.category, one.brand]
-            for one in lines
+            (line, sku, quantity_units(quantity), amount, category, brand)
+            for line, sku, quantity, amount, category, brand in lines
         ],
     }
     return hashlib.sha256(content_of(content)).hexdigest()

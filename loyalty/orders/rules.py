@@ -6,6 +6,7 @@ Pure: no Django, no clock, no database. Quantities are integers of 1/10,000.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -61,8 +62,9 @@ def order_scope(store: str | None, channel: str | None) -> str:
     return f"store:{store}" if store else f"channel:{channel or ''}"
 
 
+@lru_cache(maxsize=4096)
 def quantity_units(text: str) -> int:
-    """Read a decimal string as an integer of 1/10,000."""
+    """Read a decimal string as an integer of 1/10,000; most are "1", over and over."""
     whole, _, fraction = text.partition(".")
     return int(whole + fraction.ljust(QUANTITY_SCALE, "0"))
 
@@ -75,13 +77,14 @@ def quantity_text(units: int) -> str:
 
 def line_json(line: OrderLine, points: int) -> dict[str, Any]:
     """Make a recorded line of which nothing has come back yet."""
+    name, sku, quantity, amount, category, brand = line
     return {
-        "line": line.line,
-        "sku": line.sku,
-        "quantity": line.quantity,
-        "amount": line.amount,
-        "category": line.category,
-        "brand": line.brand,
+        "line": name,
+        "sku": sku,
+        "quantity": quantity,
+        "amount": amount,
+        "category": category,
+        "brand": brand,
         "points": points,
         "returned": 0,
         "returned_amount": 0,

@@ -3,6 +3,8 @@
 Pure: no Django, no clock, no database.
 """
 
+from functools import lru_cache
+
 # Source: ISO 4217:2015, list one (maintained by SIX), without precious metals, bond units, test
 # codes, the special drawing right and most fund codes: what a shop can take money in.
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
@@ -45,8 +47,11 @@ def format_amount(minor: int, scale: int) -> str:
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
 
 
+@lru_cache(maxsize=4096)
 def parse_amount(text: str, scale: int) -> int:
     """Read a decimal string into minor units, exactly.
+
+    Prices come again and again, so those of late are remembered.
 
     Args:
         text: Digits with an optional sign and decimal point; no exponent, no separators.
