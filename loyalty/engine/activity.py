@@ -265,7 +265,7 @@ def tier_body(
         "code": at["code"],
         "name": at["name"],
         "changed": changed,
-        "since": work.level_since.isoformat(),
+        "since": work.level_since,
         "valid_until": work.valid_until.isoformat() if work.valid_until else None,
         "assigned": bool(work.earned_level),
         "metric": format_metric(work.program, work.metric),

@@ -137,8 +137,8 @@ def _tell(work: MemberWork, activity: Activity, award: Award, number: int, lot: 
     data = {"points": award.points, "transaction": work.public_id("txn", number), **named}
     facts = {
         "store": activity.store,
-        "active_at": lot.active_at.isoformat(),
-        "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
+        "active_at": lot.active_at,
+        "expires_at": lot.expires_at,
     }
     work.event(
         "points.pending" if status == "pending" else "points.earned",
@@ -186,8 +186,8 @@ def _body(work: MemberWork, activity: Activity, record: ActivityRecord) -> dict[
         "activity": {"type": activity.type, "ref": activity.ref},
         "points": record.points,
         "status": status_of(lot, work) if lot else "none",
-        "active_at": lot.active_at.isoformat() if lot else None,
-        "expires_at": lot.expires_at.isoformat() if lot and lot.expires_at else None,
+        "active_at": lot and lot.active_at,
+        "expires_at": lot and lot.expires_at,
         "balance": work.books.wallet.as_balance(),
         "tier": tier_body(work),
         "explanation": record.explanation.get("applied", []),

@@ -7,7 +7,6 @@ from typing import Any
 from loyalty.earning.services import give_back
 from loyalty.engine.activity import LevelAtReturn, asks_of_return, count_activity
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
-from loyalty.engine.load import lot_of
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
     OccurredAtOutOfRange,
@@ -54,7 +53,7 @@ def claw_back(
     """Take points of an order back, newest lot first, with ledger transaction and event."""
     if points <= 0:
         return ClawedBack()
-    work.add_lots([lot_of(lot) for lot in record.lots])
+    work.add_lots(record.lots)
     # From the books, not from what was read: a grace lot may have been made in this run.
     lots = [lot for lot in work.books.lots.values() if lot.order_number == record.number]
     own = sorted(lots, key=lambda lot: -lot.number)

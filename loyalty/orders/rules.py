@@ -14,6 +14,7 @@ import orjson
 
 from loyalty.earning.rules import OrderLine, points_of_part
 from loyalty.errors import LineUnknown, ReversalExceedsOriginal
+from loyalty.ledger.rules import LotState
 
 QUANTITY_SCALE = 4
 
@@ -28,7 +29,7 @@ class OrderRecord:
         returns: By the ref of the return: its content and its answer.
         taken: What it took of limits and budgets; "back" where that was given back.
         explanation: Of its first award.
-        lots: JSON objects of the lots that it earned.
+        lots: What it earned.
     """
 
     member_id: UUID
@@ -54,7 +55,7 @@ class OrderRecord:
     recorded_at: datetime
     taken: list[dict[str, Any]] = field(default_factory=list)
     explanation: dict[str, Any] = field(default_factory=dict)
-    lots: list[dict[str, Any]] = field(default_factory=list)
+    lots: list[LotState] = field(default_factory=list)
 
 
 def order_scope(store: str | None, channel: str | None) -> str:

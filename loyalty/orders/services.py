@@ -20,7 +20,6 @@ from loyalty.errors import (
 )
 from loyalty.http.ids import encode_id
 from loyalty.ledger import rules as ledger
-from loyalty.ledger.rules import LotState
 from loyalty.members.rows import owner_of
 from loyalty.members.services import create_member, require
 from loyalty.orders.brought import asks_of_referrals, follow_referral
@@ -66,25 +65,11 @@ def give_award(work: MemberWork, record: OrderRecord, award: Award, *, points: i
         explanation=explanation,
     )
     if lot is not None:
-        record.lots.append(_lot_json(lot))
+        record.lots.append(lot)
         _tell_earned(work, record, award, number, points, status)
     if status == "expired":
         _tell_expired(work, record, number, points)
     return status
-
-
-def _lot_json(lot: LotState) -> dict[str, Any]:
-    return {
-        "number": lot.number,
-        "pending": lot.pending,
-        "available": lot.available,
-        "held": lot.held,
-        "active_at": lot.active_at.isoformat(),
-        "expires_at": lot.expires_at.isoformat() if lot.expires_at else None,
-        "origin": lot.origin,
-        "order_number": lot.order_number,
-        "slides": lot.slides,
-    }
 
 
 def _tell_earned(
@@ -102,8 +87,8 @@ def _tell_earned(
             "transaction": work.public_id("txn", number),
             "points": points,
             "store": record.store or None,
-            "active_at": lot["active_at"],
-            "expires_at": lot["expires_at"],
+            "active_at": lot.active_at,
+            "expires_at": lot.expires_at,
         },
         kind="earn",
         order=record.ref,
@@ -160,7 +145,7 @@ def order_of(row: Sequence[Any]) -> OrderRecord:
     record.lines = orjson.loads(values[12])
     record.returns = orjson.loads(values[15])
     record.explanation = orjson.loads(explanation) if explanation else {}
-    record.lots = orjson.loads(lots) if lots else []
+    record.lots = [lot_of(lot) for lot in orjson.loads(lots)] if lots else []
     return record
 
 
@@ -219,8 +204,8 @@ def earn_body(
         "order": record.ref,
         "points": record.points,
         "status": status,
-        "active_at": lot and lot["active_at"],
-        "expires_at": lot and lot["expires_at"],
+        "active_at": lot and lot.active_at,
+        "expires_at": lot and lot.expires_at,
         "balance": work.books.wallet.as_balance(),
         "tier": tier_body(work, changed=changed),
         "explanation": record.explanation.get("applied", []),
@@ -291,7 +276,7 @@ def _known_order(
     work = decision.work
     if work is None or known.member_id != work.member_id or known.content_hash != content:
         raise OrderConflict(f"The order {known.ref} is recorded with other content.")
-    status = status_of(lot_of(known.lots[0]), work) if known.lots else "none"
+    status = status_of(known.lots[0], work) if known.lots else "none"
     return 200, earn_body(work, known, status=status, changed=False)
 
 
