@@ -44,11 +44,16 @@ class Plan:
     budgets: tuple[str, ...]
     occasion_budgets: dict[str, tuple[str, ...]]
 
+    @property
+    def asks_more(self) -> bool:
+        """Whether orders' points depend on more than the order and the member's level."""
+        return bool(self.needs or self.is_limited or self.budgets)
+
 
 def plan_of(program: PublishedProgram) -> Plan:
     """Give the plan of a published version, made once."""
-    plan = program.derived.get("earning")
-    if not isinstance(plan, Plan):
+    plan: Plan | None = program.derived.get("earning")
+    if plan is None:
         plan = program.derived["earning"] = _make_plan(program)
     return plan
 

@@ -6,6 +6,7 @@ Pure: no Django, no clock, no database, no floats. Every earn at every till runs
 
 from collections.abc import Sequence
 from fractions import Fraction
+from operator import add
 from typing import Any, NamedTuple
 
 from loyalty.earning import words
@@ -197,7 +198,7 @@ class _Calculation:
 
     def award(self) -> Award:
         """Sum up."""
-        line_points = tuple(map(int.__add__, self.base, self.extra))
+        line_points = tuple(map(add, self.base, self.extra))
         return Award(
             points=sum(line_points) + self.others,
             line_points=line_points,
@@ -293,7 +294,7 @@ class _Calculation:
 
     def _share(self, totals: list[int], points: int, weights: list[int]) -> None:
         if points:
-            totals[:] = map(int.__add__, totals, share_out(points, weights))
+            totals[:] = map(add, totals, share_out(points, weights))
 
     def _gain(self, base_points: int, factor: Fraction) -> int:
         """Work out (factor - 1) times base points."""

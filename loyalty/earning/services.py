@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from loyalty.earning.plan import plan_of
+from loyalty.earning.plan import Plan, plan_of
 from loyalty.earning.rows import (
     CAMPAIGN_BUDGET,
     RULE_USE,
@@ -31,16 +31,20 @@ def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[A
         day: The local day of the order or occasion.
     """
     plan = plan_of(program)
+    asks = _asks_of_rules(program, plan, ref, day) if plan.asks_more else []
+    if program.points.unknown_member == "enrol":
+        asks += asks_of_occasion(program, "member.enrolled")
+    return asks
+
+
+def _asks_of_rules(program: PublishedProgram, plan: Plan, ref: MemberRef, day: date) -> list[Ask]:
     asks = asks_segments(program, ref)
     if "birthday" in plan.needs:
         asks.append(birth_date_of(ref))
     if "nth_order" in plan.needs:
         asks.append(orders_of(ref))
     asks += asks_uses(program, ref, day)
-    asks += [budget_of(code) for code in _budgets(program, day)]
-    if program.points.unknown_member == "enrol":
-        asks += asks_of_occasion(program, "member.enrolled")
-    return list(dict.fromkeys(asks))
+    return asks + [budget_of(code) for code in _budgets(program, day)]
 
 
 def asks_of_occasion(program: PublishedProgram, trigger: str) -> list[Ask]:
@@ -80,27 +84,27 @@ def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 
     """
     program = work.program
     plan = plan_of(program)
-    earner = Earner(
-        level=work.level,
-        enrolled_on=local_day(work.enrolled_at, program.timezone),
-        used=_used(work, ref, day) if plan.is_limited else {},
-        budgets={code: _left(work, code) for code in _budgets(program, day)},
-    )
-    return _with_facts(earner, plan.needs, work, ref, but_orders) if plan.needs else earner
+    earner = Earner(work.level, local_day(work.enrolled_at, program.timezone))
+    return _with_facts(earner, plan, work, ref, day, but_orders) if plan.asks_more else earner
 
 
 def _with_facts(
-    earner: Earner, needs: frozenset[str], work: MemberWork, ref: MemberRef, but_orders: int
+    earner: Earner, plan: Plan, work: MemberWork, ref: MemberRef, day: date, but_orders: int
 ) -> Earner:
-    """Add the facts about a member that rules ask for; in most programs they ask for none."""
+    """Add the facts that rules ask for; in many programs they ask for none."""
     birth_date, orders = work.birth_date, 0
-    if "birthday" in needs:
+    if "birthday" in plan.needs:
         birth_date = birth_date or _first(work, birth_date_of(ref))
-    if "nth_order" in needs:
+    if "nth_order" in plan.needs:
         before = _first(work, orders_of(ref)) or 0
-        orders = before + sum(day.orders for day in work.counted) - but_orders
-    segments = segments_found(work.session, ref)
-    return earner._replace(birth_date=birth_date, orders=orders, segments=segments)
+        orders = before + sum(counted.orders for counted in work.counted) - but_orders
+    return earner._replace(
+        birth_date=birth_date,
+        orders=orders,
+        segments=segments_found(work.session, ref),
+        used=_used(work, ref, day) if plan.is_limited else {},
+        budgets={code: _left(work, code) for code in _budgets(work.program, day)},
+    )
 
 
 def _left(work: MemberWork, code: str) -> int:

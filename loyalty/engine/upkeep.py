@@ -21,7 +21,9 @@ from loyalty.ledger.rules import (
 
 
 def settle_due(work: MemberWork) -> None:
-    """Lapse, mature and expire what is due for this member."""
+    """Lapse, mature and expire what is due for this member; nothing is for most."""
+    if not (work.due_holds or work.books.lots or work.slides_until):
+        return
     for due in work.due_holds:
         lapse_hold(work, due)
     mature_due(work)

@@ -125,7 +125,7 @@ def require_scope(principal: Principal, accepted: Sequence[str]) -> None:
     Raises:
         ScopeMissing: naming them.
     """
-    if not any(scope in principal.scopes for scope in accepted):
+    if principal.scopes.isdisjoint(accepted):
         wanted = " or ".join(accepted)
         raise ScopeMissing(f"This call needs the scope {wanted}.", scopes=list(accepted))
 

@@ -91,7 +91,9 @@ def issue_due(
 def _of_level(work: MemberWork, before: str) -> tuple[str, ...]:
     """List the codes of what the member's level gives, if it is higher than the one before."""
     tiers = work.program.tiers
-    if tiers is None or rank_of(tiers, work.level) <= rank_of(tiers, before):
+    if tiers is None or work.level == before:
+        return ()
+    if rank_of(tiers, work.level) <= rank_of(tiers, before):
         return ()
     return work.program.levels[work.level].rewards
 

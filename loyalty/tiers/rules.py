@@ -80,6 +80,8 @@ def upgrade(policy: TierPolicy, *, level: str, metric: int) -> TierLevel | None:
     that their metric reaches.
     """
     reached = level_for(policy, metric)
+    if reached.code == level:
+        return None
     return reached if rank_of(policy, reached.code) > rank_of(policy, level) else None
 
 
