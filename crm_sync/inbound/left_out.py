@@ -11,6 +11,8 @@ from uuid import UUID
 
 import orjson
 import structlog
+from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from crm_sync import vault
@@ -37,51 +39,45 @@ def leave_out(
     connection: Connection, change: Change, note: str, members: Collection[UUID] = ()
 ) -> None:
     """Keep what was said of somebody who could not be taken in; of each thing the newest word."""
-    known = list_left_out(connection, [change])
-    said = add_earlier(change, known)
-    LeftOutPerson.objects.bulk_create(
-        [
-            LeftOutPerson(
-                connection=connection,
-                vendor_id=_name(change),
-                content=vault.seal({"change": orjson.dumps(asdict(said)).decode()}),
-                members=sorted(str(member) for member in members),
-                note=note,
-                at=Now(),
-            )
-        ],
-        update_conflicts=True,
-        unique_fields=["connection", "vendor_id"],
-        update_fields=["content", "members", "note", "at"],
-    )
+    with transaction.atomic():
+        # Whoever else is told of them at this moment adds to it after us.
+        locked = LeftOutPerson.objects.select_for_update()
+        (said,) = add_earlier([change], _list_kept(locked, connection, [change]))
+        LeftOutPerson.objects.bulk_create(
+            [
+                LeftOutPerson(
+                    connection=connection,
+                    vendor_id=_name(change),
+                    content=vault.seal({"change": orjson.dumps(asdict(said)).decode()}),
+                    members=sorted(str(member) for member in members),
+                    note=note,
+                    at=Now(),
+                )
+            ],
+            update_conflicts=True,
+            unique_fields=["connection", "vendor_id"],
+            update_fields=["content", "members", "note", "at"],
+        )
 
 
 def list_left_out(connection: Connection, changes: Sequence[Change]) -> dict[str, LeftOutPerson]:
     """List whom of these people something is kept of, by the names that it is kept under."""
-    names = {_name(change) for change in changes}
-    rows = LeftOutPerson.objects.filter(connection=connection, vendor_id__in=names)
-    return {row.vendor_id: row for row in rows}
+    return _list_kept(LeftOutPerson.objects.all(), connection, changes)
 
 
-def add_earlier(change: Change, known: Mapping[str, LeftOutPerson]) -> Change:
-    """Add to what is said of somebody what was said before and is not taken in yet."""
-    row = known.get(_name(change))
-    if row is None:
-        return change
-    try:
-        before = read_change(row)
-    except SecretMissing as error:  # nobody can read it any more, and it must hold up nobody
-        log.warning("left out person not read", connection=row.connection_id, error=str(error))
-        return change
-    told = {consent.channel for consent in change.consents}
-    return Change(
-        vendor_id=change.vendor_id or before.vendor_id,
-        member_id=change.member_id or before.member_id,
-        email=change.email or before.email,
-        consents=(*change.consents, *(one for one in before.consents if one.channel not in told)),
-        segments=before.segments if change.segments is None else change.segments,
-        fields={**before.fields, **change.fields},
-    )
+def add_earlier(changes: Iterable[Change], known: Mapping[str, LeftOutPerson]) -> list[Change]:
+    """Add to what is said of people what was said before and is not taken in yet.
+
+    To the first word of each: what follows is newer.
+    """
+    earlier = {name: _read(row) for name, row in known.items()}
+    whole = []
+    for change in changes:
+        name = _name(change)
+        before = earlier.get(name)
+        whole.append(change if before is None else _both(change, before))
+        earlier[name] = before and _who(before)
+    return whole
 
 
 def settle(known: Iterable[LeftOutPerson]) -> None:
@@ -96,7 +92,7 @@ def who_was(row: LeftOutPerson) -> Change:
     Raises:
         SecretMissing: It was sealed under a key that is not configured any more.
     """
-    return replace(read_change(row), consents=(), segments=None, fields={})
+    return _who(read_change(row))
 
 
 def read_change(row: LeftOutPerson) -> Change:
@@ -126,6 +122,37 @@ def reseal_left_out() -> None:
     for row in LeftOutPerson.objects.iterator(chunk_size=200):
         rows = LeftOutPerson.objects.filter(pk=row.pk, content=row.content)
         rows.update(content=vault.reseal(row.content))
+
+
+def _list_kept(
+    rows: QuerySet[LeftOutPerson], connection: Connection, changes: Iterable[Change]
+) -> dict[str, LeftOutPerson]:
+    names = {_name(change) for change in changes}
+    return {row.vendor_id: row for row in rows.filter(connection=connection, vendor_id__in=names)}
+
+
+def _read(row: LeftOutPerson) -> Change | None:
+    try:
+        return read_change(row)
+    except SecretMissing as error:  # nobody can read it any more, and it must hold up nobody
+        log.warning("left out person not read", connection=row.connection_id, error=str(error))
+        return None
+
+
+def _who(change: Change) -> Change:
+    return replace(change, consents=(), segments=None, fields={})
+
+
+def _both(change: Change, before: Change) -> Change:
+    told = {consent.channel for consent in change.consents}
+    return Change(
+        vendor_id=change.vendor_id or before.vendor_id,
+        member_id=change.member_id or before.member_id,
+        email=change.email or before.email,
+        consents=(*change.consents, *(one for one in before.consents if one.channel not in told)),
+        segments=before.segments if change.segments is None else change.segments,
+        fields={**before.fields, **change.fields},
+    )
 
 
 def _name(change: Change) -> str:

@@ -125,14 +125,14 @@ def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
         fields_of(connection),
     )
     known = list_left_out(connection, changes)
-    changes = [add_earlier(change, known) for change in changes]
-    meant = _find(connection, changes)
+    whole = add_earlier(changes, known)
+    meant = _find(connection, whole)
     words = []
     for place, found in meant.items():
-        change = changes[place]
-        if found.doubt:
-            leave_out(connection, change, found.doubt, found.members)
+        if found.doubt:  # to what is kept of them by now
+            leave_out(connection, changes[place], found.doubt, found.members)
             continue
+        change = whole[place]
         (member_id,) = found.members
         words += consents_of(origin, change.consents, member_id, change.vendor_id)
         said = PersonSaid(who=Who(), segments=change.segments, fields=change.fields)

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from crm_sync.adapters.contract import Change, Consent
-from crm_sync.inbound import left_out
+from crm_sync.inbound import left_out, polling
 from crm_sync.inbound.polling import take_page, try_again
 from crm_sync.models import Connection, Contact
 from loyalty.members.consent import present_consents
@@ -77,6 +77,41 @@ def test_what_is_told_while_somebody_is_taken_in_stays(doubt: Doubt) -> None:
     doubt.contact.delete()
     assert doubt.tell()
     assert doubt.is_given() == {"sms": False}
+
+
+def test_what_is_told_while_a_person_tries_again_stays(
+    doubt: Doubt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubt.tell(consents=(word("sms", True),))
+    find = polling._find
+
+    def find_meanwhile(connection: Connection, changes: Any) -> Any:
+        monkeypatch.setattr(polling, "_find", find)
+        doubt.tell(consents=(word("sms", False, 10),))
+        return find(connection, changes)
+
+    monkeypatch.setattr(polling, "_find", find_meanwhile)
+    (left,) = doubt.connection.left_out.all()
+    assert try_again(left_out_ids=[left.pk]) == 0
+    doubt.contact.delete()
+    assert doubt.tell()
+    assert doubt.is_given() == {"sms": False}
+
+
+@pytest.mark.parametrize("is_clear", [False, True])
+def test_a_page_may_tell_of_somebody_twice(doubt: Doubt, is_clear: bool) -> None:
+    doubt.tell(consents=(word("sms", True), word("email", True)), segments=("Silver",))
+    told: dict[str, Any] = {"vendor_id": "v1", "member_id": doubt.meant, "fields": {}}
+    newer = Change(**told, consents=(word("sms", False, 10),), segments=("Gold",))
+    page = [newer, Change(**told, consents=(word("email", False, 10),))]
+    if is_clear:
+        doubt.contact.delete()
+    assert take_page(doubt.connection, page) == is_clear
+    if not is_clear:
+        doubt.contact.delete()
+        assert doubt.tell()
+    assert doubt.is_given() == {"sms": False, "email": False}
+    assert SegmentMember.objects.get(member_id=doubt.meant).segment == "vendor.gold"
 
 
 def test_what_nobody_can_read_any_more_holds_up_nobody(doubt: Doubt, settings: Any) -> None:
