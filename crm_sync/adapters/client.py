@@ -36,6 +36,7 @@ RETRY_AFTER_SECONDS_MAX: Final = 3600.0
 BUSY: Final = frozenset({429, 502, 503, 504})
 PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
 _URL_CHARACTERS = 2000
+_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ")
 _HEADERS: Final = {"accept": "*/*", "user-agent": "loyalty/1"}
 Delivery = TypeVar("Delivery")
 
@@ -347,7 +348,7 @@ def _no_answer(error: httpx.HTTPError) -> Retryable:
     if isinstance(error, httpx.TimeoutException):
         sentence = "The destination did not answer in time."
     elif isinstance(error, httpx.NetworkError):
-        sentence = f"The connection failed: {error}."
+        sentence = f"The connection failed: {_ERRNO.sub('', str(error))}."
     else:
         # Behind a colon comes what was read: words of theirs, which may name somebody.
         sentence = f"The answer is not HTTP: {str(error).partition(':')[0]}."

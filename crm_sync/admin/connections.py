@@ -7,14 +7,13 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 from unfold.decorators import action, display
 
 from crm_sync.adapters.outcomes import Delivered
 from crm_sync.admin.drift import DriftPages
+from crm_sync.admin.health import HealthColumns
 from crm_sync.admin.left_out import say_who_was_left_out
 from crm_sync.admin.notices import say_what_is_missing
 from crm_sync.admin.profiles import FieldInline
@@ -28,7 +27,7 @@ from crm_sync.forms import (
     shows_what_it_has,
 )
 from crm_sync.models import Connection, PollCursor
-from crm_sync.selectors import Health, list_health, recent_outcomes
+from crm_sync.selectors import list_health
 from crm_sync.services import connections as services
 from crm_sync.services.backfill import count_waiting, open_backfill
 from crm_sync.services.probe import probe
@@ -36,14 +35,14 @@ from crm_sync.services.redeliver import redeliver_dead
 from crm_sync.signing import current_secret
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
-_COLOURS = {"enabled": "success", "failing": "warning", "down": "danger", "disabled": ""}
+_EVENT_ACTIONS = ("redeliver_all_dead", "replay_time")
 _PROFILE_ACTIONS = ("preview", "backfill", "people")
 _DRIFT_ACTIONS = ("compare", "repair")
 _BACKFILL_ACTIONS = ("pause_backfill", "resume_backfill", "cancel_backfill")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(DriftPages, ReplayPages):
+class ConnectionAdmin(HealthColumns, DriftPages, ReplayPages):
     """Where events go, how far they got, and what is wrong."""
 
     empty_words = (
@@ -54,8 +53,10 @@ class ConnectionAdmin(DriftPages, ReplayPages):
     list_select_related = ("program",)
     actions = None
     actions_detail = (
-        *("test", "new_secret", "enable", "disable", "redeliver_all_dead", "replay_time"),
-        *(_PROFILE_ACTIONS + _BACKFILL_ACTIONS + _DRIFT_ACTIONS),
+        *("test", "new_secret", "enable", "disable"),
+        {"title": "Events", "icon": "bolt", "items": _EVENT_ACTIONS},
+        {"title": "Profiles", "icon": "group", "items": _PROFILE_ACTIONS + _BACKFILL_ACTIONS},
+        {"title": "Differences", "icon": "difference", "items": _DRIFT_ACTIONS},
     )
     readonly_fields = (
         *(
@@ -170,7 +171,7 @@ class ConnectionAdmin(DriftPages, ReplayPages):
             request,
             object_id,
             title="Send a test event?",
-            text="It has the type connection.test, is signed like any other, and means nothing.",
+            text="It has the type connection.test, goes the way of any other, and means nothing.",
             button="Send",
             do=send,
         )
@@ -233,7 +234,7 @@ class ConnectionAdmin(DriftPages, ReplayPages):
             do=stop,
         )
 
-    @action(description="Redeliver", icon="replay", permissions=["change"])
+    @action(description="Redeliver what is dead", icon="replay", permissions=["change"])
     def redeliver_all_dead(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then give all dead deliveries all their attempts again."""
 
@@ -251,51 +252,6 @@ class ConnectionAdmin(DriftPages, ReplayPages):
             button="Redeliver",
             do=again,
         )
-
-    @display(description="State", label=_COLOURS)
-    def health(self, connection: Connection) -> str:
-        """Say in one word how it is doing."""
-        return _health(connection).state
-
-    @display(description="Why")
-    def reason(self, connection: Connection) -> str:
-        """Say why it is disabled, or since when it fails and what it answered last."""
-        health = _health(connection)
-        since = health.failing_since
-        failing = f"It fails since {since:%Y-%m-%d %H:%M} UTC. {health.last_error}" if since else ""
-        return connection.disabled_reason or failing.strip() or "–"
-
-    @display(description="Waiting")
-    def waiting(self, connection: Connection) -> str:
-        """Say how many deliveries wait, and since when the oldest does."""
-        health = _health(connection)
-        since = health.oldest_pending_at
-        return f"{health.pending:,}, since {timesince(since)}" if since else "–"
-
-    @display(description="Dead")
-    def dead(self, connection: Connection) -> str | SafeString:
-        """Lead to the deliveries that were given up."""
-        return _link_to_deliveries(connection, "dead", _health(connection).dead)
-
-    @display(description="Parked")
-    def parked(self, connection: Connection) -> str | SafeString:
-        """Lead to the deliveries that wait for a person's word."""
-        return _link_to_deliveries(connection, "parked", _health(connection).parked)
-
-    @display(description="Events behind")
-    def behind(self, connection: Connection) -> str:
-        """Say how many events its cursor has not reached."""
-        return f"{_health(connection).behind:,}"
-
-    @display(description="Lately")
-    def lately(self, connection: Connection) -> str:
-        """Say what came of the attempts of the last day, by kind, and how many a minute."""
-        counted = recent_outcomes(connection, minutes=1440)
-        if not counted:
-            return "–"
-        rate = sum(recent_outcomes(connection, minutes=5).values()) / 5
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counted.items()))
-        return f"{kinds} in 24 hours; {rate:.1f} a minute now"
 
     @display(description="Asked for changes")
     def taken_in(self, connection: Connection) -> str | SafeString:
@@ -348,14 +304,6 @@ class ConnectionAdmin(DriftPages, ReplayPages):
         return response
 
 
-def _link_to_deliveries(connection: Connection, state: str, count: int) -> str | SafeString:
-    if not count:
-        return "–"
-    page = reverse("admin:crm_sync_delivery_changelist")
-    query = f"connection__id__exact={connection.pk}&state__exact={state}"
-    return format_html('<a class="ly-link" href="{}?{}">{}</a>', page, query, f"{count:,}")
-
-
 def _kind(request: HttpRequest, connection: Connection | None) -> str:
     if connection is not None:
         return connection.adapter
@@ -385,12 +333,3 @@ def _senseless_actions(connection: Connection) -> set[str]:
         return senseless | set(_BACKFILL_ACTIONS)
     paused = running.state == "paused"
     return senseless | {"backfill", "pause_backfill" if paused else "resume_backfill"}
-
-
-def _health(connection: Connection) -> Health:
-    """Give the health that the list has read, or read it for a single page, once."""
-    found: Health | None = getattr(connection, "found_health", None)
-    if found is None:
-        found = list_health([connection])[connection.pk]
-        setattr(connection, "found_health", found)  # noqa: B010 -- not a field of the model
-    return found

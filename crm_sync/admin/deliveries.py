@@ -7,16 +7,19 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
 from crm_sync.models import Attempt, Delivery
 from crm_sync.services.redeliver import redeliver
+from loyalty.admin.named import member_link
 from loyalty.events.rules import envelope, event_id
 from loyalty.events.selectors import list_member_events
 
@@ -66,15 +69,17 @@ class DeliveryAdmin(ModelAdmin):
     list_filter_submit = True
     list_select_related = ("connection",)
     list_per_page = 50
+    list_disable_select_all = True  # of rows that nobody counts
     search_fields = ("type",)
     search_help_text = "The id of an event or a member, or a whole event type such as points.earned"
     ordering = ("-position", "-id")
     show_full_result_count = False
     paginator = InfinitePaginator
     actions = ("redeliver_chosen",)
+    actions_detail = ("redeliver_this",)
     inlines = (AttemptInline,)
     fields = readonly_fields = (
-        *("event", "type", "connection", "shown_state", "attempts", "last_error"),
+        *("event", "type", "member", "connection", "shown_state", "attempts", "last_error"),
         *("created_at", "settled_at", "body"),
     )
 
@@ -86,7 +91,7 @@ class DeliveryAdmin(ModelAdmin):
         """Never: what was sent was sent."""
         return False
 
-    def has_redeliver_permission(self, request: HttpRequest) -> bool:
+    def has_redeliver_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whoever may change deliveries, in the words of Django's groups."""
         return request.user.has_perm("crm_sync.change_delivery")
 
@@ -114,6 +119,31 @@ class DeliveryAdmin(ModelAdmin):
         """Send settled deliveries again; those that wait are on their way anyway."""
         count = redeliver(delivery_ids=list(chosen.values_list("pk", flat=True)))
         messages.success(request, f"{count:,} deliveries are on their way again.")
+
+    @action(description="Redeliver", icon="replay", permissions=["redeliver"])
+    def redeliver_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then send this one again."""
+        page = reverse("admin:crm_sync_delivery_change", args=[object_id])
+        if request.method == "POST":
+            count = redeliver(delivery_ids=[int(object_id)])
+            said = "It is on its way again." if count else "It waits, and is on its way anyway."
+            messages.success(request, said)
+            return HttpResponseRedirect(page)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "page": page,
+            "title": "Send it again?",
+            "text": "It keeps its id. Later events of the same member may have arrived before it; "
+            "receivers can tell by the sequence.",
+            "button": "Redeliver",
+        }
+        return TemplateResponse(request, "admin/crm_sync/connection/confirm.html", context)
+
+    @display(description="Member")
+    def member(self, delivery: Delivery) -> SafeString:
+        """Lead to whom it is about."""
+        return member_link(delivery.member_id, str(delivery.member_id))
 
     @display(description="Event")
     def event(self, delivery: Delivery) -> str:

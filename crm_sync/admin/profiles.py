@@ -19,6 +19,8 @@ from crm_sync.services.backfill import (
 )
 from crm_sync.services.people import get_to_know_locally, look_again, resolve_match
 from crm_sync.services.profiles import draft_profile, fields_of
+from loyalty.admin.access import names_of
+from loyalty.admin.named import member_link
 from loyalty.members.selectors import find_member_id
 
 SHOWN_AT_ONCE = 100
@@ -69,7 +71,8 @@ class ProfilePages(ConnectionPages):
             object_id,
             title="Begin a backfill?",
             text="All members are sent as they stand now; whoever the vendor was told already is "
-            "left out. It is marked as a backfill, so that nobody is written to because of it.",
+            "left out. Most vendors cannot be told that it is old: begin no flow there on a change "
+            "of these fields before it is done.",
             button="Begin",
             do=begin,
         )
@@ -100,9 +103,13 @@ class ProfilePages(ConnectionPages):
             return HttpResponseRedirect(request.path)
         rows = Contact.objects.filter(connection=connection).exclude(stuck="")
         shown = list(rows.order_by("-stuck", "member_id")[: SHOWN_AT_ONCE + 1])
+        names = names_of(contact.member_id for contact in shown)
         more = {
             "title": "People in doubt",
-            "contacts": shown[:SHOWN_AT_ONCE],
+            "contacts": [
+                (contact, member_link(contact.member_id, names.get(contact.member_id, "")))
+                for contact in shown[:SHOWN_AT_ONCE]
+            ],
             "has_more": len(shown) > SHOWN_AT_ONCE,
         }
         return self.show(request, connection, "people", more)

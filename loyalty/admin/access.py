@@ -34,6 +34,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     show_full_result_count = False
     paginator = InfinitePaginator
+    list_disable_select_all = True
     list_per_page = 25
     sortable_by: Sequence[str] | None = ()  # other orders than the index's would sort all of them
     actions: Sequence[str] | None = None

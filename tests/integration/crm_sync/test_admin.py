@@ -107,7 +107,9 @@ class TestConnections:
         drain()
         address = f"{CONNECTIONS}{destination.pk}/change/"
         why = re.compile(r"It fails since [0-9-]+ [0-9:]+ UTC\. The destination answered 401")
-        assert why.search(page.get(address).content.decode())
+        shown = page.get(address).content.decode()
+        assert why.search(shown)
+        assert "1 refused as it is set up in 24 hours" in shown
         page.post(f"{CONNECTIONS}{destination.pk}/enable/")
         drain()
         assert "answered 401" not in page.get(address).content.decode()
@@ -172,6 +174,22 @@ class TestDeliveries:
         drain()
         dead.refresh_from_db()
         assert dead.state == "delivered"
+
+    def test_one_is_redelivered_from_its_page_only_by_post(
+        self, page: Client, dead: Delivery, receiver: Receiver
+    ) -> None:
+        receiver.respond = lambda call: Answer()
+        address = f"{DELIVERIES}{dead.pk}/redeliver_this/"
+        shown = page.get(f"{DELIVERIES}{dead.pk}/change/").content.decode()
+        assert address in shown
+        assert "Send it again?" in page.get(address, follow=True).content.decode()
+        dead.refresh_from_db()
+        assert dead.state == "dead"
+        assert "on its way again" in page.post(address, follow=True).content.decode()
+        drain()
+        dead.refresh_from_db()
+        assert dead.state == "delivered"
+        assert "Select all 9" not in page.get(DELIVERIES).content.decode()  # nobody counts them
 
     def test_all_dead_ones_of_a_connection_at_once(
         self, page: Client, outbox: Outbox, dead: Delivery, receiver: Receiver

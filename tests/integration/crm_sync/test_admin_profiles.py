@@ -185,4 +185,4 @@ def test_people_in_doubt_are_listed_and_resolved(
     assert Contact.objects.get(connection=destination).vendor_id == "v-2"
     assert "Nobody" in text_of(page.get(address))
     page_shown = text_of(page.get(f"{CONNECTIONS}{destination.pk}/change/"))
-    assert "2 ambiguous in 24 hours" in page_shown
+    assert "2 in doubt in 24 hours" in page_shown
