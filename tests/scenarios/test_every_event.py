@@ -215,7 +215,7 @@ def test_a_gift_of_a_level_that_cannot_be_given_is_told() -> None:
     examine(told)
 
 
-def test_what_is_too_many_for_an_hour_is_told(clock: Clock) -> None:
+def test_what_is_too_many_for_an_hour_is_told(clock: Clock, others_closed: None) -> None:
     clock.set(NOON)
     till = open_till(points={"fraud_signals": {"adjustments_per_hour": 1}})
     told, ada = Told(till), till.member()

@@ -11,6 +11,8 @@ from loyalty.nightly.velocity import raise_signals
 from tests.factories import Clock, Till, open_till, rows, unique
 from tests.integration.http.caller import Caller, body_of
 
+pytestmark = pytest.mark.usefixtures("others_closed")
+
 
 def signals(till: Till) -> list[tuple[str, dict[str, Any]]]:
     """List the program's signals: of whom, and what they say."""

@@ -1,10 +1,12 @@
 """Calls over HTTP in this process; what they do is committed, as in production."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.factories import Till, clock, committed, make_database, open_till
+from tests.integration.crm_sync.outbox import forget
 from tests.integration.http.caller import Caller, Shop
 
 __all__ = ["clock", "committed"]
@@ -31,11 +33,17 @@ def shop(till: Till) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def still_shop(django_db_setup: None, django_db_blocker: Any) -> Shop:
-    """Return one shop for all tests of a file that only try what is refused."""
+def still_shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[Shop]:
+    """Return one shop for all tests of a file that only try what is refused.
+
+    They make some hundred webhook endpoints, which other tests would look through.
+    """
     with django_db_blocker.unblock():
         make_database()
-        return Shop(open_till(campaigns=[OVER]))
+        shop = Shop(open_till(campaigns=[OVER]))
+    yield shop
+    with django_db_blocker.unblock():
+        forget(shop.till.program)
 
 
 @pytest.fixture(scope="module")

@@ -191,6 +191,7 @@ class TestNotices:
         assert "points.expiring" not in events(till, anna)
 
 
+@pytest.mark.usefixtures("others_closed")
 class TestWhichNightsAreDue:
     @pytest.mark.parametrize(
         ("moment", "due"),

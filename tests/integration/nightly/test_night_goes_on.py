@@ -96,7 +96,7 @@ def test_a_member_who_cannot_be_judged_keeps_the_night_from_nobody(clock: Clock)
         assert len(told(till, card, "tier.downgrade_warning")) == 1
 
 
-def test_only_one_worker_runs_a_night_at_a_time(clock: Clock):
+def test_only_one_worker_runs_a_night_at_a_time(clock: Clock, others_closed: None):
     clock.set(NOON)
     till = open_till()
     with connect() as other:
@@ -108,7 +108,7 @@ def test_only_one_worker_runs_a_night_at_a_time(clock: Clock):
 
 @pytest.mark.parametrize("off_by", [timedelta(days=1), timedelta(hours=-1)])
 def test_scenario_19_a_node_whose_clock_is_wrong_expires_nothing_early(
-    clock: Clock, off_by: timedelta
+    clock: Clock, others_closed: None, off_by: timedelta
 ):
     clock.set(NOON)
     till = open_till()
