@@ -17,7 +17,7 @@ from crm_sync.adapters.fields import Field
 from crm_sync.adapters.segments import ListsSegments
 from crm_sync.inbound.segments import begin_anew, refuse_code
 from crm_sync.inbound.sources import check_sources_of
-from crm_sync.mapping import problems_of
+from crm_sync.mapping import problem_of, problems_of
 from crm_sync.models import EVENT_TYPE, Connection, PolledSegment
 from crm_sync.services.connections import adapters, check_config, check_secrets
 
@@ -141,14 +141,16 @@ class MappingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
         adapter: object = adapters().get(self.instance.adapter)
         if any(self.errors) or not isinstance(adapter, PushesProfiles):
             return
-        rows = [
-            form.cleaned_data
-            for form in self.forms
-            if form.cleaned_data.get("name") and not form.cleaned_data.get("DELETE")
-        ]
-        fields = [Field(row["attribute"], row["name"], row["form"], row["owner"]) for row in rows]
-        problems = problems_of(fields, adapter.field_limits)
-        if problems:
+        fields = []
+        for form in self.forms:
+            row = form.cleaned_data
+            if not row.get("name") or row.get("DELETE"):
+                continue
+            field = Field(row["attribute"], row["name"], row["form"], row["owner"])
+            if problem := problem_of(field, adapter.field_limits):
+                form.add_error("attribute", problem)
+            fields.append(field)
+        if not any(self.errors) and (problems := problems_of(fields, adapter.field_limits)):
             raise forms.ValidationError(problems)
 
 

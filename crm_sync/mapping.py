@@ -11,7 +11,7 @@ import orjson
 
 from crm_sync.adapters.contract import Person
 from crm_sync.adapters.fields import Field, FieldLimits, Form
-from crm_sync.attributes import Standing, attribute_named, value_of
+from crm_sync.attributes import ATTRIBUTES, OWN_ATTRIBUTE, Standing, attribute_named, value_of
 
 _YES, _NO = {"true", "yes", "1"}, {"false", "no", "0"}
 
@@ -56,18 +56,25 @@ def write_value(value: Any, form: Form) -> Any:
     return None if value is None else _WRITERS[form](value)
 
 
+def problem_of(field: Field, limits: FieldLimits) -> str:
+    """Say what is wrong with one field by itself; empty if nothing is."""
+    attribute = attribute_named(field.attribute)
+    if attribute is None:
+        known = ", ".join(ATTRIBUTES)
+        return (
+            f"There is no attribute {field.attribute}. There are {known}, and a member's own, such "
+            f"as {OWN_ATTRIBUTE}shoe_size."
+        )
+    if field.owner not in attribute.owners:
+        owner = "loyalty" if field.owner == "vendor" else "the vendor"
+        return f"{field.attribute} belongs to {owner}, always."
+    refusal = limits.refuse(field)
+    return f"{field.name}: {refusal}" if refusal else ""
+
+
 def problems_of(fields: Sequence[Field], limits: FieldLimits) -> list[str]:
     """Say what is wrong with a mapping before anything is sent; empty if nothing is."""
-    problems = []
-    for field in fields:
-        attribute = attribute_named(field.attribute)
-        if attribute is None:
-            problems.append(f"There is no attribute {field.attribute}.")
-        elif field.owner not in attribute.owners:
-            owner = "loyalty" if field.owner == "vendor" else "the vendor"
-            problems.append(f"{field.attribute} belongs to {owner}, always.")
-        elif refusal := limits.refuse(field):
-            problems.append(f"{field.name}: {refusal}")
+    problems = [said for field in fields if (said := problem_of(field, limits))]
     names = Counter(field.name for field in fields)
     problems += [f"{name} is mapped twice." for name, count in names.items() if count > 1]
     if len(fields) > limits.fields:

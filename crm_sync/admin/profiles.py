@@ -21,6 +21,7 @@ from crm_sync.services.people import get_to_know_locally, look_again, resolve_ma
 from crm_sync.services.profiles import draft_profile, fields_of
 from loyalty.admin.access import names_of
 from loyalty.admin.named import member_link
+from loyalty.admin.search import read_member
 from loyalty.members.selectors import find_member_id
 
 SHOWN_AT_ONCE = 100
@@ -152,7 +153,11 @@ class ProfilePages(ConnectionPages):
 
 
 def _preview(connection: Connection, asked: str) -> dict[str, Any]:
-    member_id = find_member_id(program_id=connection.program_id, reference=asked)
+    try:
+        named = read_member(asked, program_id=connection.program_id)
+    except ValueError as wrong:
+        return {"problem": str(wrong)}
+    member_id = find_member_id(program_id=connection.program_id, reference=str(named))
     if member_id is None:
         return {"problem": "No member of this program has that id, card or external id."}
     known = get_to_know_locally(connection, member_id)

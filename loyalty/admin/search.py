@@ -15,7 +15,12 @@ from django.urls import reverse
 
 from loyalty.admin import words
 from loyalty.admin.access import as_uuid, title_of
-from loyalty.members.identifiers import IDENTIFIER_TYPES, normalise
+from loyalty.members.identifiers import (
+    IDENTIFIER_TYPES,
+    MemberRef,
+    normalise,
+    parse_member_ref,
+)
 from loyalty.members.models import Identifier, Member
 from loyalty.programs.models import Program
 from loyalty.referrals.models import ReferralCode
@@ -38,6 +43,23 @@ def find_members(term: str, *, program_id: int | None = None) -> QuerySet[Member
         return members.filter(pk=member_id)
     found = _exactly(term, programs) or _code(term, programs) or _beginning(term, programs)
     return members.filter(pk__in=[*found, *_named(term, programs)][:MOST])
+
+
+def read_member(said: str, *, program_id: int) -> MemberRef:
+    """Read how a colleague names one member: as tills do, or by whatever finds exactly one.
+
+    Raises:
+        ValueError: with a sentence for the colleague.
+    """
+    try:
+        return parse_member_ref(said)
+    except ValueError:
+        found = list(find_members(said, program_id=program_id).values_list("pk", flat=True)[:2])
+    if len(found) > 1:
+        raise ValueError("Several members fit: type more of it, or the member's id.")
+    if not found:
+        raise ValueError("Nobody is found by this. Try a card, email, phone, external id or name.")
+    return MemberRef("id", str(found[0]))
 
 
 def _exactly(term: str, programs: list[int]) -> list[Any]:

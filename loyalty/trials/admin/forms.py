@@ -10,8 +10,9 @@ from django.db.models import Q
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from loyalty.admin.search import read_member
 from loyalty.errors import NotFound, ValidationFailed
-from loyalty.members.identifiers import MemberRef, parse_member_ref
+from loyalty.members.identifiers import MemberRef
 from loyalty.orders.models import Order as OrderRow
 from loyalty.orders.models import OrderClaim
 from loyalty.orders.schemas import Line, Order
@@ -88,7 +89,7 @@ class BasketForm(ProgramChoice):
 
     member = text(
         label="Member",
-        help_text="Such as card:2261, or a member's id. Empty: somebody who joins with this.",
+        help_text="A card, email, phone, name or id. Empty: somebody who joins with this.",
     )
     store = text(label="Store", max_length=50, help_text="A store's code, or empty.")
     channel = text(label="Channel", max_length=20, help_text="Such as pos or web, or empty.")
@@ -100,12 +101,14 @@ class BasketForm(ProgramChoice):
     )
 
     def clean_member(self) -> MemberRef | None:
-        """Read the reference."""
-        said = self.cleaned_data["member"].strip()
+        """Find who is meant, by whatever support would find them by."""
+        said, program = self.cleaned_data["member"].strip(), self.cleaned_data.get("program")
+        if not said or program is None:
+            return None
         try:
-            return parse_member_ref(said) if said else None
+            return read_member(said, program_id=program.pk)
         except ValueError as wrong:
-            raise forms.ValidationError(f"{wrong}.".capitalize()) from None
+            raise forms.ValidationError(str(wrong)) from None
 
     def moment(self) -> datetime:
         """Give when the purchase happens."""

@@ -108,6 +108,8 @@ class TestMapping:
         address = f"{CONNECTIONS}{destination.pk}/preview/"
         shown = text_of(page.post(address, {"member": f"card:{card}"}))
         assert "loyalty_points" in shown
+        assert shown.count("321") == text_of(page.post(address, {"member": card})).count("321")
+        assert "Nobody is found by this" in text_of(page.post(address, {"member": "a@b.example"}))
         assert "321" in shown
         assert "too_long was left out" in shown
         assert "No member" in text_of(page.post(address, {"member": "card:nobody"}))

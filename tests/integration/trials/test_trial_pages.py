@@ -146,7 +146,7 @@ def test_a_preview_says_what_a_till_would_be_told(marketer: Marketer, till: Till
     shown = text_of(marketer.save(page, member="card:nobody", **{"l-0-amount": "1"}))
     assert shown.count("refused") == 2
     assert "Give at least one line an amount." in text_of(marketer.save(page))
-    assert "A member is named by id" in text_of(marketer.save(page, member="nobody"))
+    assert "Nobody is found by this" in text_of(marketer.save(page, member="nobody"))
 
 
 def test_who_may_not_see_programs_sees_no_trials():
