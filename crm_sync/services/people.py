@@ -298,6 +298,8 @@ def _learn(connection: Connection, known: Known, match: Match) -> Known:
     if match.outcome is not None:
         return _troubled(known, match.outcome)
     contact = known.contact
+    if _is_decided_meanwhile(contact):
+        return _troubled(known, Postponed(seconds=0, error=_IS_CLEAR_NOW))
     if others := _others(contact, match):
         return _park(known, several_match(others))
     if not contact.vendor_id and match.matched_by in known.person.unproven:
@@ -321,6 +323,14 @@ def _learn(connection: Connection, known: Known, match: Match) -> Known:
             _LEARN, {"connection": connection.pk, "member": contact.member_id, **learned}
         )
     return replace(_known(connection, contact, known.standing), was_asked=True)
+
+
+def _is_decided_meanwhile(contact: Contact) -> bool:
+    """Say whether a person has decided who is meant while the vendor was asked."""
+    if contact.stuck != Contact.Stuck.PARKED:
+        return False
+    row = Contact.objects.filter(pk=contact.pk)
+    return not row.filter(stuck=contact.stuck, matched_on=contact.matched_on).exists()
 
 
 def _park(known: Known, outcome: Outcome) -> Known:

@@ -98,6 +98,25 @@ class TestOut:
         contact = self.contact(destination, member)
         assert (contact.matched_by, contact.stuck, contact.candidates) == ("email", "", [])
 
+    @pytest.mark.parametrize(
+        "answer", [Match(vendor_id="v-9", matched_by="email"), Match(candidates=("v-7", "v-9"))]
+    )
+    def test_a_persons_word_while_the_vendor_is_asked_stands(
+        self, till: Till, met: tuple[str, str, Vendor, Any], monkeypatch: Any, answer: Match
+    ) -> None:
+        card, email, vendor, destination = met
+        member = UUID(till.ids[card])
+
+        def match(target: object, people: list[Person]) -> list[Match]:
+            resolve_match(connection_id=destination.pk, member_id=member, vendor_id="v-7")
+            return [answer for _ in people]
+
+        monkeypatch.setattr(vendor, "match", match)
+        verify(till, card, email)
+        drain()
+        contact = self.contact(destination, str(member))
+        assert (contact.matched_by, contact.stuck) == ("person", "")
+
     def test_a_connection_may_match_by_unverified_ones(
         self, till: Till, met: tuple[str, str, Vendor, Any]
     ) -> None:
