@@ -28,6 +28,7 @@ class Facts:
         filled: Segments that somebody is in.
         stocked: Pools that have a code to give.
         given: Points by campaign that were taken of its budget.
+        sold: Categories of the newest orders' lines, casefolded; None where there are no orders.
         taken: How many of each reward were taken of its stock.
     """
 
@@ -38,6 +39,7 @@ class Facts:
     filled: frozenset[str] | None = None
     stocked: frozenset[str] | None = None
     given: Mapping[str, int] | None = None
+    sold: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ def advise(live: Document | None, draft: Document, facts: Facts) -> list[Advice]
         *_levels(live, draft, facts),
         *_rewards(draft, facts),
         *_segments(draft, facts),
+        *_categories(draft, facts),
+        *_left_behind(live, draft),
     ]
 
 
@@ -159,14 +163,21 @@ def _rules(draft: Document, facts: Facts) -> Iterator[Advice]:
             yield Advice("Earning rules", str(rule["code"]), words)
 
 
+def _all_rules(draft: Document) -> Iterator[tuple[str, Entry, Entry]]:
+    """Go through all rules: in which group, by which entry a marketer finds it, and the rule."""
+    for rule in _on(draft.get("earning_rules")):
+        yield "Earning rules", rule, rule
+    for campaign in _on(draft.get("campaigns")):
+        for rule in _on(campaign.get("rules")):
+            yield "Campaigns", campaign, rule
+
+
 def _segments(draft: Document, facts: Facts) -> Iterator[Advice]:
     filled = facts.filled
     if filled is None:
         return
-    campaigns = [(c, rule) for c in _on(draft.get("campaigns")) for rule in _on(c.get("rules"))]
     named = [
-        *(("Earning rules", r, _segments_of(r)) for r in _on(draft.get("earning_rules"))),
-        *(("Campaigns", campaign, _segments_of(rule)) for campaign, rule in campaigns),
+        *((group, entry, _asks(rule, "segment")) for group, entry, rule in _all_rules(draft)),
         *(("Rewards", r, r.get("segments", ())) for r in _on(draft.get("rewards"))),
     ]
     for group, entry, segments in named:
@@ -175,8 +186,32 @@ def _segments(draft: Document, facts: Facts) -> Iterator[Advice]:
             yield Advice(group, str(entry["code"]), words)
 
 
-def _segments_of(rule: Entry) -> Sequence[str]:
-    named: Sequence[str] = (rule.get("when") or {}).get("segment", ())
+def _categories(draft: Document, facts: Facts) -> Iterator[Advice]:
+    for group, entry, rule in _all_rules(draft):
+        named = _asks(rule, "category")
+        if named and facts.sold is not None and facts.sold.isdisjoint(map(str.casefold, named)):
+            words = f"None of the newest orders has a line in category {' or '.join(named)}."
+            yield Advice(group, str(entry["code"]), words)
+
+
+def _left_behind(live: Document | None, draft: Document) -> Iterator[Advice]:
+    """Find what the level below a new one may have, and the new one may not."""
+    levels = (draft.get("tiers") or {}).get("levels", ())
+    before = {level["code"] for level in ((live or {}).get("tiers") or {}).get("levels", ())}
+    named = [
+        *((group, entry, _asks(rule, "tier")) for group, entry, rule in _all_rules(draft)),
+        *(("Rewards", r, r.get("tiers") or ()) for r in _on(draft.get("rewards"))),
+    ]
+    new = [(b, level) for b, level in pairwise(levels) if before and level["code"] not in before]
+    for below, level in new:
+        for group, entry, tiers in named:
+            if below["code"] in tiers and level["code"] not in tiers:
+                words = f"It is for {below['name']}, and not for {level['name']} above it."
+                yield Advice(group, str(entry["code"]), words)
+
+
+def _asks(rule: Entry, condition: str) -> Sequence[str]:
+    named: Sequence[str] = (rule.get("when") or {}).get(condition, ())
     return named
 
 

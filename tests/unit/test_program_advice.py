@@ -151,3 +151,30 @@ def test_points_keep_their_end_when_expiry_begins_or_ceases_to_be_by_inactivity(
         "Points expire by inactivity until now"
     ]
     assert warned(points=idle) == warned(points=idle, live={"points": idle}) == []
+
+
+def test_a_category_that_nobody_sells() -> None:
+    facts = Facts(today="2026-11-22", sold=frozenset({"produce", "deli"}))
+    typed = {"code": "double", "multiply": "2", "when": {"category": ["COFEE"]}}
+    rules = [{**typed, "code": "weekend"}]
+    campaign = {"code": "autumn", "from": "2026-11-01", "to": "2026-11-30", "budget_points": 9}
+    assert warned(facts, earning_rules=[BASE, typed], campaigns=[{**campaign, "rules": rules}]) == [
+        "double: None of the newest orders has a line in category COFEE.",
+        "autumn: None of the newest orders has a line in category COFEE.",
+    ]
+    known = {**typed, "when": {"category": ["Produce", "COFEE"]}}
+    assert warned(facts, earning_rules=[BASE, known]) == []
+    assert warned(earning_rules=[BASE, typed]) == []
+
+
+def test_what_a_new_level_may_not_have() -> None:
+    silver, gold = (
+        {"code": code, "from": start} for code, start in (("silver", "9"), ("gold", "99"))
+    )
+    for_silver = [{**OFF, "tiers": ["silver"]}]
+    words = "off: It is for Silver, and not for Gold above it."
+    both = levels(silver, gold)
+    assert warned(live={"tiers": levels(silver)}, tiers=both, rewards=for_silver) == [words]
+    assert warned(live={"tiers": both}, tiers=both, rewards=for_silver) == []
+    for_both = [{**OFF, "tiers": ["silver", "gold"]}]
+    assert warned(live={"tiers": levels(silver)}, tiers=both, rewards=for_both) == []
