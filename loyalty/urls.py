@@ -18,6 +18,7 @@ from loyalty.members.api import (
 from loyalty.members.balance_api import BalanceView, LedgerTransactionView, LedgerView, LotsView
 from loyalty.members.merge_api import MergeView, UnmergeView
 from loyalty.members.privacy_api import EraseView
+from loyalty.members.referrals_api import ReferralsView
 from loyalty.members.segments_api import SegmentMembersView, SegmentsView, SegmentView
 from loyalty.orders.api import EarnView, OrderView, PreviewView, ReturnsView
 from loyalty.orders.export_api import ExportView
@@ -65,6 +66,7 @@ urlpatterns = [
     path("v1/members/<str:member>/balance", BalanceView.as_view()),
     path("v1/members/<str:member>/ledger", LedgerView.as_view()),
     path("v1/members/<str:member>/lots", LotsView.as_view()),
+    path("v1/members/<str:member>/referrals", ReferralsView.as_view()),
     path("v1/members/<str:member>/merge", MergeView.as_view()),
     path("v1/members/<str:member>/unmerge", UnmergeView.as_view()),
     path("v1/members/<str:member>/tier", TierView.as_view()),

@@ -269,6 +269,26 @@ class LotAnswer(BaseModel):
     order: str | None
 
 
+class FriendAnswer(BaseModel):
+    """Somebody whom the member brought, by nothing but their id."""
+
+    member: UUID
+    state: Literal["open", "converted", "reversed"] = Field(
+        description="Joined; then their first purchase counted; then it came back altogether."
+    )
+    points: int = Field(description="What the member got for it; 0 once it is reversed.")
+    due: bool = Field(description="The member is still to be given or told of something for it.")
+    joined_at: datetime
+    changed_at: datetime = Field(description="Since when the state is what it is.")
+
+
+class FriendPage(BaseModel):
+    """A page of those whom a member brought, who joined last first."""
+
+    items: list[FriendAnswer]
+    next_cursor: str | None
+
+
 class LotPage(BaseModel):
     """A page of a member's lots, newest first."""
 

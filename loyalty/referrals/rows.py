@@ -1,6 +1,8 @@
 """What commands write and read of referrals."""
 
+from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
 from loyalty.engine.load import LOT_JSON, MEMBER_OF, PERSON
@@ -180,6 +182,35 @@ FROM loyalty_referralstep AS t JOIN loyalty_memberstate AS s ON s.member_id = t.
 WHERE t.program_id = %(program)s AND t.settled_at IS NULL
 """
 
+# Whom a member, or who was merged into them, brought: the newest first, each with what they got.
+FRIENDS: Final = Read(
+    "friends",
+    f"""
+SELECT r.ord, f.member_id, f.state, f.created_at, f.changed_at,
+    CASE WHEN f.state = 'reversed' THEN 0 ELSE g.points END, g.is_due
+FROM {{questions}}
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
+CROSS JOIN LATERAL (
+    SELECT f.* FROM {PERSON} AS o (member_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM loyalty_referral AS f
+        WHERE f.referrer_id = o.member_id AND f.created_at <= r.joined_by
+            AND (f.created_at, f.member_id) < (r.joined_by, r.before)
+        ORDER BY f.created_at DESC, f.member_id DESC LIMIT r.most
+    ) AS f
+    ORDER BY f.created_at DESC, f.member_id DESC LIMIT r.most
+) AS f
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(t.points), 0)::bigint AS points,
+        coalesce(bool_or(t.settled_at IS NULL), false) AS is_due
+    FROM loyalty_referralstep AS t
+    WHERE t.member_id = f.referrer_id AND t.friend_id = f.member_id
+) AS g
+ORDER BY r.ord, f.created_at DESC, f.member_id DESC
+""",
+    {**REF, "joined_by": "timestamptz", "before": "uuid", "most": "int"},
+)
+
 ERASED_CODE: Final = Table(
     "loyalty_referralcode",
     {"member_id": "uuid"},
@@ -205,6 +236,11 @@ def converted_referrals(ref: MemberRef, order_ref: str) -> Ask:
 def due_steps(ref: MemberRef) -> Ask:
     """Ask what a member is still to be told of, and given for, the friends they brought."""
     return Ask(STEPS, tuple(ref))
+
+
+def friends_of(ref: MemberRef, *, joined_by: datetime, before: UUID, most: int) -> Ask:
+    """Ask whom a member brought, from the one before these on."""
+    return Ask(FRIENDS, (*ref, joined_by, before, most))
 
 
 def no_gift() -> dict[str, Any]:

@@ -50,6 +50,7 @@ ACCEPTED = {
     "list_ledger": {"members:read"},
     "get_ledger_transaction": {"members:read"},
     "list_lots": {"members:read"},
+    "list_referrals": {"members:read"},
     "get_tier": {"members:read"},
     "assign_tier": {"members:write"},
     "list_tier_history": {"members:read"},

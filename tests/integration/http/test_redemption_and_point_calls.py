@@ -163,7 +163,7 @@ def test_pages_miss_nothing_and_repeat_nothing(till: Till, api: Caller, list_: s
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "1.5", ""])
 def test_a_page_has_1_to_200_items(still_shop: Shop, still_api: Caller, limit: str) -> None:
-    for list_ in ("ledger", "lots", "redemptions"):
+    for list_ in ("ledger", "lots", "redemptions", "referrals"):
         response = still_api.get(f"/v1/members/{still_shop.member}/{list_}?limit={limit}")
         assert code_of(response) == (422, "validation_failed")
 
@@ -176,6 +176,7 @@ def test_a_cursor_is_good_for_its_own_list_only(till: Till, api: Caller) -> None
     assert api.get(f"/v1/members/card:{card}/ledger?cursor={cursor}").status_code == 200
     for path in (
         f"/v1/members/card:{card}/lots?cursor={cursor}",
+        f"/v1/members/card:{card}/referrals?cursor={cursor}",
         f"/v1/members/card:{other}/ledger?cursor={cursor}",
         f"/v1/members/card:{card}/ledger?cursor={cursor[:-1]}",
         f"/v1/members/card:{card}/ledger?cursor=x",

@@ -327,7 +327,9 @@ def with_field_everywhere(body: Any, field: str) -> list[tuple[Any, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", ["", "/balance", "/ledger", "/lots", "/rewards", "/redemptions"])
+@pytest.mark.parametrize(
+    "path", ["", "/balance", "/ledger", "/lots", "/rewards", "/redemptions", "/referrals"]
+)
 def test_a_parameter_that_a_call_does_not_know_is_refused(
     still_shop: Shop, still_api: Caller, path: str
 ) -> None:

@@ -17,6 +17,7 @@ MOST = {
     "list_ledger": 1,
     "get_ledger_transaction": 1,
     "list_lots": 1,
+    "list_referrals": 1,
     "get_tier": 1,
     "list_tier_history": 1,
     "assign_tier": 2,

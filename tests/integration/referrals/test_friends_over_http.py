@@ -59,6 +59,36 @@ def test_a_referral_over_http():
     assert results[0]["body"]["code"] == "referral_code_unknown"
 
 
+def test_a_referrer_reads_page_by_page_what_came_of_whom_they_brought():
+    till = open_shop()
+    api, ada = Caller(till.program.pk), join(till)
+    path = f"/v1/members/{ada.id}/referrals"
+    assert api.get(path).json() == {"items": [], "next_cursor": None}
+    friends = [join(till, ada.referral_code) for _ in range(3)]
+    join(till, friends[0].referral_code)  # a friend's friend is not hers
+    for friend in friends[1:]:
+        api.post("/v1/earn", {"member": f"card:{friend.card}", "order": order(friend.card)})
+    settle_referrals()
+    returned = {"ref": "r1", "occurred_at": database_time().isoformat()}
+    returned["lines"] = [{"line": "1", "quantity": "1"}]  # type: ignore[assignment]
+    api.post(f"/v1/orders/{friends[2].card}/returns", returned)
+    shown = api.get(path).json()["items"]
+    assert [(one["member"], one["state"], one["points"], one["due"]) for one in shown] == [
+        (friends[2].id, "reversed", 0, True),
+        (friends[1].id, "converted", 200, False),
+        (friends[0].id, "open", 0, False),
+    ]
+    assert shown[2]["changed_at"] == shown[2]["joined_at"] < shown[1]["joined_at"]
+    first = api.get(f"{path}?limit=2").json()
+    last = api.get(f"{path}?limit=2&cursor={first['next_cursor']}").json()
+    assert first["items"] + last["items"] == shown
+    assert last["next_cursor"] is None
+    survivor = join(till)
+    merge = {"into": f"card:{survivor.card}", "reason": "one person"}
+    assert api.post(f"/v1/members/{ada.id}/merge", merge).status_code == 200
+    assert api.get(f"/v1/members/{survivor.id}/referrals").json()["items"] == shown
+
+
 def test_an_order_sent_as_it_is_now_tells_of_its_referral():
     till = open_shop()
     api, ada = Caller(till.program.pk), join(till)
