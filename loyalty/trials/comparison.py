@@ -58,6 +58,16 @@ def _issued(name: str, times: int, points: int) -> str:
     return f"{name}{often}, {f'for {points:,} points' if points else 'with the level'}"
 
 
+def brought_of(body: Body) -> str:
+    """Say what the order gives its member for having been brought, and why; empty for none."""
+    found = body.get("referral")
+    if found is None:
+        return ""
+    reasons = [f"{one['rule']}: {one['because']}" for one in found["explanation"]]
+    reasons += [f"{one['rule']}: {one['because']}" for one in found["not_applied"]]
+    return "; ".join((f"{found['points']:,} points", *reasons))
+
+
 def _pairs(live: Mapping[str, Side], tried: Mapping[str, Side]) -> list[Pair]:
     names: Sequence[str] = [*tried, *(name for name in live if name not in tried)]
     return [Pair(name, live.get(name, Side()), tried.get(name, Side())) for name in names]

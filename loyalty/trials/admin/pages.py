@@ -33,7 +33,7 @@ from loyalty.trials.admin.forms import (
     order_said,
 )
 from loyalty.trials.candidates import draft_of
-from loyalty.trials.comparison import issued_of, lines_of, rules_of
+from loyalty.trials.comparison import brought_of, issued_of, lines_of, rules_of
 from loyalty.trials.models import Backtest
 from loyalty.trials.preview import Preview, preview
 
@@ -266,6 +266,7 @@ def _side_by_side(live: Preview | None, draft: Preview, zone: str) -> dict[str, 
                 "body": each.body,
                 "until": _last_day(each.body.get("expires_at"), zone),
                 "issued": issued_of(each.body),
+                "brought": brought_of(each.body),
             }
             for each in (live, draft)
             if each is not None and not each.refused

@@ -14,6 +14,7 @@ from loyalty.trials import services
 from loyalty.trials.models import Backtest
 from tests.factories import Till, database_time, line, open_till, unique
 from tests.integration.admin.forms import Marketer
+from tests.integration.referrals.friends import join, open_shop
 
 NEW = "loyalty/backtest/add/"
 PREVIEW = "loyalty/backtest/preview/"
@@ -129,6 +130,18 @@ def test_rewards_that_come_by_themselves_are_shown(marketer: Marketer, till: Til
     shown = text_of(marketer.save(page, **{"l-0-amount": "250.00"}))
     assert shown.count("Comes by itself") == 1  # the live program has neither
     assert "Comes by itself mug, with the level; five-off 10 times, for 500 points" in shown
+
+
+def test_what_a_friend_gets_for_having_been_brought_is_shown(marketer: Marketer):
+    till = open_shop()
+    EarningRule.objects.filter(program=till.program, code="welcome-friend").update(bonus=150)
+    ben = join(till, join(till).referral_code)
+    page, member = f"{PREVIEW}?program={till.program.pk}", f"card:{ben.card}"
+    shown = text_of(marketer.save(page, member=member, **{"l-0-amount": "20.00"}))
+    assert "For being brought 100 points; welcome-friend: 100 points for" in shown
+    assert "For being brought 150 points; welcome-friend: 150 points for" in shown
+    shown = text_of(marketer.save(page, member=member, **{"l-0-amount": "19.00"}))
+    assert "For being brought" not in shown  # it does not count for that
 
 
 def test_an_order_of_the_past_fills_the_basket(marketer: Marketer, till: Till):
