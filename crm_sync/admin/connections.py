@@ -33,6 +33,7 @@ from crm_sync.services.backfill import count_waiting, open_backfill
 from crm_sync.services.probe import probe
 from crm_sync.services.redeliver import redeliver_dead
 from crm_sync.signing import current_secret
+from loyalty.admin.access import only_program
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 _EVENT_ACTIONS = ("redeliver_all_dead", "replay_time")
@@ -45,11 +46,12 @@ _BACKFILL_ACTIONS = ("pause_backfill", "resume_backfill", "cancel_backfill")
 class ConnectionAdmin(HealthColumns, DriftPages, ReplayPages):
     """Where events go, how far they got, and what is wrong."""
 
+    menu = (1, "hub")
     empty_words = (
         "No connection yet. Add where events and profiles are to go: a CRM, or an address of "
         "your own."
     )
-    list_display = ("name", "program", "adapter", "health", "waiting", "dead", "behind")
+    list_display = ("name", "program", "kind", "health", "waiting", "dead", "behind")
     list_select_related = ("program",)
     actions = None
     actions_detail = (
@@ -87,7 +89,8 @@ class ConnectionAdmin(HealthColumns, DriftPages, ReplayPages):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
         """Carry the kind that was chosen into the form."""
-        return {**super().get_changeform_initial_data(request), "adapter": _kind(request, None)}
+        given = super().get_changeform_initial_data(request)
+        return {**only_program(), **given, "adapter": _kind(request, None)}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show what its kind has."""
@@ -252,6 +255,12 @@ class ConnectionAdmin(HealthColumns, DriftPages, ReplayPages):
             button="Redeliver",
             do=again,
         )
+
+    @display(description="Kind")
+    def kind(self, connection: Connection) -> str:
+        """Name the kind of destination as its vendor does."""
+        found = services.adapters().get(connection.adapter)
+        return found.title.partition(":")[0] if found else connection.adapter
 
     @display(description="Asked for changes")
     def taken_in(self, connection: Connection) -> str | SafeString:

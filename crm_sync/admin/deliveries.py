@@ -53,6 +53,7 @@ class AttemptInline(TabularInline):
 class DeliveryAdmin(ModelAdmin):
     """What was sent, what waits, what was given up, and why; only redelivery changes it."""
 
+    menu = (2, "send")
     empty_words = (
         "Nothing has been sent yet. Events and profiles go out as soon as there is a connection."
     )

@@ -17,6 +17,7 @@ from loyalty.admin.named import NamesMembers
 class DriftAdmin(NamesMembers, FoundAdmin):
     """What vendors have otherwise than they were told; only sending it again changes anything."""
 
+    menu = (3, "difference")
     empty_words = (
         "Nothing differs. Each night the profiles at every connection are compared with what "
         "they were told."

@@ -33,6 +33,7 @@ _MAY_DECIDE = "crm_sync.change_inboxmessage"
 class InboxMessageAdmin(ModelAdmin):
     """What came in; only a person's decision about what was given up changes anything."""
 
+    menu = (5, "inbox")
     empty_words = (
         "No message has come in yet. What a source sends stands here, with what came of it."
     )

@@ -20,6 +20,7 @@ from crm_sync.models import Connection, LeftOutPerson
 class LeftOutPersonAdmin(FoundAdmin):
     """Whose consent, segments or fields are not taken in; what was said of them is not shown."""
 
+    menu = (6, "person_off")
     empty_words = (
         "Nobody is left out. Whomever a vendor tells of, and who cannot be taken in, is here."
     )

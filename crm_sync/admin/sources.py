@@ -17,6 +17,7 @@ from crm_sync.inbound.forms import form_for, settings_of
 from crm_sync.inbound.models import OrderCursor, Source
 from crm_sync.inbound.selectors import Inbox, count_open
 from crm_sync.inbound.vendors import KINDS
+from loyalty.admin.access import only_program
 
 _CHOICES = ("matches_unverified", "is_enabled")
 _SHOWN = ("listens_at", "waiting", "for_people", "reconciled", "created_at")
@@ -26,6 +27,7 @@ _SHOWN = ("listens_at", "waiting", "for_people", "reconciled", "created_at")
 class SourceAdmin(ModelAdmin):
     """Who sends to us, where, and how much of it waits."""
 
+    menu = (4, "input")
     empty_words = "No source yet. Add who tells us something: a shop, a CRM, a system of your own."
     list_display = ("name", "program", "kind", "is_enabled", "waiting", "for_people")
     list_select_related = ("program",)
@@ -52,7 +54,8 @@ class SourceAdmin(ModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
         """Carry the kind that was chosen into the form."""
-        return {**super().get_changeform_initial_data(request), "kind": _kind(request, None)}
+        given = super().get_changeform_initial_data(request)
+        return {**only_program(), **given, "kind": _kind(request, None)}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show what its kind has, and its address once it has one."""

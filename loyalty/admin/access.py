@@ -10,6 +10,7 @@ from unfold.paginator import InfinitePaginator
 
 from loyalty.http.auth import PEOPLE, Principal
 from loyalty.members.models import Member
+from loyalty.programs.models import Program
 
 ADMIN_KEY = 0
 """The client under which idempotency keys of the admin's forms are kept."""
@@ -94,3 +95,9 @@ def names_of(member_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Name some members, in two queries."""
     found = Member.objects.filter(pk__in=set(member_ids)).prefetch_related("identifiers")
     return {member.pk: title_of(member) for member in found}
+
+
+def only_program() -> dict[str, int]:
+    """Fill in a form's program where there is but one to choose."""
+    found = list(Program.objects.values_list("pk", flat=True)[:2])
+    return {"program": found[0]} if len(found) == 1 else {}

@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from loyalty.admin.access import only_program
 from loyalty.http.auth import SCOPES, check_name, create_api_key, revoke
 from loyalty.http.models import ApiKey
 from loyalty.programs.admin.forms import ModelForm, WordsField, without_shortcuts
@@ -120,12 +121,8 @@ class ApiKeyAdmin(ModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Choose what most tills need, and the program where there is only one."""
-        initial: dict[str, Any] = super().get_changeform_initial_data(request)
-        initial.setdefault("scopes", ["earn", "redeem", "members:read"])
-        programs = self.model._meta.get_field("program").related_model.objects.all()[:2]
-        if len(programs) == 1:
-            initial.setdefault("program", programs[0].pk)
-        return initial
+        given = super().get_changeform_initial_data(request)
+        return {"scopes": ["earn", "redeem", "members:read"], **only_program(), **given}
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

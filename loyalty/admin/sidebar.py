@@ -27,17 +27,17 @@ _GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "loyalty.publishedversion": ("Published versions", "history"),
         "loyalty.backtest": ("Preview and backtest", "science"),
     },
-    "Connections": {
+    "API": {
         "loyalty.apikey": ("API keys", "key"),
         "loyalty.outboxevent": ("Events", "bolt"),
     },
-    "People": {
+    "Colleagues": {
         "auth.user": ("Users", "manage_accounts"),
         "auth.group": ("Groups", "groups"),
     },
 }
 
-# Apps above the engine, which it does not know: their pages are listed where they have some.
+# Apps above the engine, which it does not know: their pages say where and how they are listed.
 _OTHERS: Final = {"crm_sync": "CRM sync"}
 
 
@@ -53,9 +53,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _pages_of(app: str) -> dict[str, tuple[str, str]]:
+    """List an app's pages by their `menu`, a place and an icon."""
+    found = [(p.menu, model) for model, p in admin.site._registry.items() if hasattr(p, "menu")]
     return {
-        model._meta.label_lower: (str(model._meta.verbose_name_plural).capitalize(), "sync")
-        for model in admin.site._registry
+        model._meta.label_lower: (str(model._meta.verbose_name_plural).capitalize(), icon)
+        for (_, icon), model in sorted(found, key=lambda page: page[0])
         if model._meta.app_label == app
     }
 

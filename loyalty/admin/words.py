@@ -119,5 +119,6 @@ def fact(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(map(fact, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {fact(part)}" for key, part in value.items())
+        told = ((key, part) for key, part in value.items() if part is not None)
+        return ", ".join(f"{key.replace('_', ' ')} {fact(part)}" for key, part in told)
     return str(value)
