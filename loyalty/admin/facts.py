@@ -37,7 +37,7 @@ SELECT max(total) FROM (
 _SOLD = """
 SELECT DISTINCT line->>'category'
 FROM (SELECT lines FROM loyalty_order WHERE program_id = %s ORDER BY id DESC LIMIT 1000) AS newest,
-    jsonb_array_elements(newest.lines) AS line
+    json_array_elements(newest.lines) AS line
 WHERE line->>'category' <> ''
 """
 

@@ -20,8 +20,8 @@ WITH newest AS (
     SELECT lines, channel FROM loyalty_order WHERE program_id = %s ORDER BY id DESC LIMIT 500
 ), seen AS (
     SELECT 'category' AS name, line->>'category' AS value
-    FROM newest, jsonb_array_elements(lines) AS line
-    UNION ALL SELECT 'brand', line->>'brand' FROM newest, jsonb_array_elements(lines) AS line
+    FROM newest, json_array_elements(lines) AS line
+    UNION ALL SELECT 'brand', line->>'brand' FROM newest, json_array_elements(lines) AS line
     UNION ALL SELECT 'channel', channel FROM newest
 )
 SELECT name, value FROM seen WHERE value <> '' GROUP BY name, value ORDER BY count(*) DESC, value

@@ -93,7 +93,7 @@ LEDGER_TRANSACTION = Table(
         "request_id": "text",
         "occurred_at": "timestamptz",
         "recorded_at": "timestamptz",
-        "explanation": "jsonb",
+        "explanation": "json",
     },
 )
 
@@ -183,9 +183,9 @@ OUTBOX_EVENT = Table(
         "version": "smallint",
         "occurred_at": "timestamptz",
         "recorded_at": "timestamptz",
-        "cause": "jsonb",
-        "balances": "jsonb",
-        "data": "jsonb",
+        "cause": "json",
+        "balances": "json",
+        "data": "json",
     },
     few=2,  # most commands tell one event or two
 )

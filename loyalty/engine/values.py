@@ -54,7 +54,7 @@ def as_parameters(
                 found.append(str(value))
             elif value is None:
                 found.append(None)
-            elif type_ == "jsonb":
+            elif type_ in _DOCUMENTS:
                 found.append(_json(value))
             else:
                 found.append(_WRITERS.get(kind, _like_json)(value))
@@ -73,15 +73,17 @@ def as_arrays(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> 
 def arrays_of(columns: Mapping[str, str], first: int) -> str:
     """Give the SQL of columns that reads their values from the parameters from `first` on."""
     unnested = (
-        (_DOCUMENTS if type_ == "jsonb" else _ARRAY).format(number=number, type=type_)
-        + f" AS {name}"
+        _DOCUMENTS.get(type_, _ARRAY).format(number=number, type=type_) + f" AS {name}"
         for number, (name, type_) in enumerate(columns.items(), first)
     )
     return f"SELECT {', '.join(unnested)}"
 
 
 _ARRAY: Final = "unnest(${number}::{type}[])"
-_DOCUMENTS: Final = "nullif(jsonb_array_elements(${number}::jsonb), 'null')"
+_DOCUMENTS: Final = {
+    "json": "json_array_elements(${number}::json)",  # of columns that are never null
+    "jsonb": "nullif(jsonb_array_elements(${number}::jsonb), 'null')",
+}
 
 
 def _values(column: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -92,13 +94,13 @@ def _values(column: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def array_of(type_: str, values: list[Any]) -> str | Binary:
-    """Write values of a type as an array of it; of jsonb, as an array of JSON."""
+    """Write values of a type as an array of it; of documents, as an array of JSON."""
     if type_ == "uuid" and set(map(type, values)) == {UUID}:
         return _array(2950, [_ID + value.int.to_bytes(16, "big") for value in values])
     if values and values[0].__class__ is bytes:
         return _array(_BYTES[type_], [_length(len(value)) + value for value in values])
     text = orjson.dumps(values)
-    if type_ == "jsonb":
+    if type_ in _DOCUMENTS:
         return text.decode()
     if type_ == "text" and b"\\" in text:  # an array's text escapes other characters than JSON
         return _array(25, [_NULL if value is None else _word(value) for value in values])

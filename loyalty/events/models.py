@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from loyalty.events.documents import DocumentField
+
 
 class OutboxEvent(models.Model):
     """What happened to a member, with the balances after it.
@@ -20,9 +22,9 @@ class OutboxEvent(models.Model):
     version = models.SmallIntegerField(default=1)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
-    cause = models.JSONField()
-    balances = models.JSONField()
-    data = models.JSONField()
+    cause = DocumentField()
+    balances = DocumentField()
+    data = DocumentField()
     position = models.BigIntegerField(null=True, editable=False)
 
     class Meta:

@@ -8,6 +8,7 @@ key begins with the member's id, so that the ledger can be distributed by member
 
 from django.db import models
 
+from loyalty.events.documents import DocumentField
 from loyalty.ledger.buckets import Bucket
 
 BUCKETS = [(bucket.value, bucket.name.lower()) for bucket in Bucket]
@@ -120,7 +121,7 @@ class LedgerTransaction(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
-    explanation = models.JSONField(default=dict)
+    explanation = DocumentField(default=dict)
 
     class Meta:
         indexes = [

@@ -81,7 +81,7 @@ CROSS JOIN LATERAL (
     SELECT t.actor, t.points FROM loyalty_ledgertransaction AS t
     WHERE t.member_id = o.member_id AND t.kind = 'adjust'
         AND t.recorded_at > (SELECT clock_timestamp() - interval '1 day')
-        AND NOT t.explanation ? 'approved_by'
+        AND t.explanation->'approved_by' IS NULL
     OFFSET 0
 ) AS t
 GROUP BY r.ord, t.actor

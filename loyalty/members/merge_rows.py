@@ -94,7 +94,7 @@ _GIVEN_BACK = """SELECT r.merged, r.survivor, t.rule, t.per, t."from" AS starts_
     FROM {rows}
     JOIN loyalty_order AS o
         ON o.member_id = r.survivor AND o.number > r.above AND o.number <= r.upto
-    CROSS JOIN LATERAL jsonb_to_recordset(o.taken)
+    CROSS JOIN LATERAL json_to_recordset(o.taken)
         AS t(rule text, per text, "from" date, points bigint, back timestamptz)
     WHERE t.rule IS NOT NULL AND t.back >= r.since
     GROUP BY r.merged, r.survivor, t.rule, t.per, t."from\""""
@@ -158,9 +158,9 @@ COUNTED = """(SELECT coalesce(json_agg(json_build_array(d.day, d.spend, d.points
     FROM (
         SELECT o.day, sum(o.net_amount)::bigint AS spend,
             sum(o.points - o.clawed_back)::bigint AS points, sum(CASE WHEN EXISTS (
-                SELECT FROM jsonb_array_elements(o.lines) AS e
+                SELECT FROM json_array_elements(o.lines) AS e
                 WHERE (e->>'returned')::bigint <> 0) AND NOT EXISTS (
-                SELECT FROM jsonb_array_elements(o.lines) AS e
+                SELECT FROM json_array_elements(o.lines) AS e
                 WHERE (e->>'returned')::bigint <> (e->>'quantity')::numeric * 10000)
             THEN 0 ELSE 1 END)::int AS orders
         FROM loyalty_order AS o

@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from loyalty.events.documents import DocumentField
+
 
 class Order(models.Model):
     """An order in its present state. Its key in the database is (member_id, number).
@@ -30,10 +32,10 @@ class Order(models.Model):
     day = models.DateField()
     currency = models.CharField(max_length=3)
     net_amount = models.BigIntegerField()
-    lines = models.JSONField()
+    lines = DocumentField()
     points = models.BigIntegerField()
     clawed_back = models.BigIntegerField(default=0)
-    returns = models.JSONField(default=dict, help_text="Answers of returns by their ref.")
+    returns = DocumentField(default=dict, help_text="Answers of returns by their ref.")
     transaction_number = models.BigIntegerField(null=True, help_text="Its first award.")
     awarded_to = models.UUIDField(
         null=True, help_text="In whose ledger that is, where it is not the member's own."
@@ -41,7 +43,7 @@ class Order(models.Model):
     content_hash = models.CharField(max_length=64)
     program_version = models.IntegerField()
     recorded_at = models.DateTimeField()
-    taken = models.JSONField(default=list, help_text="Of limits of earning rules.")
+    taken = DocumentField(default=list, help_text="Of limits of earning rules.")
 
     class Meta:
         indexes = [models.Index(fields=["program_id", "recorded_at"], name="order_by_time")]

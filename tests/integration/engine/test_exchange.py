@@ -60,10 +60,15 @@ def test_many_rows_arrive_as_they_were_sent(raw, type_, values):
     assert there_and_back(raw, type_, values) == values
 
 
-def test_many_documents_arrive_as_they_were_sent(raw):
-    documents = ['{"[]"}', "", [], {"a": [1, {"b": 'c "d" \\n'}]}, 7, False, [None], None]
-    found = there_and_back(raw, "jsonb", documents)
-    assert [text and json.loads(text) for text in found] == documents
+@pytest.mark.parametrize("type_", ["json", "jsonb"])
+def test_many_documents_arrive_as_they_were_sent(raw, type_):
+    documents = ['{"[]"}', "", [], {"a": [1, {"b": 'c "d" \\n'}]}, 7, False, [None]]
+    found = there_and_back(raw, type_, documents)
+    assert [read if type_ == "json" else json.loads(read) for read in found] == documents
+
+
+def test_of_many_documents_one_can_be_missing(raw):
+    assert there_and_back(raw, "jsonb", [{}, None]) == ["{}", None]
 
 
 def there_and_back(connection, type_, values):

@@ -38,8 +38,8 @@ def tier(till: Till, card: str) -> tuple[str, str | None, str | None]:
 
 def tier_events(till: Till, card: str) -> list[tuple[str, dict[str, Any]]]:
     found = rows(
-        "SELECT type, data FROM loyalty_outboxevent WHERE member_id = %s AND type LIKE 'tier.%%'"
-        " ORDER BY sequence",
+        "SELECT type, data::text FROM loyalty_outboxevent"
+        " WHERE member_id = %s AND type LIKE 'tier.%%' ORDER BY sequence",
         till.ids[card],
     )
     return [(type_, json.loads(data)) for type_, data in found]

@@ -6,6 +6,7 @@ from django.db import models
 
 from loyalty.engine import tables as engine_tables
 from loyalty.engine.writing import Table
+from loyalty.events.documents import DocumentField
 from loyalty.members import rows as member_rows
 from loyalty.nightly import rows as nightly_rows
 from loyalty.orders import rows as order_rows
@@ -27,6 +28,7 @@ TYPES: dict[str, tuple[type[models.Field], ...]] = {
     "smallint": (models.SmallIntegerField,),
     "timestamptz": (models.DateTimeField,),
     "date": (models.DateField,),
+    "json": (DocumentField,),
     "jsonb": (models.JSONField,),
     "boolean": (models.BooleanField,),
     "bytea": (models.BinaryField,),
