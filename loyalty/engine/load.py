@@ -58,7 +58,8 @@ JOIN loyalty_idempotencykey AS k ON k.client = $1 AND k.key = r.key
 
 LOCK = f"""
 SELECT s.member_id FROM {{questions}}
-JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF}
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
+JOIN loyalty_memberstate AS s ON s.member_id = x.member_id
 WHERE s.program_id = $1
 ORDER BY s.member_id FOR NO KEY UPDATE OF s
 """
@@ -109,7 +110,8 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
     CASE WHEN s.slides_until <= t.now THEN loyalty_sliding_lots(s.member_id) END
 FROM t
 LEFT JOIN {{questions}} ON true
-LEFT JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
+LEFT JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x ON true
+LEFT JOIN loyalty_memberstate AS s ON s.member_id = x.member_id AND s.program_id = $1
 LEFT JOIN loyalty_member AS m ON m.id = s.member_id
 LEFT JOIN loyalty_wallet AS w ON w.member_id = s.member_id AND w.currency = 1
 LEFT JOIN loyalty_membertier AS g ON g.member_id = s.member_id
