@@ -237,7 +237,7 @@ class ConnectionAdmin(HealthColumns, DriftPages, ReplayPages):
             do=stop,
         )
 
-    @action(description="Redeliver what is dead", icon="replay", permissions=["change"])
+    @action(description="Redeliver dead ones", icon="replay", permissions=["change"])
     def redeliver_all_dead(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then give all dead deliveries all their attempts again."""
 

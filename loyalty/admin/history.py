@@ -16,7 +16,6 @@ from loyalty.admin.filters import EventTypeFilter, KindFilter, ProgramFilter
 from loyalty.admin.named import NamesMembers
 from loyalty.events.models import OutboxEvent
 from loyalty.ledger.models import LedgerTransaction, Posting
-from loyalty.members.models import Member
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import Program
@@ -89,7 +88,7 @@ class LedgerAdmin(HistoryAdmin):
             "row": row,
             "kind": words.kind_in_words(row.kind),
             "points": words.signed(row.points),
-            "member": Member.objects.filter(pk=row.member_id).first(),
+            "member": self.link_to(request, row.member_id),
             "program": Program.objects.filter(pk=row.program_id).first(),
             "order": _order_of(row),
             "source": words.SOURCES.get(row.source, row.source),
@@ -181,7 +180,7 @@ class OrderAdmin(HistoryAdmin):
             "amount": money(order.net_amount, order.currency),
             "lines": lines,
             "changes": _changes_by(order),
-            "member": Member.objects.filter(pk=order.member_id).first(),
+            "member": self.link_to(request, order.member_id),
             "zone": Program.objects.values_list("timezone", flat=True).get(pk=order.program_id),
         }
         return TemplateResponse(request, "admin/loyalty/order/page.html", context)

@@ -1,5 +1,6 @@
 """Lists whose rows belong to members, who are named as far as the reader may know them."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,16 +20,23 @@ class NamesMembers(ReadOnlyAdmin):
         """Name the members of the page at once, to those who may see members."""
         page = super().get_changelist_instance(request)
         page.result_list = list(page.result_list)
-        if request.user.has_perm("loyalty.view_member"):
-            names = names_of(row.member_id for row in page.result_list)
-            for row in page.result_list:
-                row.member_title = names.get(row.member_id, "")
+        names = _names(request, [row.member_id for row in page.result_list])
+        for row in page.result_list:
+            row.member_title = names.get(row.member_id, "")
         return page
+
+    def link_to(self, request: HttpRequest, member_id: UUID) -> SafeString:
+        """Lead from the page of one row to its member."""
+        return member_link(member_id, _names(request, [member_id]).get(member_id, ""))
 
     @display(description="Member")
     def member(self, row: Any) -> SafeString:
         """Lead to the member."""
-        return member_link(row.member_id, getattr(row, "member_title", ""))
+        return member_link(row.member_id, row.member_title)
+
+
+def _names(request: HttpRequest, member_ids: Sequence[UUID]) -> dict[UUID, str]:
+    return names_of(member_ids) if request.user.has_perm("loyalty.view_member") else {}
 
 
 def member_link(member_id: UUID, name: str) -> SafeString:

@@ -67,7 +67,7 @@ def test_an_order_says_why_it_gave_what_it_gave(marketer: Marketer, till: Till):
     order = Order.objects.get(member_id=till.ids[card])
     words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
     assert "1 point per 1.00 USD of 0.50 USD" in words
-    assert "double-produce did not apply: no line in PRODUCE" in words
+    assert "double-produce did not apply: no line in PRODUCE" in words and f"Card {card}" in words
     busy = busy_member(till)
     order = Order.objects.get(member_id=till.ids[busy])
     words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
