@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
@@ -19,7 +20,10 @@ from unfold.paginator import InfinitePaginator
 
 from crm_sync.models import Attempt, Delivery
 from crm_sync.services.redeliver import redeliver
+from loyalty.admin.access import as_uuid
 from loyalty.admin.named import member_link
+from loyalty.admin.requests import HELP, RECENT, events_of_request
+from loyalty.events.catalogue import CATALOGUE
 from loyalty.events.rules import envelope, event_id
 from loyalty.events.selectors import list_member_events
 
@@ -31,6 +35,23 @@ _COLOURS = {
     "dead": "danger",
     "parked": "warning",
 }
+
+
+def _caused_by(request_id: str) -> Q:
+    """Tell of what a request caused, whichever connection it went to."""
+    caused = Q()
+    for member_id, sequence in events_of_request(request_id):
+        caused |= Q(member_id=member_id, sequence=sequence)
+    return caused
+
+
+def _attempted_as(correlation_id: UUID | None) -> Q:
+    """Tell which delivery was attempted under an id that the destination was told, by time."""
+    if correlation_id is None:
+        return Q()
+    lately = Attempt.objects.filter(at__gte=timezone.now() - RECENT, delivery__isnull=False)
+    found = lately.filter(correlation_id=correlation_id).values_list("delivery_id", flat=True)
+    return Q(pk__in=list(found))
 
 
 class AttemptInline(TabularInline):
@@ -72,7 +93,10 @@ class DeliveryAdmin(ModelAdmin):
     list_per_page = 50
     list_disable_select_all = True  # of rows that nobody counts
     search_fields = ("type",)
-    search_help_text = "The id of an event or a member, or a whole event type such as points.earned"
+    search_help_text = (
+        "The id of an event or a member, a whole event type such as points.earned, "
+        f"{HELP}, or an attempt's correlation id"
+    )
     ordering = ("-position", "-id")
     show_full_result_count = False
     paginator = InfinitePaginator
@@ -110,10 +134,13 @@ class DeliveryAdmin(ModelAdmin):
         found = _EVENT_ID.fullmatch(text)
         if found:
             return queryset.filter(member_id=UUID(found[1]), sequence=int(found[2])), False
-        try:
-            return queryset.filter(member_id=UUID(text)), False
-        except ValueError:
+        id_ = as_uuid(text)
+        if id_ and Delivery.objects.filter(member_id=id_).exists():
+            return queryset.filter(member_id=id_), False
+        if text in CATALOGUE:
             return queryset.filter(type=text), False
+        caused = _caused_by(text) or _attempted_as(id_)
+        return (queryset.filter(caused) if caused else queryset.none()), False
 
     @admin.action(description="Redeliver", permissions=["redeliver"])
     def redeliver_chosen(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:

@@ -1,9 +1,11 @@
 """Filters of the history pages; their choices are known, so no table is read for them."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+from unfold.utils import parse_date_str
 
 from loyalty.admin import words
 from loyalty.events.catalogue import CATALOGUE
@@ -24,6 +26,26 @@ class ProgramFilter(DropdownFilter):
         """Keep the chosen one's."""
         value = self.value()
         return queryset.filter(program_id=value) if value and value.isdigit() else queryset
+
+
+class DaysFilter(RangeDateFilter):
+    """From a day to a day, both of them whole, in UTC as the lists show times."""
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep what happened on these days."""
+        first = day_said(self.used_parameters.get(f"{self.field_path}_from"))
+        last = day_said(self.used_parameters.get(f"{self.field_path}_to"))
+        if first is not None:
+            queryset = queryset.filter(**{f"{self.field_path}__gte": first})
+        if last is not None:
+            queryset = queryset.filter(**{f"{self.field_path}__lt": last + timedelta(days=1)})
+        return queryset
+
+
+def day_said(text: Any) -> datetime | None:
+    """Read the beginning of a day as a filter's field has it; None for none."""
+    day = parse_date_str(text) if isinstance(text, str) else None
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
 
 
 class KindFilter(DropdownFilter):

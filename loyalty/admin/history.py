@@ -7,15 +7,16 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import Truncator
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, as_uuid
-from loyalty.admin.filters import EventTypeFilter, KindFilter, ProgramFilter
+from loyalty.admin.filters import DaysFilter, EventTypeFilter, KindFilter, ProgramFilter
 from loyalty.admin.named import NamesMembers
+from loyalty.admin.requests import HELP, transactions_of_request
 from loyalty.events.models import OutboxEvent
-from loyalty.ledger.models import LedgerTransaction, Posting
+from loyalty.ledger.models import LedgerTransaction, MemberState, Posting
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import Program
@@ -60,8 +61,19 @@ class LedgerAdmin(HistoryAdmin):
 
     empty_words = "No points have moved yet. Each change will stand here, with who did it and why."
     list_display = ("recorded", "what", "effect", "member", "for_what", "actor", "reason")
-    list_filter = (ProgramFilter, KindFilter, ("recorded_at", RangeDateFilter))
-    search_help_text = "A member's id"
+    list_filter = (ProgramFilter, KindFilter, ("recorded_at", DaysFilter))
+    search_help_text = f"A member's id, or {HELP}, or of the days of the filter, 31 at most"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        """Find by the member, or by what request caused it."""
+        term = search_term.strip()
+        member = as_uuid(term)
+        if not term or (member and MemberState.objects.filter(pk=member).exists()):
+            return super().get_search_results(request, queryset, search_term)
+        found = transactions_of_request(term, request.GET.dict())
+        return queryset.filter(pk__in=found), False
 
     @display(description="What")
     def what(self, row: LedgerTransaction) -> str:
@@ -135,7 +147,7 @@ class OrderAdmin(HistoryAdmin):
     list_filter = (
         ProgramFilter,
         ("state", ChoicesCheckboxFilter),
-        ("recorded_at", RangeDateFilter),
+        ("recorded_at", DaysFilter),
     )
     search_help_text = "A member's id, or an order's ref"
 
@@ -222,7 +234,7 @@ class RedemptionAdmin(HistoryAdmin):
         ProgramFilter,
         ("state", ChoicesCheckboxFilter),
         ("fulfilment", ChoicesCheckboxFilter),
-        ("created_at", RangeDateFilter),
+        ("created_at", DaysFilter),
     )
     search_help_text = "A member's id, or a reward's code"
 

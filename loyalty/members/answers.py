@@ -35,7 +35,10 @@ class Expiring(BaseModel):
 class BalanceAnswer(Balance):
     """A balance, and what of it ends when."""
 
-    expiring: list[Expiring] = Field(description="The next dozen of dates, the soonest first.")
+    expiring: list[Expiring] = Field(
+        description="The next dozen of dates, the soonest first. Of the past, points that expire by"
+        " inactivity have the date that they have now."
+    )
 
 
 class NextLevel(BaseModel):

@@ -1,14 +1,18 @@
 """Ledger, orders, redemptions, events and the overview: all of it to look at only."""
 
+from datetime import UTC, timedelta
+
 import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import Permission
 
+from loyalty.admin.requests import events_of_request
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.orders.models import Order
 from loyalty.trials.models import Backtest
-from tests.factories import Till, line
+from tests.factories import Till, line, unique
 from tests.integration.admin.forms import Marketer, text_of
+from tests.integration.http.caller import Caller, order_body
 
 OURS = ("loyalty", "crm_sync")
 LISTS = ("ledgertransaction", "order", "redemption", "outboxevent", "publishedversion", "member")
@@ -92,6 +96,31 @@ def test_a_members_history_is_found_by_their_id(marketer: Marketer, till: Till):
         page = marketer.client.get(f"/admin/loyalty/{name}/", {"q": till.ids[mine]})
         assert till.ids[mine] in page.content.decode()
         assert till.ids[other] not in page.content.decode()
+
+
+def test_what_a_request_did_is_found_by_its_id(marketer: Marketer, till: Till):
+    """Without an index of these ids, which every earn would pay for: only of some days."""
+    api, card, request = Caller(till.program.pk), till.member(), unique("till-7/")
+    body = {"member": f"card:{card}", "order": order_body()}
+    assert api.post("/v1/earn", body, **{"X-Request-Id": request}).status_code == 201
+    till.adjust(card, 5)
+    path = "/admin/loyalty/ledgertransaction/"
+    earn = LedgerTransaction.objects.get(member_id=till.ids[card], kind="earn")
+    today = earn.recorded_at.astimezone(UTC).date()
+
+    def found(text: str, **days: str) -> list[str]:
+        page = marketer.client.get(path, {"q": text, **days})
+        return [row.kind for row in page.context["cl"].result_list]
+
+    assert found(request) == ["earn"]
+    assert found(request[:-1]) == []
+    assert found(request, recorded_at_from=str(today - timedelta(days=20))) == ["earn"]
+    assert found(request, recorded_at_from=str(today - timedelta(days=40))) == []
+    assert found(request, recorded_at_to=str(today - timedelta(days=1))) == []
+    whole = {"recorded_at_from": str(today), "recorded_at_to": str(today)}
+    assert found(request, **whole) == ["earn"]
+    assert found(till.ids[card]) == ["adjust", "earn"]
+    assert {str(member) for member, _ in events_of_request(request)} == {till.ids[card]}
 
 
 def test_the_overview_adds_up(marketer: Marketer, till: Till):

@@ -12,12 +12,15 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from standardwebhooks import Webhook
 
-from crm_sync.models import Connection, Delivery
+from crm_sync.models import Attempt, Connection, Delivery
 from crm_sync.services.connections import disable_connection
 from crm_sync.signing import current_secret
 from loyalty.events.rules import event_id
+from tests.factories import Till, unique
 from tests.integration.crm_sync.outbox import Outbox, drain
 from tests.integration.crm_sync.receivers import Answer, Receiver
+from tests.integration.crm_sync.vendor import Vendor
+from tests.integration.http.caller import Caller, order_body
 
 CONNECTIONS = "/admin/crm_sync/connection/"
 DELIVERIES = "/admin/crm_sync/delivery/"
@@ -211,9 +214,25 @@ class TestDeliveries:
         shown = page.get(f"{DELIVERIES}?{query}").content.decode()
         assert event_id(dead.member_id, dead.sequence) in shown
 
-    @pytest.mark.parametrize("what", ["member", "event", "type"])
+    @pytest.mark.parametrize("what", ["member", "event", "type", "attempt"])
     def test_search(self, page: Client, dead: Delivery, what: str) -> None:
         event = event_id(dead.member_id, dead.sequence)
-        text = {"member": str(dead.member_id), "event": event, "type": dead.type}[what]
+        attempt = Attempt.objects.filter(delivery=dead).latest("id")
+        text = {
+            **{"member": str(dead.member_id), "event": event, "type": dead.type},
+            "attempt": attempt.correlation_id.hex,
+        }[what]
         assert event in page.get(DELIVERIES, {"q": text}).content.decode()
         assert event not in page.get(DELIVERIES, {"q": "points.nothing"}).content.decode()
+
+    def test_what_a_tills_request_caused_is_found_by_its_id(
+        self, page: Client, till: Till, connect_vendor: Any
+    ) -> None:
+        connect_vendor(Vendor())
+        api, card, request = Caller(till.program.pk), till.member(), unique("till-7/")
+        body = {"member": f"card:{card}", "order": order_body()}
+        assert api.post("/v1/earn", body, **{"X-Request-Id": request}).status_code == 201
+        drain()
+        shown = page.get(DELIVERIES, {"q": request}).context["cl"].result_list
+        assert {str(row.member_id) for row in shown} == {till.ids[card]}
+        assert {row.type for row in shown} == {"points.earned", "order.recorded"}
