@@ -21,7 +21,7 @@ from crm_sync.services.people import get_to_know_locally, look_again, resolve_ma
 from crm_sync.services.profiles import draft_profile, fields_of
 from loyalty.admin.access import names_of
 from loyalty.admin.named import member_link
-from loyalty.admin.search import read_member
+from loyalty.members.finding import read_member
 from loyalty.members.selectors import find_member_id
 
 SHOWN_AT_ONCE = 100

@@ -16,9 +16,9 @@ from unfold.widgets import (
 
 from loyalty.admin.access import principal_for, title_of
 from loyalty.admin.member_actions import MAY_CHANGE, ActionForm, Payload, view_of
-from loyalty.admin.search import find_members
 from loyalty.ledger.models import Wallet
 from loyalty.members.erasing import ERASE
+from loyalty.members.finding import find_members
 from loyalty.members.identifiers import IDENTIFIER_TYPES, MemberRef
 from loyalty.members.merging import MERGE, UNMERGE
 from loyalty.members.models import Member

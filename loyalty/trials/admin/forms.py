@@ -10,8 +10,8 @@ from django.db.models import Q
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from loyalty.admin.search import read_member
 from loyalty.errors import NotFound, ValidationFailed
+from loyalty.members.finding import read_member
 from loyalty.members.identifiers import MemberRef
 from loyalty.orders.models import Order as OrderRow
 from loyalty.orders.models import OrderClaim

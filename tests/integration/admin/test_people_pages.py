@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from loyalty.admin.search import find_members
+from loyalty.members.finding import find_members
 from tests.factories import Till, balance_of, rows, unique
 from tests.integration.admin.forms import Marketer, text_of
 
