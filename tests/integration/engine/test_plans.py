@@ -27,7 +27,7 @@ SMALL = {
     "loyalty_poolnotice",
     "loyalty_poolcode",  # the next of a pool, by an index that has the free ones only
 }
-KEYS = ("member_id", "merged_into", "ref)", "value)", "key)", "(code)", " id", "(id")
+KEYS = ("member_id", "referrer_id", "merged_into", "ref)", "value)", "key)", "(code)", " id", "(id")
 """What an index must be entered with: a member, or a name that is unique."""
 
 
