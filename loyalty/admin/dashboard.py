@@ -81,9 +81,11 @@ def _overview(row: Program) -> dict[str, Any]:
 
 
 def _events(program_id: int) -> list[dict[str, Any]]:
-    """List the newest, with the names of their members: two queries."""
-    # Descending positions begin with none: events that the relay has not seen yet.
-    found = list(OutboxEvent.objects.filter(program_id=program_id).order_by("-position", "-id")[:8])
+    """List the newest, with the names of their members: three queries."""
+    events = OutboxEvent.objects.filter(program_id=program_id).order_by("-position", "-id")
+    # First those that the relay has not seen yet: the index of a program's events has the others.
+    found = list(events.filter(position__isnull=True)[:8])
+    found += events.filter(position__isnull=False)[: 8 - len(found)]
     names = names_of(event.member_id for event in found)
     return [{"event": event, "name": names[event.member_id]} for event in found]
 

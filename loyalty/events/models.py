@@ -29,11 +29,12 @@ class OutboxEvent(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(
-                fields=["id"], name="outbox_unstamped", condition=models.Q(position__isnull=True)
+            models.Index(fields=["position", "id"], name="outbox_position"),
+            models.Index(  # commands do not pay for it: what they write has no position yet
+                fields=["program_id", "position"],
+                condition=models.Q(position__isnull=False),
+                name="outbox_feed",
             ),
-            models.Index(fields=["program_id", "position"], name="outbox_feed"),
-            models.Index(fields=["position"], name="outbox_position"),
         ]
 
     def __str__(self) -> str:

@@ -13,12 +13,13 @@ from loyalty.events.models import FeedHead
 # as of before it waited, and stamp again what the relay before it had stamped.
 _LOCK_HEAD = "SELECT position FROM loyalty_feedhead WHERE id = 1 FOR UPDATE SKIP LOCKED"
 
+# By position and id, as the index has them: it ends with those that have no position.
 _STAMP = """
 WITH fresh AS (
     SELECT member_id, sequence, row_number() OVER (ORDER BY id) AS place
     FROM (
         SELECT member_id, sequence, id FROM loyalty_outboxevent
-        WHERE position IS NULL ORDER BY id LIMIT %(limit)s
+        WHERE position IS NULL ORDER BY position, id LIMIT %(limit)s
     ) AS oldest
 ), stamped AS (
     UPDATE loyalty_outboxevent AS event SET position = %(position)s + fresh.place
