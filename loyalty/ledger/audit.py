@@ -56,10 +56,10 @@ def _moved(bucket: int) -> str:
 CHECKS = (
     Check(
         "I2",
-        "a lot's buckets are what its postings moved, and sum to what was granted",
+        "every posting has its lot, whose buckets are what was moved, and sum to what was granted",
         f"""
 SELECT l.member_id, l.number, l.granted, l.pending, l.available, l.held, d.*
-FROM loyalty_lot AS l LEFT JOIN (
+FROM (SELECT * FROM loyalty_lot AS l WHERE {{lot_member}}) AS l FULL JOIN (
     SELECT p.member_id AS member, p.lot_number,
         {_sum("p.amount", "p.source IN (0, 8)")} AS granted_posted,
         {_moved(1)} AS pending_posted, {_moved(2)} AS available_posted, {_moved(3)} AS held_posted,
@@ -69,14 +69,14 @@ FROM loyalty_lot AS l LEFT JOIN (
     FROM loyalty_posting AS p WHERE p.lot_number IS NOT NULL AND {{member}}
     GROUP BY p.member_id, p.lot_number
 ) AS d ON d.member = l.member_id AND d.lot_number = l.number
-WHERE {{lot_member}} AND ((l.granted, l.pending, l.available, l.held, l.redeemed, l.expired,
-        l.revoked, l.settled, l.moved) IS DISTINCT FROM
+WHERE (l.granted, l.pending, l.available, l.held, l.redeemed, l.expired, l.revoked, l.settled,
+        l.moved) IS DISTINCT FROM
     (d.granted_posted, d.pending_posted, d.available_posted, d.held_posted, d.redeemed_posted,
         d.expired_posted, d.revoked_posted, d.settled_posted, d.moved_posted)
     OR l.granted <> l.pending + l.available + l.held + l.redeemed + l.expired + l.revoked
         + l.settled + l.moved
     OR least(l.pending, l.available, l.held, l.redeemed, l.expired, l.revoked, l.settled,
-        l.moved) < 0)
+        l.moved) < 0
 """,
         long=True,
     ),

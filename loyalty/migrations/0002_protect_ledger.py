@@ -7,7 +7,9 @@ nothing that happened can be changed or removed (docs/ledger.md, docs/decisions/
 from django.db import migrations
 
 # Django's models keep a single `id` where the admin needs one; the database's keys begin with the
-# member, so that the ledger can be distributed by member one day.
+# member, so that the ledger can be distributed by member one day. What a posting moves, its lot and
+# its wallet, the trigger below finds by these keys and refuses what it does not find, and neither
+# can go or get another key: foreign keys to them would look for each a second time.
 KEYS = """
 ALTER TABLE loyalty_ledgertransaction DROP CONSTRAINT loyalty_ledgertransaction_pkey,
     ADD PRIMARY KEY (member_id, number);
@@ -30,15 +32,11 @@ ALTER TABLE loyalty_wallet ADD CONSTRAINT wallet_member
     FOREIGN KEY (member_id) REFERENCES loyalty_memberstate (member_id);
 ALTER TABLE loyalty_ledgertransaction ADD CONSTRAINT ledgertransaction_member
     FOREIGN KEY (member_id) REFERENCES loyalty_memberstate (member_id);
-ALTER TABLE loyalty_lot ADD CONSTRAINT lot_wallet
-    FOREIGN KEY (member_id, currency) REFERENCES loyalty_wallet (member_id, currency);
 ALTER TABLE loyalty_lot ADD CONSTRAINT lot_origin
     FOREIGN KEY (member_id, origin) REFERENCES loyalty_lot (member_id, number);
 ALTER TABLE loyalty_posting ADD CONSTRAINT posting_transaction
     FOREIGN KEY (member_id, transaction_number)
     REFERENCES loyalty_ledgertransaction (member_id, number);
-ALTER TABLE loyalty_posting ADD CONSTRAINT posting_lot
-    FOREIGN KEY (member_id, lot_number) REFERENCES loyalty_lot (member_id, number);
 ALTER TABLE loyalty_expirytotal ADD CONSTRAINT expirytotal_wallet
     FOREIGN KEY (member_id, currency) REFERENCES loyalty_wallet (member_id, currency);
 ALTER TABLE loyalty_hold ADD CONSTRAINT hold_redemption
@@ -54,8 +52,8 @@ ALTER TABLE loyalty_activityday SET (fillfactor = 70);
 DROP_KEYS = """
 ALTER TABLE loyalty_hold DROP CONSTRAINT hold_redemption;
 ALTER TABLE loyalty_expirytotal DROP CONSTRAINT expirytotal_wallet;
-ALTER TABLE loyalty_posting DROP CONSTRAINT posting_lot, DROP CONSTRAINT posting_transaction;
-ALTER TABLE loyalty_lot DROP CONSTRAINT lot_origin, DROP CONSTRAINT lot_wallet;
+ALTER TABLE loyalty_posting DROP CONSTRAINT posting_transaction;
+ALTER TABLE loyalty_lot DROP CONSTRAINT lot_origin;
 ALTER TABLE loyalty_ledgertransaction DROP CONSTRAINT ledgertransaction_member;
 ALTER TABLE loyalty_wallet DROP CONSTRAINT wallet_member;
 ALTER TABLE loyalty_memberstate DROP CONSTRAINT memberstate_member;

@@ -69,6 +69,7 @@ CORRUPTIONS = [
     ("I2", f"UPDATE loyalty_lot SET redeemed = redeemed + 1 {WHERE}"),
     ("I2", f"UPDATE loyalty_lot SET available = -5, expired = available + 5 {WHERE}"),
     ("I2", f"DELETE FROM loyalty_posting {FIRST}"),
+    ("I2", f"DELETE FROM loyalty_lot {WHERE}"),
     ("I4", f"UPDATE loyalty_wallet SET available = available + 500 {WHERE}"),
     ("I4", f"UPDATE loyalty_wallet SET pending = pending + 500 {WHERE}"),
     ("I4", f"DELETE FROM loyalty_lot {WHERE}"),

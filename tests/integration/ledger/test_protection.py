@@ -11,7 +11,7 @@ from loyalty.ledger.models import LedgerTransaction, Lot, Posting, Wallet
 from tests.factories import Till, balance_of, connect, open_till, rows
 
 PROTECTED = "42501"
-DOES_NOT_CONTINUE = "23000"
+DOES_NOT_CONTINUE = DOES_NOT_FIT = "23000"
 CHECK = "23514"
 FOREIGN_KEY = "23503"
 UNIQUE = "23505"
@@ -214,7 +214,7 @@ class TestForgedPostings:
         assert code == FOREIGN_KEY
 
     def test_a_lot_that_does_not_exist(self, victim: Victim):
-        assert victim.refuses_posting(ISSUED, AVAILABLE, 5, lot_number=999) == FOREIGN_KEY
+        assert victim.refuses_posting(ISSUED, AVAILABLE, 5, lot_number=999) == DOES_NOT_FIT
 
     def test_a_lot_of_another_member(self, victim: Victim):
         other = victim.till.member(50)
@@ -223,7 +223,7 @@ class TestForgedPostings:
         victim.till.adjust(other, 1)
         lot = rows("SELECT max(number) FROM loyalty_lot WHERE member_id = %s",
                    victim.till.ids[other])[0][0]  # fmt: skip
-        assert victim.refuses_posting(ISSUED, AVAILABLE, 5, lot_number=lot) == FOREIGN_KEY
+        assert victim.refuses_posting(ISSUED, AVAILABLE, 5, lot_number=lot) == DOES_NOT_FIT
 
     def test_one_stale_wallet_of_two(self, victim: Victim):
         """Both are refused, not only the stale one: `NOT FOUND` would miss one of many."""
