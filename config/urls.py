@@ -2,10 +2,12 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from config import metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),  # who types the host is a person
     path("", include("crm_sync.urls")),  # before loyalty's, whose last line takes what is left
     path("", include("loyalty.urls")),
     path("admin/", admin.site.urls),

@@ -21,6 +21,9 @@ _SENTENCES = {
     "unexpected_keyword_argument": "This call knows no such field.",
     "missing": "This field is required.",
     "int_type": "This is a JSON integer: no fraction, exponent, quotes, true or false.",
+    "string_type": 'This is text in quotes, and so are decimals, such as "3.86".',
+    "too_short": "There have to be at least {min_length} of these.",
+    "too_long": "There may be {max_length} of these at most.",
 }
 
 
@@ -62,7 +65,10 @@ def from_validation(error: ValidationError) -> LoyaltyError:
 
 
 def _sentence(found: ErrorDetails) -> str:
-    said = _SENTENCES.get(found["type"]) or SENTENCES.get(found.get("ctx", {}).get("pattern", ""))
+    context = found.get("ctx", {})
+    if found["type"] in _SENTENCES:
+        return _SENTENCES[found["type"]].format_map(context)
+    said = SENTENCES.get(context.get("pattern", ""))
     return said or found["msg"].removeprefix("Value error, ")
 
 

@@ -230,3 +230,8 @@ def test_rollbacks_of_others_do_not_end_the_engines_statements(shop: Shop, api: 
             raise ZeroDivisionError
         method, path, body = shop.calls()["earn"]
         assert api.call(method, path, body).status_code == 201
+
+
+def test_who_types_the_host_alone_gets_to_the_admin() -> None:
+    answer = Client().get("/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")

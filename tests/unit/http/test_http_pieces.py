@@ -163,6 +163,21 @@ def test_a_long_list_of_findings_is_cut() -> None:
     assert from_validation is not None
 
 
+def test_a_decimal_without_quotes_and_an_empty_list_are_refused_in_our_words() -> None:
+    order = {"ref": "1", "occurred_at": "2026-11-22T10:00:00Z", "currency": "USD", "lines": []}
+    line = {"line": "1", "sku": "1", "amount": 3.86}
+    said = []
+    for lines in ([line], []):
+        body = {"member": "card:1", "order": {**order, "lines": lines}}
+        with pytest.raises(ValidationFailed) as refused:
+            parse(EarnRequest, json.dumps(body).encode())
+        said += [(one["pointer"], one["message"]) for one in refused.value.errors]
+    assert said == [
+        ("/order/lines/0/amount", 'This is text in quotes, and so are decimals, such as "3.86".'),
+        ("/order/lines", "There have to be at least 1 of these."),
+    ]
+
+
 def test_every_code_is_one_error() -> None:
     codes = [error.code for error in all_errors()]
     assert len(codes) == len(set(codes))
