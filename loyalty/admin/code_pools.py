@@ -32,7 +32,11 @@ class UploadForm(forms.Form):
     )
     pool = forms.CharField(
         max_length=50,
-        validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, . _ and -.")],
+        validators=[
+            RegexValidator(
+                r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, . _ and - only, without spaces."
+            )
+        ],
         widget=UnfoldAdminTextInputWidget(),
         help_text="Its name, as the reward has it.",
     )
@@ -79,7 +83,7 @@ class CodePoolAdmin(UploadAdmin):
             first_line=into["first_line"],
         )
         told = next(pieces, Loaded())  # a piece is no longer than what is committed at once
-        counts = {"added": told.added, "known already": told.known, "no codes": told.wrong}
+        counts = {"added": told.added, "known already": told.known, "unreadable": told.wrong}
         return piece_answer(counts, told.problems)
 
     @display(description="Program")

@@ -54,7 +54,11 @@ class UploadForm(forms.Form):
     )
     segment = forms.CharField(
         max_length=50,
-        validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, . _ and -.")],
+        validators=[
+            RegexValidator(
+                r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, . _ and - only, without spaces."
+            )
+        ],
         widget=UnfoldAdminTextInputWidget(),
         help_text="Its code, as rules and rewards name it. It is made if there is none.",
     )
@@ -113,7 +117,7 @@ class SegmentAdmin(UploadAdmin):
             "taken out" if remove else "added": told.changed,
             "as they were": told.same,
             "unknown": told.unknown,
-            "no members": told.wrong,
+            "unreadable": told.wrong,
         }
         return piece_answer(counts, told.problems, type=told.type or into["type"])
 

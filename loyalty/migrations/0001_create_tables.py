@@ -539,7 +539,7 @@ class Migration(migrations.Migration):
                 ('code', models.CharField(help_text='Short name that is kept with every award, such as base.', max_length=50)),
                 ('name', models.CharField(blank=True, max_length=100)),
                 ('is_active', models.BooleanField(default=True, help_text='Off: as if it did not exist.')),
-                ('kind', models.CharField(choices=[('base', 'points for the amount'), ('multiplier', 'more of those points'), ('bonus', 'a fixed number of points')], default='base', max_length=10)),
+                ('kind', models.CharField(choices=[('base', 'points for the amount'), ('multiplier', 'a multiple of those points'), ('bonus', 'a fixed number of points')], default='base', max_length=10)),
                 ('points', models.PositiveIntegerField(blank=True, help_text='Points for the amount: so many points ...', null=True)),
                 ('per', loyalty.programs.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='... for each of this amount.', max_digits=19, null=True)),
                 ('steps', models.CharField(choices=[('whole', 'whole steps: 3.86 gives 3 times the points'), ('proportional', 'in proportion, rounded once')], default='whole', max_length=20)),

@@ -97,7 +97,7 @@ class RuleKind(TextChoices):
     """What the rule does; decides which of its fields count."""
 
     BASE = "base", "points for the amount"
-    MULTIPLIER = "multiplier", "more of those points"
+    MULTIPLIER = "multiplier", "a multiple of those points"
     BONUS = "bonus", "a fixed number of points"
 
 

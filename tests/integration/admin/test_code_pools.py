@@ -21,12 +21,12 @@ def test_pieces_are_loaded_and_counted(marketer: Marketer, till: Till):
     assert b"upload.js" in marketer.client.get("/admin/loyalty/codepool/upload/").content
     first = send(marketer, till, ["code", "A-1", "B 2", "C-3,2099-12-31"])
     assert first.json() == {
-        "counts": {"added": 2, "known already": 0, "no codes": 1},
+        "counts": {"added": 2, "known already": 0, "unreadable": 1},
         "problems": ["line 3: a code has 1 to 100 characters and no spaces"],
         "carry": {},
     }
     second = send(marketer, till, ["A-1", "D-4"], first_line=5)
-    assert second.json()["counts"] == {"added": 1, "known already": 1, "no codes": 0}
+    assert second.json()["counts"] == {"added": 1, "known already": 1, "unreadable": 0}
     page = marketer.client.get("/admin/loyalty/codepool/").content.decode()
     assert "cinema" in page
     assert "Upload codes" in page

@@ -25,7 +25,7 @@ def test_pieces_are_loaded_and_counted(marketer: Marketer, till: Till):
     one, two = till.member(), till.member()
     first = send(marketer, till, ["card", one, unique("c"), "y" * 200]).json()
     assert first == {
-        "counts": {"added": 1, "as they were": 0, "unknown": 1, "no members": 1},
+        "counts": {"added": 1, "as they were": 0, "unknown": 1, "unreadable": 1},
         "problems": [
             "line 4: a card identifier has 1 to 100 characters",
             "line 3: names nobody of this program",
@@ -33,7 +33,7 @@ def test_pieces_are_loaded_and_counted(marketer: Marketer, till: Till):
         "carry": {"type": "card"},
     }
     second = send(marketer, till, [one, two], first_line=5, **first["carry"]).json()
-    assert second["counts"] == {"added": 1, "as they were": 1, "unknown": 0, "no members": 0}
+    assert second["counts"] == {"added": 1, "as they were": 1, "unknown": 0, "unreadable": 0}
     words = text_of(marketer.open("loyalty/segment/"))
     assert "vip" in words
     assert "Upload members" in words
