@@ -234,7 +234,7 @@ def upload_codes(stack: Stack, desk: Desk, program: str) -> None:
     file = {"name": "codes.txt", "mimeType": "text/plain", "buffer": codes.encode()}
     desk.page.set_input_files("#id_file", files=[file])
     desk.page.get_by_role("button", name="Upload", exact=True).click()
-    told = "6,002 of 6,002 lines: 6,000 added, 1 known already, 1 no codes. Done."
+    told = "6,002 of 6,002 lines: 6,000 added, 1 known already, 1 unreadable. Done."
     expect(desk.page.locator("#upload-told")).to_have_text(told, timeout=60_000)
     expect(desk.page.locator("#upload-problems li")).to_have_text(
         "line 6002: a code has 1 to 100 characters and no spaces"
