@@ -4,7 +4,7 @@ An adapter is one kind of destination. It sees no database and no Django, never 
 raises for what a destination does; it says what it means (crm_sync/adapters/outcomes.py). When,
 how often and in which order is not its business. What it can do beyond events it shows by having
 the methods: `PushesProfiles`, `PushesInBulk`, `RunsJobs`, `Matches`, `ReadsBack`,
-`Polls`, `ListsOrders`, `ListsSegments`, `LeavesOutOldEvents` (docs/decisions/0005).
+`Polls`, `ListsOrders`, `ListsSegments`, `MixesMembers`, `LeavesOutOldEvents` (docs/decisions/0005).
 """
 
 from collections.abc import Mapping, Sequence
@@ -278,6 +278,20 @@ class Adapter(Protocol):
             event: Of the type connection.test, for destinations that can only be sent something.
         """
         ...
+
+
+@runtime_checkable
+class MixesMembers(Protocol):
+    """A destination that takes events, and profiles, of many members in one call.
+
+    Only one that knows an event again by its id: what follows the first that failed in a call is
+    sent again without a word of this call anywhere.
+
+    Attributes:
+        mixed_size: How many events it takes in one call, whoever they are of.
+    """
+
+    mixed_size: int
 
 
 @runtime_checkable

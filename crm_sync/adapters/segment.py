@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import UUID, uuid5
@@ -96,6 +97,7 @@ class SegmentAdapter:
     )
     batch_size = 50
     bulk_size = _BATCH_MESSAGES
+    mixed_size = _BATCH_MESSAGES
     is_signed = False
     default_fields = LOYALTY_FIELDS
     field_limits = FieldLimits(text_characters=8_000, reserved=frozenset({"userId", "anonymousId"}))
@@ -119,8 +121,12 @@ class SegmentAdapter:
         return timed(partial(self._probe, target, event))
 
     def send(self, target: Target, deliveries: Sequence[Outgoing]) -> list[Outcome]:
-        """Send events in one call; Segment keeps the first of each `messageId`."""
-        return self._deliver(target, [track(delivery) for delivery in deliveries])
+        """Send events in one call; Segment keeps the first of each `messageId`.
+
+        Nothing is sent behind a call that failed: a member's events would arrive before it.
+        """
+        messages = [track(delivery) for delivery in deliveries]
+        return self._deliver(target, messages, is_ordered=True)
 
     def push(self, target: Target, profiles: Sequence[Profile]) -> list[Outcome]:
         """Identify each user with their traits."""
@@ -144,8 +150,14 @@ class SegmentAdapter:
         (outcome,) = self._deliver(target, [message])
         return outcome
 
-    def _deliver(self, target: Target, messages: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """Send what is good in as few calls as it takes; say of the others what is wrong."""
+    def _deliver(
+        self, target: Target, messages: Sequence[Mapping[str, Any]], *, is_ordered: bool = False
+    ) -> list[Outcome]:
+        """Send what is good in as few calls as it takes; say of the others what is wrong.
+
+        Args:
+            is_ordered: Stop behind a call that failed, and say nothing of what comes after it.
+        """
         outcomes: dict[int, Outcome] = {}
         good = []
         for place, message in enumerate(messages):
@@ -156,13 +168,19 @@ class SegmentAdapter:
         for places in batches(good, [len(orjson.dumps(message)) for message in messages]):
             some = self._post(target, [messages[place] for place in places])
             outcomes |= dict(zip(places, some, strict=True))
-        return [outcomes[place] for place in range(len(messages))]
+            if is_ordered and not _is_through(some):
+                break
+        told = takewhile(outcomes.__contains__, range(len(messages)))
+        return [outcomes[place] for place in told]
 
     def _post(self, target: Target, batch: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         outcome = timed(partial(self._post_one, target, batch))
         if outcome.status_code in _SPLIT and len(batch) > 1:
             half = len(batch) // 2
-            return self._post(target, batch[:half]) + self._post(target, batch[half:])
+            first = self._post(target, batch[:half])
+            if not _is_through(first):
+                return first + first[-1:] * (len(batch) - half)
+            return first + self._post(target, batch[half:])
         if not isinstance(outcome, Delivered):
             return [outcome] * len(batch)
         return [
@@ -265,6 +283,11 @@ def problem_of(message: Mapping[str, Any]) -> str:
     if size > MESSAGE_BYTES:
         return f"Segment drops messages over {MESSAGE_BYTES // 1024} kB; this has {size} bytes."
     return ""
+
+
+def _is_through(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether Segment has taken, or will never take, each of them."""
+    return all(isinstance(outcome, Delivered | Permanent) for outcome in outcomes)
 
 
 def batches(places: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:

@@ -1,10 +1,8 @@
 """Sending what lanes hold: of each member the events in order, then the profile."""
 
 import math
-import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,69 +11,22 @@ from django.db import OperationalError
 from django.db import connection as database
 from django.utils import timezone
 
-from crm_sync.adapters.access import Target
-from crm_sync.adapters.contract import Adapter, Outgoing, PushesProfiles
+from crm_sync.adapters.contract import Outgoing, PushesProfiles
 from crm_sync.adapters.outcomes import Ambiguous, Outcome, Permanent
 from crm_sync.models import Connection
 from crm_sync.services import lanes
-from crm_sync.services.calls import (
-    FAILED_HERE,
-    adapter_of,
-    call_for_outcomes,
-    no_adapter,
-    target_of,
-)
+from crm_sync.services.calls import FAILED_HERE, call_for_outcomes, no_adapter
 from crm_sync.services.lanes import Lease
-from crm_sync.services.people import Known, get_to_know, knows_people
+from crm_sync.services.mixed import serve_mixed
+from crm_sync.services.people import get_to_know
 from crm_sync.services.profiles import fail_profile_here, push_profile
-from crm_sync.services.settle import Books
+from crm_sync.services.turns import Turn, Visit, begin_turn, outgoing
 from crm_sync.services.waiting import Waiting, list_waiting
-from loyalty.events.rules import envelope, event_id
+from loyalty.events.rules import event_id
 
 DELIVERIES_AT_ONCE = 100  # of all lanes together; one with more goes to the back of the queue
 _DELETED = Permanent(error="The event is older than events are kept, and was deleted.")
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Turn:
-    """Some lanes of a connection being served, one after the other.
-
-    Attributes:
-        until: On the monotonic clock, when no further call is begun.
-        knows_people: The destination wants to know whom an event is about.
-        sent: How many deliveries and profiles were tried to be sent.
-    """
-
-    connection: Connection
-    adapter: Adapter | None
-    target: Target
-    until: float
-    books: Books
-    knows_people: bool
-    sent: int = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Say whether the time is up."""
-        return time.monotonic() >= self.until
-
-
-@dataclass(slots=True)
-class Visit:
-    """One lane being served.
-
-    Attributes:
-        left: What is still to be sent of it in this turn.
-        has_more: There may be more than that.
-        known: Whom the lane is about, at destinations that want to know it.
-    """
-
-    turn: Turn
-    lease: Lease
-    left: Sequence[Waiting]
-    has_more: bool
-    known: Known | None = None
 
 
 def serve_lane(lease: Lease, *, until: float = math.inf) -> None:
@@ -103,18 +54,11 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
     if not connection.is_enabled:
         lanes.give_back_all(leases)
         return 0
-    adapter = adapter_of(connection)
+    turn = begin_turn(connection, until=until)
     # A lane's call is not made smaller because others are served beside it.
-    limit = max(adapter.batch_size if adapter else 1, DELIVERIES_AT_ONCE // len(leases))
+    size = turn.adapter.batch_size if turn.adapter else 1
+    limit = max(size, DELIVERIES_AT_ONCE // len(leases))
     waiting = list_waiting(leases, limit=limit)
-    turn = Turn(
-        connection=connection,
-        adapter=adapter,
-        target=target_of(connection),
-        until=until,
-        books=Books(connection.pk),
-        knows_people=knows_people(adapter),
-    )
     visits = deque(
         Visit(turn, lease, found, has_more=len(found) == limit)
         for lease, found in ((lease, waiting[lease.member_id]) for lease in leases)
@@ -127,7 +71,8 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
 
 
 def _take_turns(turn: Turn, visits: deque[Visit]) -> None:
-    while visits:
+    goes_on = _serve_mixed_safely(turn, visits)
+    while visits and goes_on:
         visit = visits.popleft()
         if _go_on_safely(visit):
             visits.append(visit)
@@ -135,6 +80,21 @@ def _take_turns(turn: Turn, visits: deque[Visit]) -> None:
             break
     turn.books.write()
     lanes.give_back_all([visit.lease for visit in visits])
+
+
+def _serve_mixed_safely(turn: Turn, visits: deque[Visit]) -> bool:
+    """Serve what can be served together; whom it fails at is found when each is served alone."""
+    if not turn.mixed_size:
+        return True
+    try:
+        return serve_mixed(turn, visits)
+    except OperationalError:
+        raise
+    except Exception:
+        if database.in_atomic_block:
+            raise
+        log.exception("lanes failed together", connection=turn.connection.pk)
+        return True
 
 
 def _go_on_safely(visit: Visit) -> bool:
@@ -198,44 +158,34 @@ def _end(visit: Visit) -> None:
         lanes.give_back(lease)
         return
     turn.sent += 1
-    if push_profile(lease, turn.connection):
+    if push_profile(lease, turn.connection, turn.target, visit.known):
         lanes.close(lease)
 
 
 def _send_batch(visit: Visit, batch: Sequence[Waiting]) -> bool:
     note, lease = visit.turn.books.note, visit.lease
-    outgoing = []
+    calls = []
     for delivery in batch:
-        call = _outgoing(visit, delivery)
+        call = outgoing(visit, delivery)
         if delivery.event is not None:
-            outgoing.append((delivery, call))
+            calls.append((delivery, call))
         elif not note(lease, delivery, call, timezone.now(), _DELETED):
             return False
-    visit.turn.sent += len(outgoing)
+    visit.turn.sent += len(calls)
     began = timezone.now()
-    outcomes = _call(visit, [call for _, call in outgoing])
-    for (delivery, call), outcome in zip(outgoing, outcomes, strict=False):
+    outcomes = _call(visit, [call for _, call in calls])
+    for (delivery, call), outcome in zip(calls, outcomes, strict=False):
         if not note(lease, delivery, call, began, outcome):
             return False
         began += timedelta(milliseconds=outcome.duration_ms)
-    if outcomes and len(outcomes) < len(outgoing):
+    if outcomes and len(outcomes) < len(calls):
         _leave(visit)  # one was refused, and those behind it were not sent
-    return len(outcomes) == len(outgoing)
+    return len(outcomes) == len(calls)
 
 
 def _leave(visit: Visit) -> None:
     visit.turn.books.write()
     lanes.give_back(visit.lease)
-
-
-def _outgoing(visit: Visit, delivery: Waiting) -> Outgoing:
-    return Outgoing(
-        event_id=event_id(delivery.member_id, delivery.sequence),
-        body=envelope(delivery.event) if delivery.event else {},
-        correlation_id=uuid4(),
-        person=visit.known.person if visit.known else None,
-        is_backfill=delivery.is_backfill,
-    )
 
 
 def _call(visit: Visit, calls: Sequence[Outgoing]) -> list[Outcome]:

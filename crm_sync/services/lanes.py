@@ -1,7 +1,7 @@
 """Leases of lanes: who may send one member's deliveries to one connection, and until when.
 
-The order of locks, for everybody: relay row, lane rows, deliveries. Whoever writes several lanes
-locks the relay row first, so that two of them never wait for each other.
+The order of locks, for everybody: relay row, contacts, lane rows, deliveries. Whoever writes
+several lanes locks the relay row first, so that two of them never wait for each other.
 """
 
 from collections.abc import Collection, Sequence

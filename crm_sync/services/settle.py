@@ -124,13 +124,17 @@ class Served:
 class Books:
     """What came of the calls of one turn at a connection, until it is written down.
 
+    Args:
+        at_once: How many outcomes one call may have, where that is more than AT_ONCE.
+
     Attributes:
         is_well: No call has failed: the destination takes what it is sent.
     """
 
-    def __init__(self, connection_id: int) -> None:
+    def __init__(self, connection_id: int, *, at_once: int = 0) -> None:
         self.is_well = True
         self._connection_id = connection_id
+        self._at_once = max(at_once, AT_ONCE)
         self._told: list[Told] = []
         self._served: dict[UUID, Served] = {}
         self._lost: set[UUID] = set()
@@ -197,7 +201,7 @@ class Books:
 
     def _is_due(self) -> bool:
         is_late = time.monotonic() - self._since >= WITHIN_SECONDS
-        return is_late or not self.is_well or len(self._told) >= AT_ONCE
+        return is_late or not self.is_well or len(self._told) >= self._at_once
 
 
 def _values(connection_id: int, told: Sequence[Told], served: Sequence[Served]) -> dict[str, Any]:

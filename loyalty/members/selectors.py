@@ -112,7 +112,9 @@ def list_standings(member_ids: Collection[UUID]) -> dict[UUID, Standing]:
     """Read where these members stand, in one query; those who do not exist are missing."""
     with connection.cursor() as cursor:
         cursor.execute(_STANDINGS, [list(member_ids)])
-        return {row[0]: _standing(row) for row in cursor.fetchall()}
+        rows = cursor.fetchall()
+    ground = {program_id: _ground_level(program_id) for program_id in {row[1] for row in rows}}
+    return {row[0]: _standing(row, ground[row[1]]) for row in rows}
 
 
 def list_member_ids(*, program_id: int, after: UUID | None, limit: int) -> list[UUID]:
@@ -208,7 +210,7 @@ def count_members(*, program_id: int) -> int:
     return Member.objects.filter(program_id=program_id).count()
 
 
-def _standing(row: tuple[Any, ...]) -> Standing:
+def _standing(row: tuple[Any, ...], ground_level: str) -> Standing:
     ends: datetime | None = row[19]
     return Standing(
         member_id=row[0],
@@ -221,7 +223,7 @@ def _standing(row: tuple[Any, ...]) -> Standing:
         birth_date=row[9],
         language=row[10],
         attributes=_json(row[11]) or {},
-        tier=row[12] or _ground_level(row[1]),
+        tier=row[12] or ground_level,
         tier_since=row[13],
         available=row[14],
         pending=row[15],

@@ -16,7 +16,7 @@ from crm_sync.adapters.outcomes import Ambiguous, Delivered, Doubt
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Backfill, BulkJob, Connection, Contact, Delivery, Lane, Relay
 from crm_sync.rules import MAX_ATTEMPTS
-from crm_sync.services import backfill, deliver, jobs, lanes, profiles
+from crm_sync.services import backfill, jobs, lanes, profiles, turns
 from crm_sync.services.calls import FAILED_HERE
 from crm_sync.services.people import want_profiles
 from tests.factories import Till, unique
@@ -38,7 +38,7 @@ def test_an_event_that_cannot_be_written_dies_in_the_end_and_the_lane_goes_on(
     destination = connect_vendor(vendor)
     card = till.member(balance=5)
     with monkeypatch.context() as patch:
-        patch.setattr(deliver, "envelope", fail)
+        patch.setattr(turns, "envelope", fail)
         drain()
         first, second = Delivery.objects.filter(connection=destination).order_by("sequence")
         assert (first.attempts, first.state, first.last_error) == (1, "pending", FAILED_HERE.error)

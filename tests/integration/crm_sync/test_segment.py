@@ -105,6 +105,20 @@ class TestEvents:
         assert isinstance(outcomes[0], Retryable)
         assert segment.users == {}
 
+    def test_what_comes_behind_a_call_that_failed_is_not_sent(
+        self, segment: Segment, adapter: SegmentAdapter, target: Target
+    ) -> None:
+        """A member's later events, in a second call, would arrive before the earlier ones."""
+        segment.faults = [Fault(Reply(500, {}))]
+        fills = BATCH_BYTES // 30_000
+        body = {**event(1).body, "data": {"note": "x" * 30_000}}
+        outcomes = adapter.send(
+            target, [replace(event(number), body=body) for number in range(1, fills + 2)]
+        )
+        assert len(outcomes) <= fills
+        assert {type(one) for one in outcomes} == {Retryable}
+        assert len(segment.calls) == 1
+
 
 class TestUsers:
     def test_exactly_what_is_sent(

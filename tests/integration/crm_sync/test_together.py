@@ -261,14 +261,14 @@ class TestInParts:
         destination = outbox.connect()
         leases = claim(outbox, destination, members=3, each=1)
         broken = leases[2].member_id
-        real = deliver._outgoing
+        real = deliver.outgoing
 
         def fail(visit: Any, delivery: Any) -> Outgoing:
             if delivery.member_id == broken:
                 raise RuntimeError("a bug")
             return real(visit, delivery)
 
-        monkeypatch.setattr(deliver, "_outgoing", fail)
+        monkeypatch.setattr(deliver, "outgoing", fail)
         serve_lanes(leases)
         assert states(destination) == {"delivered": 2, "pending": 1}
         assert Delivery.objects.get(connection=destination, member_id=broken).attempts == 1
