@@ -14,6 +14,7 @@ KEY_ANSWER = Table(
         "created_at": "timestamptz",
     },
     order_by="key",
+    shared=frozenset({"client", "created_at"}),
 )
 
 MEMBER_STATE = Table(
@@ -95,6 +96,22 @@ LEDGER_TRANSACTION = Table(
         "recorded_at": "timestamptz",
         "explanation": "json",
     },
+    shared=frozenset({"program_id", "program_version", "source", "actor", "recorded_at"}),
+)
+
+EMPTY_LOT = dict.fromkeys(
+    (
+        "granted",
+        "pending",
+        "available",
+        "held",
+        "redeemed",
+        "expired",
+        "revoked",
+        "settled",
+        "moved",
+    ),
+    0,
 )
 
 LOT = Table(
@@ -120,21 +137,7 @@ LOT = Table(
         "came_from": "text",
         "order_number": "bigint",
     },
-)
-
-EMPTY_LOT = dict.fromkeys(
-    (
-        "granted",
-        "pending",
-        "available",
-        "held",
-        "redeemed",
-        "expired",
-        "revoked",
-        "settled",
-        "moved",
-    ),
-    0,
+    shared=frozenset({"program_id", "currency", *EMPTY_LOT}),
 )
 
 POSTING = Table(
@@ -152,6 +155,7 @@ POSTING = Table(
         "redemption_number": "bigint",
         "posted_at": "timestamptz",
     },
+    shared=frozenset({"currency"}),
 )
 
 HOLD = Table(
@@ -188,6 +192,7 @@ OUTBOX_EVENT = Table(
         "data": "json",
     },
     few=2,  # most commands tell one event or two
+    shared=frozenset({"program_id", "version", "recorded_at"}),
 )
 
 MEMBER_TIER = Table(

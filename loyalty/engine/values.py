@@ -1,7 +1,7 @@
 """Values of rows as PostgreSQL reads them: each a parameter of its own, or an array a column."""
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from operator import itemgetter
 from typing import Any, Final
@@ -61,28 +61,41 @@ def as_parameters(
     return found
 
 
-def as_arrays(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> list[str | Binary]:
+def as_arrays(
+    columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], shared: Collection[str] = ()
+) -> list[str | Binary | None]:
     """Give the values of many rows, all of a column at once; `arrays_of` reads them.
 
     JSON writes a column faster than a loop here does, and between braces its text is that of an
     array. What PostgreSQL would read slowly, ids and words with quotes, goes as it keeps them.
+
+    Args:
+        shared: Columns of which all rows say the same: their value goes once.
     """
-    return [array_of(type_, _values(column, rows)) for column, type_ in columns.items()]
+    found: list[str | Binary | None] = []
+    for column, type_ in columns.items():
+        if column in shared:
+            found += as_parameters({column: type_}, rows[:1])
+        else:
+            found.append(array_of(type_, _values(column, rows)))
+    return found
 
 
-def arrays_of(columns: Mapping[str, str], first: int) -> str:
+def arrays_of(columns: Mapping[str, str], first: int, shared: Collection[str] = ()) -> str:
     """Give the SQL of columns that reads their values from the parameters from `first` on."""
-    unnested = (
-        _DOCUMENTS.get(type_, _ARRAY).format(number=number, type=type_) + f" AS {name}"
-        for number, (name, type_) in enumerate(columns.items(), first)
+    read = (
+        (_VALUE if name in shared else _DOCUMENTS.get(type_, _ARRAY)).format(n=n, type=type_)
+        + f" AS {name}"
+        for n, (name, type_) in enumerate(columns.items(), first)
     )
-    return f"SELECT {', '.join(unnested)}"
+    return f"SELECT {', '.join(read)}"
 
 
-_ARRAY: Final = "unnest(${number}::{type}[])"
+_VALUE: Final = "${n}::{type}"
+_ARRAY: Final = "unnest(${n}::{type}[])"
 _DOCUMENTS: Final = {
-    "json": "json_array_elements(${number}::json)",  # of columns that are never null
-    "jsonb": "nullif(jsonb_array_elements(${number}::jsonb), 'null')",
+    "json": "json_array_elements(${n}::json)",  # of columns that are never null
+    "jsonb": "nullif(jsonb_array_elements(${n}::jsonb), 'null')",
 }
 
 

@@ -31,6 +31,8 @@ class Table:
             values: in one order nobody deadlocks. All else goes in the order of the rows, so that
             the ids of a member's events follow their sequence.
         few: How many rows are parameters at most.
+        shared: Columns of which all rows of one run say the same, since the program, the caller,
+            the moment or the table's kind of row does; of many rows they are sent once.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Table:
     add: tuple[str, ...] = ()
     order_by: str = ""
     few: int = 1
+    shared: frozenset[str] = frozenset()
 
     def statement(self, first: int, *, rows: int) -> str:
         """Give the SQL of this table with its parameters from number `first` on.
@@ -67,7 +70,7 @@ class Table:
         """Give the values of as many parameters as the statement for these rows takes."""
         if self.shape(rows):
             return as_parameters(self.columns, rows)
-        return as_arrays(self.columns, rows)
+        return as_arrays(self.columns, rows, self.shared)
 
     def shape(self, rows: list[dict[str, Any]]) -> int:
         """Tell for how many rows their statement is; 0 is any number."""
@@ -82,7 +85,7 @@ class Table:
         return f"(SELECT {', '.join(f'{value} AS {column}' for value, column in values)}) AS r"
 
     def _many(self, first: int) -> str:
-        return f"({arrays_of(self.columns, first)}) AS r"
+        return f"({arrays_of(self.columns, first, self.shared)}) AS r"
 
 
 @lru_cache(maxsize=256)

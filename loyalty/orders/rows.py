@@ -1,8 +1,5 @@
 """What commands write and read of orders."""
 
-from operator import attrgetter
-from typing import Any
-
 from loyalty.engine.commands import Ask, Read
 from loyalty.engine.load import LOT_JSON
 from loyalty.engine.session import MemberWork
@@ -45,6 +42,7 @@ ORDER = Table(
         " content_hash = excluded.content_hash, program_version = excluded.program_version,"
         " taken = excluded.taken"
     ),
+    shared=frozenset({"program_id"}),
 )
 
 ORDER_CLAIM = Table(
@@ -57,6 +55,7 @@ ORDER_CLAIM = Table(
         "number": "bigint",
     },
     order_by="ref, scope",
+    shared=frozenset({"program_id"}),
 )
 
 # $2 is a scope ("store:309") or '' for any. OFFSET 0 keeps the claims from being read before the
@@ -128,15 +127,35 @@ def order_by_ref(scope: str, ref: str) -> Ask:
     return Ask(ORDER_BY_REF, (scope, ref))
 
 
-_RECORDED = tuple(name for name in ORDER.columns if name != "program_id")
-_values_of = attrgetter(*_RECORDED)
-
-
 def put_order(work: MemberWork, order: OrderRecord) -> None:
     """Write an order as it is now."""
-    row: dict[str, Any] = dict(zip(_RECORDED, _values_of(order), strict=True))
-    row["program_id"] = work.program.id
-    work.rows.put(ORDER, row)
+    work.rows.put(
+        ORDER,
+        {
+            "member_id": order.member_id,
+            "number": order.number,
+            "program_id": work.program.id,
+            "ref": order.ref,
+            "store": order.store,
+            "channel": order.channel,
+            "state": order.state,
+            "revision": order.revision,
+            "occurred_at": order.occurred_at,
+            "day": order.day,
+            "currency": order.currency,
+            "net_amount": order.net_amount,
+            "lines": order.lines,
+            "points": order.points,
+            "clawed_back": order.clawed_back,
+            "returns": order.returns,
+            "transaction_number": order.transaction_number,
+            "awarded_to": order.awarded_to,
+            "content_hash": order.content_hash,
+            "program_version": order.program_version,
+            "recorded_at": order.recorded_at,
+            "taken": order.taken,
+        },
+    )
 
 
 def put_claim(work: MemberWork, order: OrderRecord) -> None:

@@ -71,6 +71,23 @@ def test_of_many_documents_one_can_be_missing(raw):
     assert there_and_back(raw, "jsonb", [{}, None]) == ["{}", None]
 
 
+def test_many_bytes_arrive_as_bytes_and_as_text(raw):
+    answers = [b'{"say":"\xc3\xa9 \\"x\\""}', b"", b"NULL"]
+    assert there_and_back(raw, "bytea", answers) == answers
+    assert there_and_back(raw, "text", answers) == [answer.decode() for answer in answers]
+
+
+def test_what_all_rows_say_alike_is_sent_once(raw):
+    columns = {"number": "int", "version": "smallint", "at": "timestamptz"}
+    now = datetime(2026, 2, 3, 4, 5, 6, 7, UTC)
+    rows = [{"number": number, "version": 1, "at": now} for number in (1, 2)]
+    shared = {"version", "at"}
+    sent = Statement(arrays_of(columns, 1, shared), as_arrays(columns, rows, shared))
+    exchange(raw, [sent])
+    assert sent.parameters == ["{1,2}", "1", now.isoformat()]
+    assert sent.rows == [(1, 1, now), (2, 1, now)]
+
+
 def there_and_back(connection, type_, values):
     columns = {"number": "int", "value": type_}
     rows = [{"number": number, "value": value} for number, value in enumerate(values)]
