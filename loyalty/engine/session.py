@@ -71,6 +71,7 @@ class MemberWork:
     written only if one of them succeeded (`touched`).
 
     Attributes:
+        program, now: The session's, which each command of a member asks for dozens of times.
         slides_until: When the lots end whose end activity moves; None where there is no such end.
         slide_ended: When they ended, where that was found in this run.
         metric: The qualifying metric in the window that starts at `window_start`.
@@ -101,7 +102,7 @@ class MemberWork:
         wallet: WalletState,
         is_new: bool = False,
     ) -> None:
-        self.session = session
+        self.session, self.program, self.now = session, session.program, session.now
         self.member_id = member_id
         self.status = status
         self.event_seq = event_seq
@@ -131,16 +132,6 @@ class MemberWork:
         self.stock_back: dict[str, int] = {}
         self.rows = Rows()
         self.touched = False
-
-    @property
-    def program(self) -> PublishedProgram:
-        """The program as published at the version under which this is decided."""
-        return self.session.program
-
-    @property
-    def now(self) -> datetime:
-        """The moment of the decision, read from PostgreSQL after the lock."""
-        return self.session.now
 
     def next_number(self) -> int:
         """Draw the member's next number, for a row of any of their tables."""

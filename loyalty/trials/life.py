@@ -170,7 +170,7 @@ class Life:
             return
         work = self.work
         before = (work.level, work.level_since, work.valid_until)
-        self.session.program = self.live
+        self._decide_under(self.live)
         day = local_day(first.recorded_at, self.live.timezone)
         since = local_day(work.level_since, self.live.timezone)
         self.today = max(since, day - LONGEST_WARNING)
@@ -178,11 +178,17 @@ class Life:
         if work.level != before[0]:  # it did not happen: the nights stood still then
             work.level, work.level_since, work.valid_until = before
             work.grace_until = None
-        self.session.program = self.program
+        self._decide_under(self.program)
         self.today = date.min
         self.outcome.moves.clear()
 
+    def _decide_under(self, program: PublishedProgram) -> None:
+        self.session.program = self.work.program = program
+
     # Time
+
+    def _set_clock(self, now: datetime) -> None:
+        self.session.now = self.work.now = now
 
     def advance(self, at: datetime) -> None:
         """Let time pass up to a moment: nights, then what is due."""
@@ -192,7 +198,7 @@ class Life:
                 self._nights(day)
             self.today = day
             self._count_window()
-        self.session.now = max(at, self.session.now)
+        self._set_clock(max(at, self.session.now))
         settle_due(self.work)
         self.harvest()
 
@@ -221,7 +227,7 @@ class Life:
 
     def _review(self, night: date) -> None:
         self.day = night
-        self.session.now = datetime.combine(night, NIGHT, self.zone)
+        self._set_clock(datetime.combine(night, NIGHT, self.zone))
         self.tell_activity()
         command = Command(TIER_REVIEW, OneMember(self.ref))
         TIER_REVIEW.decide(self.session, Decision(command, self.work))
