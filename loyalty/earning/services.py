@@ -1,7 +1,7 @@
 """What earning rules must know of a member, and what an award takes of their limits."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from loyalty.earning.plan import Plan, plan_of
@@ -24,20 +24,19 @@ from loyalty.programs.expiry import local_day, local_time
 from loyalty.programs.rules import PublishedProgram
 
 
-def asks_to_earn(program: PublishedProgram, ref: MemberRef, day: date) -> list[Ask]:
-    """List what must be read before a member can earn; nothing where no rule needs it.
-
-    Args:
-        day: The local day of the order or occasion.
-    """
+def asks_to_earn(program: PublishedProgram, ref: MemberRef, occurred_at: datetime) -> list[Ask]:
+    """List what must be read before a member can earn; nothing where no rule needs it."""
     plan = plan_of(program)
-    asks = _asks_of_rules(program, plan, ref, day) if plan.asks_more else []
+    asks = _asks_of_rules(program, plan, ref, occurred_at) if plan.asks_more else []
     if program.points.unknown_member == "enrol":
         asks += asks_of_occasion(program, "member.enrolled")
     return asks
 
 
-def _asks_of_rules(program: PublishedProgram, plan: Plan, ref: MemberRef, day: date) -> list[Ask]:
+def _asks_of_rules(
+    program: PublishedProgram, plan: Plan, ref: MemberRef, occurred_at: datetime
+) -> list[Ask]:
+    day = local_day(occurred_at, program.timezone)
     asks = asks_segments(program, ref)
     if "birthday" in plan.needs:
         asks.append(birth_date_of(ref))
@@ -79,7 +78,8 @@ def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 
     """Put together what the rules see of a member, as it is at this point of the run.
 
     Args:
-        ref, day: As in `asks_to_earn`.
+        ref: As in `asks_to_earn`.
+        day: The local day of the order or occasion.
         but_orders: So many of the member's orders are left out: the one that is decided on.
     """
     program = work.program

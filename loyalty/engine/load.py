@@ -166,13 +166,17 @@ def spendable_lots(ref: MemberRef, *, most: int = LOTS_AT_FIRST) -> Ask:
     return Ask(SPENDABLE, (*ref, most))
 
 
+Stored = tuple[bytes, int, bytes]
+"""What is kept of a key: the hash of its request, and the status and body of its answer."""
+
+
 class Loaded:
     """The answers of one load pipeline, still as rows."""
 
     __slots__ = ("asks", "members", "stored")
 
     def __init__(self) -> None:
-        self.stored: dict[str, tuple[bytes, int, str]] = {}
+        self.stored: dict[str, Stored] = {}
         self.members: list[tuple[Any, ...]] = []
         self.asks: dict[Ask, list[tuple[Any, ...]]] = {}
 

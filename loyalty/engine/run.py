@@ -24,6 +24,7 @@ from loyalty.engine.load import (
     KEY_LOCK,
     STORED,
     Loaded,
+    Stored,
     build_session,
     by_read,
     collect_asks,
@@ -186,7 +187,7 @@ class _Run:
         self.under = under
         self.program = under or known_program(principal.program_id)
         self.connection = connect()
-        self.answers: dict[str, tuple[bytes, Answer]] = {}
+        self.answers: dict[str, Stored] = {}
         self.keys: dict[str, bytes] = {}
         self.rows = Rows()
         self.personal: dict[str, str] = {}
@@ -232,7 +233,7 @@ class _Run:
             raise
         loaded = Loaded()
         for key, request_hash, status, body in (row for read in stored for row in read.rows):
-            loaded.stored[key] = (bytes(request_hash), status, body)
+            loaded.stored[key] = (bytes(request_hash), status, body.encode())
         loaded.members = members.rows
         loaded.asks = gather(asks.values(), reads)
         self._check_members(loaded, {row[0] for lock in locks for row in lock.rows})
@@ -294,26 +295,23 @@ class _Run:
         key = command.key
         if key is None or self.preview:
             return self._decide(session, command)[0]
-        earlier = self.answers.get(key)
-        if earlier is None and key in loaded.stored:
-            request_hash, status, body = loaded.stored[key]
-            earlier = (request_hash, Answer(status, body.encode(), replayed=True))
+        earlier = self.answers.get(key) or loaded.stored.get(key)
         if earlier is not None:
             return self._replay(earlier, command)
         if command.request_hash != self.keys[key]:
-            return self._replay((self.keys[key], Answer(500, b"")), command)
+            return self._replay((self.keys[key], 500, b""), command)
         answer, stored = self._decide(session, command)
         if stored:
             self._keep(key, command.request_hash, answer, session)
-            replay = Answer(answer.status, answer.body, replayed=True)
-            self.answers[key] = (command.request_hash, replay)
+            self.answers[key] = (command.request_hash, answer.status, answer.body)
         return answer
 
-    def _replay(self, earlier: tuple[bytes, Answer], command: Command) -> Answer:
-        if earlier[0] != command.request_hash:
+    def _replay(self, earlier: Stored, command: Command) -> Answer:
+        request_hash, status, body = earlier
+        if request_hash != command.request_hash:
             error = IdempotencyKeyReused()
             return Answer(error.status, problem_bytes(error, command.request_id))
-        return earlier[1]
+        return Answer(status, body, replayed=True)
 
     def _keep(self, key: str, request_hash: bytes, answer: Answer, session: Session) -> None:
         self.rows.put(

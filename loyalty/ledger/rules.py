@@ -14,6 +14,10 @@ from typing import Any, Literal, NamedTuple
 from loyalty.errors import BalanceTooLarge, CaptureExceedsHold, InsufficientPoints
 from loyalty.ledger.buckets import Bucket
 
+# Python 3.11 looks an enumeration's member up anew at each use; each earn moves points.
+_ISSUED, _PENDING, _AVAILABLE = Bucket.ISSUED, Bucket.PENDING, Bucket.AVAILABLE
+_HELD, _DEBT = Bucket.HELD, Bucket.DEBT
+
 POINTS_MAX = 1_000_000_000_000
 NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -127,7 +131,7 @@ class Books:
         wallet.seq += 1
         self._apply(lot, source, -amount)
         self._apply(lot, destination, amount)
-        if source is Bucket.ISSUED:
+        if source is _ISSUED:
             wallet.lifetime_earned += amount
         self.postings.append(
             PostingRow(
@@ -144,18 +148,18 @@ class Books:
 
     def _apply(self, lot: LotState | None, bucket: Bucket, amount: int) -> None:
         wallet = self.wallet
-        if bucket is Bucket.DEBT:
+        if bucket is _DEBT:
             wallet.debt -= amount
             return
         if lot is None:
             return
-        if bucket is Bucket.AVAILABLE:
+        if bucket is _AVAILABLE:
             wallet.available += amount
             lot.available += amount
-        elif bucket is Bucket.PENDING:
+        elif bucket is _PENDING:
             wallet.pending += amount
             lot.pending += amount
-        elif bucket is Bucket.HELD:
+        elif bucket is _HELD:
             wallet.held += amount
             lot.held += amount
 
@@ -239,13 +243,13 @@ def earn(books: Books, *, transaction: int, lot: LotState, points: int, now: dat
     check_room(books, points)
     books.open_lot(lot)
     if lot.active_at > now:
-        books.move(transaction, lot, Bucket.ISSUED, Bucket.PENDING, points)
+        books.move(transaction, lot, _ISSUED, _PENDING, points)
         return
-    books.move(transaction, lot, Bucket.ISSUED, Bucket.AVAILABLE, points)
+    books.move(transaction, lot, _ISSUED, _AVAILABLE, points)
     if lot.lives(now):
         repay_debt(books, transaction=transaction, lot=lot)
     else:
-        books.move(transaction, lot, Bucket.AVAILABLE, Bucket.EXPIRED, points)
+        books.move(transaction, lot, _AVAILABLE, Bucket.EXPIRED, points)
 
 
 def check_room(books: Books, points: int) -> None:

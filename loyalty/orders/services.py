@@ -28,7 +28,6 @@ from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import OrderRecord, order_scope
 from loyalty.orders.schemas import EarnOrder
 from loyalty.programs.currencies import format_amount
-from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.referrals.settling import settle_referrals
 from loyalty.rewards.issuing import issue_due
@@ -290,7 +289,7 @@ def _asks_earn(request: EarnOrder, program: PublishedProgram) -> list[Ask]:
 
 def asks_of_earner(program: PublishedProgram, ref: MemberRef, occurred_at: datetime) -> list[Ask]:
     """List what must be known of whoever earns, or joins with what they bought."""
-    asks = asks_to_earn(program, ref, local_day(occurred_at, program.timezone))
+    asks = asks_to_earn(program, ref, occurred_at)
     asks += asks_of_referrals(program, ref)
     if program.points.unknown_member == "enrol" and ref[0] != "id":
         asks.append(owner_of(*ref))

@@ -18,6 +18,7 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+@lru_cache(maxsize=4096)
 def local_day(at: datetime, zone: str) -> date:
     """Tell which day it is in a time zone at an instant.
 
