@@ -99,7 +99,7 @@ def test_an_identifier_is_verified_when_somebody_says_so(shop: Shop, api: Caller
     assert {row[0] for row in said} == {"tests"}
     events = rows("SELECT data::text FROM loyalty_outboxevent WHERE member_id = %s"
                   " AND type = 'member.updated'", enrolled["id"])  # fmt: skip
-    assert [row[0] for row in events] == ['{"changed": ["identifiers"]}']
+    assert [row[0] for row in events] == ['{"changed":["identifiers"]}']
 
 
 def test_a_lost_card_no_longer_works(shop: Shop, api: Caller) -> None:
