@@ -133,9 +133,13 @@ def retry_seconds(attempts: int, luck: float) -> float:
     return max(RETRY_SECONDS_MIN, 2 * mean * luck)
 
 
-def lanes_at_once(served: int, seconds: float) -> int:
-    """Give how many lanes to serve under one lease, where so many took so long."""
-    if served * TOGETHER_SECONDS >= seconds * TOGETHER_MAX:
+def lanes_at_once(served: int, seconds: float, *, are_mixed: bool = False) -> int:
+    """Give how many lanes to serve under one lease, where so many took so long.
+
+    Args:
+        are_mixed: All of them are in the same calls: fewer would take as long.
+    """
+    if are_mixed or served * TOGETHER_SECONDS >= seconds * TOGETHER_MAX:
         return TOGETHER_MAX
     return max(1, int(served * TOGETHER_SECONDS / seconds))
 

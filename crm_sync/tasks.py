@@ -93,7 +93,8 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
     """Serve one lane, and then others of the same connection, for a turn.
 
     As many at once as were served in a moment before: what is common to them is read and written
-    once. Where a destination is slow that is one, so that others may serve the rest meanwhile.
+    once. Where a destination is slow that is one, so that others may serve the rest meanwhile; as
+    many as may be where one call is about all of them.
 
     The first lane, in which something may just have happened, does not wait for the worker's pace;
     those after it do, and are leased meanwhile: a turn that waits is one of the connection's.
@@ -104,13 +105,13 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
     places = 0
     while leases:
         began = time.monotonic()
-        sent = serve_lanes(leases, until=began + TURN_SECONDS)
+        served = serve_lanes(leases, until=began + TURN_SECONDS)
         now = time.monotonic()
-        PACE.charge(sent - places)
+        PACE.charge(served.sent - places)
         if now >= ends:
             ring(lanes.claim_lanes(connection_id=connection_id), priority=BACKLOG)
             return
-        limit = lanes_at_once(len(leases), now - began)
+        limit = lanes_at_once(len(leases), now - began, are_mixed=served.was_mixed)
         leases = lanes.claim_together(connection_id=connection_id, limit=limit)
         places = len(leases)
         if leases and not PACE.wait(

@@ -20,7 +20,7 @@ from crm_sync.services.lanes import Lease
 from crm_sync.services.mixed import serve_mixed
 from crm_sync.services.people import get_to_know
 from crm_sync.services.profiles import fail_profile_here, push_profile
-from crm_sync.services.turns import Turn, Visit, begin_turn, outgoing
+from crm_sync.services.turns import Report, Turn, Visit, begin_turn, outgoing
 from crm_sync.services.waiting import Waiting, list_waiting
 from loyalty.events.rules import event_id
 
@@ -34,7 +34,7 @@ def serve_lane(lease: Lease, *, until: float = math.inf) -> None:
     serve_lanes([lease], until=until)
 
 
-def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
+def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> Report:
     """Send these lanes' deliveries, in each in order and until nothing is left, then the profile.
 
     One of each lane in turn, so that what came of them is written down together, and still before
@@ -46,14 +46,11 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
     Args:
         leases: Of one connection.
         until: On the monotonic clock, when the turn ends: no further call is begun then.
-
-    Returns:
-        How many deliveries and profiles were tried to be sent.
     """
     connection = Connection.objects.get(pk=leases[0].connection_id)
     if not connection.is_enabled:
         lanes.give_back_all(leases)
-        return 0
+        return Report()
     turn = begin_turn(connection, until=until)
     # A lane's call is not made smaller because others are served beside it.
     size = turn.adapter.batch_size if turn.adapter else 1
@@ -67,7 +64,7 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> int:
         _take_turns(turn, visits)
     finally:
         turn.books.write()
-    return turn.sent
+    return Report(sent=turn.sent, was_mixed=bool(turn.mixed_size))
 
 
 def _take_turns(turn: Turn, visits: deque[Visit]) -> None:

@@ -25,7 +25,7 @@ class Turn:
         knows_people: The destination wants to know whom an event is about.
         mixed_size: How many events of any members one call takes; 0 where it is about one member,
             or somebody has to be found first.
-        sent: How many deliveries and profiles were tried to be sent, for the worker's pace.
+        sent: As its report has it.
     """
 
     connection: Connection
@@ -58,6 +58,19 @@ class Visit:
     left: Sequence[Waiting]
     has_more: bool
     known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a turn was.
+
+    Attributes:
+        sent: How many deliveries and profiles were tried to be sent, for the worker's pace.
+        was_mixed: One call was about many lanes.
+    """
+
+    sent: int = 0
+    was_mixed: bool = False
 
 
 def begin_turn(connection: Connection, *, until: float) -> Turn:

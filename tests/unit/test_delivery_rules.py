@@ -177,3 +177,7 @@ def test_so_many_lanes_are_served_together_as_take_a_moment(
     served: int, seconds: float, next_time: int
 ) -> None:
     assert lanes_at_once(served, seconds) == next_time
+
+
+def test_lanes_that_share_their_calls_are_many_however_slow_those_are() -> None:
+    assert lanes_at_once(1, 15.0, are_mixed=True) == TOGETHER_MAX
