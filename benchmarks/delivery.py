@@ -12,7 +12,8 @@ from functools import partial
 import httpx
 import psycopg
 
-from benchmarks import machine
+from benchmarks import machine, tills
+from benchmarks.copies import copy_member
 from benchmarks.rounds import Plan, Row, Sample, absolute, interleave, play, ratio
 from benchmarks.stage import ROOT, Site, Stage
 from config.embedded import ValkeyServer
@@ -42,13 +43,18 @@ TILLS = {"one till without a rest": (1, 0.0), "4 tills that rest for 40 ms": (4,
 
 def delivery(stage: Stage, plan: Plan) -> list[Row]:
     """Earns of tills beside a worker: with nothing to send, and draining a day's backlog."""
-    engine = stage.site("engine-crm")
+    return [row for crm in CRMS for row in _beside(stage, plan, crm)]
+
+
+def _beside(stage: Stage, plan: Plan, kind: "Crm") -> list[Row]:
+    engine = stage.site(f"engine-{kind.adapter}")
     backlog = 5 * plan.history
     rows: list[Row] = []
     beside_tills: list[Drained] = []
-    with _destination(stage, engine, backlog) as crm:
+    print(f"  {kind.name}, {backlog:,} deliveries waiting")
+    with _destination(stage, engine, kind, backlog) as crm:
         with _worker(stage, crm) as worker:
-            for tills, (connections, rest) in TILLS.items():
+            for who, (connections, rest) in TILLS.items():
                 earns = partial(
                     *(play, stage, engine, "earn"),
                     **{"seconds": plan.seconds, "connections": connections, "rest": rest},
@@ -56,35 +62,61 @@ def delivery(stage: Stage, plan: Plan) -> list[Row]:
                 sides = {
                     "nothing to send": partial(worker.at_rest, earns),
                     "draining": partial(worker.at_work, earns, beside_tills.append),
-                    "neighbour": partial(worker.beside_neighbour, earns),
                 }
-                seen = interleave(plan.rounds, sides)
-                rows += _p95s(tills, backlog, seen)
+                if kind.is_compared:
+                    sides["neighbour"] = partial(worker.beside_neighbour, earns)
+                rows += _p95s(f"{kind.name}: p95 of {who}", interleave(plan.rounds, sides))
         with _worker(stage, crm, CRM_DELIVERIES_PER_SECOND="0") as worker:
             hurried = worker.drain()
         arrived, happened = crm.arrived(), crm.count(HAPPENED)
+        own = crm.cpu_seconds() * 1000 / max(arrived["events"], 1)
     lost = happened - arrived["events"]
     print(f"  {happened:,} events: {lost:,} lost, {arrived['too_early']:,} before their turn,")
-    print(f"  {arrived['repeats']:,} more than once")
-    rates = [drained.rate for drained in beside_tills]
+    print(
+        f"  {arrived['repeats']:,} more than once; {own:.2f} ms of the destination's CPU for each"
+    )
+    costs = {"the worker": [d.cpu for d in hurried], "PostgreSQL": [d.postgres for d in hurried]}
     return [
         *rows,
-        absolute("deliveries of one worker, beside the tills", rates, ">= 100", "/s"),
-        absolute("deliveries of one worker without a pace", [d.rate for d in hurried], unit="/s"),
-        absolute("a delivery: CPU of the worker", [d.cpu for d in hurried], unit="ms"),
-        absolute("a delivery: CPU of PostgreSQL", [d.postgres for d in hurried], unit="ms"),
-        absolute("deliveries lost, or before their turn", [lost + arrived["too_early"]], "<= 0"),
+        absolute(f"{kind.name}: sent beside tills", [d.rate for d in beside_tills], ">= 100", "/s"),
+        absolute(f"{kind.name}: sent without a pace", [d.rate for d in hurried], unit="/s"),
+        *(absolute(f"{kind.name}: CPU of {who}, each", of, unit="ms") for who, of in costs.items()),
+        absolute(f"{kind.name}: lost, or before its turn", [lost + arrived["too_early"]], "<= 0"),
     ]
 
 
-def _p95s(tills: str, backlog: int, seen: dict[str, list[Sample]]) -> list[Row]:
+def _p95s(what: str, seen: dict[str, list[Sample]]) -> list[Row]:
     at_rest = seen["nothing to send"]
-    waiting = f"p95 of {tills}, {backlog:,} deliveries waiting to none"
-    computing = f"p95 of {tills}, beside a process that only computes to none"
-    return [
-        ratio(waiting, seen["draining"], at_rest, lambda s: s.p95, "<= 1.1"),
-        ratio(computing, seen["neighbour"], at_rest, lambda s: s.p95),
+    rows = [
+        ratio(f"{what}, backlog to none", seen["draining"], at_rest, lambda s: s.p95, "<= 1.1"),
     ]
+    if "neighbour" in seen:
+        beside = f"{what}, beside one that only computes to none"
+        rows.append(ratio(beside, seen["neighbour"], at_rest, lambda s: s.p95))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Crm:
+    """What a backlog waits for.
+
+    Attributes:
+        server: The module that is it.
+        has_profiles: Its members have to be there, and it is told where each stands.
+        is_compared: With a process that only computes.
+    """
+
+    name: str
+    adapter: str
+    server: str
+    has_profiles: bool = False
+    is_compared: bool = False
+
+
+CRMS = (
+    Crm("a webhook", "webhook", "benchmarks.sink", is_compared=True),
+    Crm("a CRM that takes batches", "segment", "benchmarks.batches", has_profiles=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +138,11 @@ class _Destination:
 
     engine: Site
     url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Tell the CPU that it has taken itself: in life it is somebody else's."""
+        return machine.cpu_seconds(self.pid)
 
     def arrived(self) -> dict[str, int]:
         """Ask it what it has seen."""
@@ -195,17 +232,21 @@ class _Worker:
 
 
 @contextmanager
-def _destination(stage: Stage, engine: Site, backlog: int) -> Iterator[_Destination]:
+def _destination(stage: Stage, engine: Site, kind: Crm, backlog: int) -> Iterator[_Destination]:
     """Start a destination, and let deliveries wait for it."""
     with ExitStack() as running:
-        sink = _start(running, [sys.executable, "-m", "benchmarks.sink"], engine.environment)
-        assert sink.stdout is not None
-        crm = _Destination(engine, f"http://127.0.0.1:{int(sink.stdout.readline())}/")
-        engine.run("-m", "benchmarks.engine.backlog", crm.url, str(backlog))
+        server = _start(running, [sys.executable, "-m", kind.server], engine.environment)
+        assert server.stdout is not None
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        if kind.has_profiles:
+            anew = {"loyalty_outboxevent": {"position": "NULL"}}
+            with psycopg.connect(engine.database_url, autocommit=True) as session:
+                copy_member(session, tills.card(0), backlog // 2, anew)  # with two events
+        engine.run("-m", "benchmarks.engine.backlog", kind.adapter, url, str(backlog))
         # As autovacuum does, a minute after rows came; a backlog of a day has long been counted.
         with psycopg.connect(engine.database_url, autocommit=True) as session:
             session.execute("VACUUM ANALYZE")
-        yield crm
+        yield _Destination(engine, url, server.pid)
 
 
 @contextmanager
@@ -229,6 +270,10 @@ def _worker(stage: Stage, crm: _Destination, **settings: str) -> Iterator[_Worke
         yield worker
 
 
+def _tells_its_port(command: list[str]) -> bool:
+    return any(kind.server in command for kind in CRMS)
+
+
 def _start(
     running: ExitStack, command: list[str], env: dict[str, str], *, niceness: int = 0
 ) -> "subprocess.Popen[bytes]":
@@ -236,7 +281,7 @@ def _start(
         command,
         env=env,
         cwd=ROOT,
-        stdout=subprocess.PIPE if "benchmarks.sink" in command else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if _tells_its_port(command) else subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         **popen_arguments(niceness=niceness),
     )

@@ -16,10 +16,14 @@ _TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 class Arrivals:
-    """What has arrived: different events, repeats, and those that came before their turn."""
+    """What has arrived.
+
+    Attributes:
+        counts: Different events, repeats, and those that came before their turn.
+    """
 
     def __init__(self) -> None:
-        self._counts = {"events": 0, "repeats": 0, "too_early": 0}
+        self.counts = {"events": 0, "repeats": 0, "too_early": 0}
         self._last: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
@@ -28,15 +32,15 @@ class Arrivals:
         with self._lock:
             last = self._last.get(member, sequence - 1)
             if sequence <= last:
-                self._counts["repeats"] += 1
+                self.counts["repeats"] += 1
                 return
-            self._counts["events"] += 1
-            self._counts["too_early"] += sequence > last + 1
+            self.counts["events"] += 1
+            self.counts["too_early"] += sequence > last + 1
             self._last[member] = sequence
 
     def answer(self) -> bytes:
         """Say it in an answer to a GET."""
-        body = json.dumps(self._counts).encode()
+        body = json.dumps(self.counts).encode()
         return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 

@@ -1,5 +1,6 @@
 """Everything that a run needs: one PostgreSQL, and the sites that are compared on it."""
 
+import base64
 import os
 import secrets
 import shutil
@@ -58,6 +59,7 @@ class Site:
             "REDIS_URL": "redis://127.0.0.1:1/0",
             "SECRET_KEY": "benchmark-" * 4,
             "LOYALTY_PEPPER": "benchmark-" * 4,
+            "CRM_SECRETS_KEYS": base64.urlsafe_b64encode(b"benchmark".ljust(32)).decode(),
             "LOYALTY_HOME": str(self.folder / "home"),
             "HTTPS": "off",
             "PORT": str(self.port or 1),

@@ -1,10 +1,15 @@
-"""Connect a webhook that was down for a day: `python -m benchmarks.engine.backlog URL COUNT`."""
+"""Connect a CRM that was down for a day: `python -m benchmarks.engine.backlog ADAPTER URL COUNT`.
+
+At a webhook wait events of members who are nowhere else, two of each. A CRM that keeps profiles has
+to find everybody: there wait all events that are in the outbox.
+"""
 
 import os
 import sys
 
 import django
 
+WRITE_KEY = "write-sandbox"
 EVENTS = """
 INSERT INTO loyalty_outboxevent (member_id, sequence, program_id, type, version, occurred_at,
                                  recorded_at, cause, balances, data)
@@ -15,6 +20,8 @@ FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, %s)) AS member,
      generate_series(1, 2) AS sequence
 """
 
+CONNECTED_EARLY = "UPDATE crm_sync_relay SET position = 0, live_from = 0"
+
 # As many attempts leave it: asked each minute without an answer, some members waiting for hours.
 DOWN = """
 UPDATE crm_sync_relay SET failures = 1440, failing_since = now() - interval '1 day',
@@ -24,8 +31,8 @@ WHERE member_id < '20000000-0000-0000-0000-000000000000'
 """
 
 
-def wait(url: str, deliveries: int) -> None:
-    """Write a day's events of members with two each, and hand them to the lanes."""
+def wait(adapter: str, url: str, deliveries: int) -> None:
+    """Let a day's events wait in the lanes."""
     from django.db import connection as database
 
     from crm_sync.services.connections import create_connection
@@ -34,11 +41,19 @@ def wait(url: str, deliveries: int) -> None:
     from loyalty.programs.selectors import get_program
 
     program = get_program("grocer")
+    is_webhook = adapter == "webhook"
     destination = create_connection(
-        program_id=program.pk, name="CRM", adapter="webhook", config={"url": url}
+        program_id=program.pk,
+        name="CRM",
+        adapter=adapter,
+        config={"url": url} if is_webhook else {"address": url, "profiles_address": url},
+        secrets={} if is_webhook else {"write_key": WRITE_KEY},
     )
     with database.cursor() as cursor:
-        cursor.execute(EVENTS, [program.pk, deliveries // 2])
+        if is_webhook:
+            cursor.execute(EVENTS, [program.pk, deliveries // 2])
+        else:
+            cursor.execute(CONNECTED_EARLY)
     while stamp_events():
         pass
     while fan_out(connection_id=destination.pk):
@@ -51,4 +66,4 @@ if __name__ == "__main__":
     os.environ["CRM_ALLOW_PRIVATE_ADDRESSES"] = "on"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    wait(sys.argv[1], int(sys.argv[2]))
+    wait(sys.argv[1], sys.argv[2], int(sys.argv[3]))
