@@ -247,7 +247,9 @@ def _call_again_later(
         seconds = verdict.lane_seconds
         Contact.objects.filter(
             connection=connection, member_id__in=[contact.member_id for contact in contacts]
-        ).update(attempts=F("attempts") + int(verdict.is_own), last_error=outcome.error)
+        ).update(
+            attempts=F("attempts") + int(verdict.is_own), last_error=outcome.error, fingerprint=""
+        )
         if verdict.delivery is not Next.WAIT:
             seconds = 0.0  # each by itself, with an end and a reason of its own
     waiting |= {contact.member_id: seconds and seconds + UNTIL_ALONE for contact in contacts}
@@ -327,7 +329,8 @@ def _fail(
         health.note(connection_id, relay.failures, verdict, outcome)
     if verdict.delivery is Next.WAIT:
         waiting[contact.member_id] = verdict.lane_seconds
-        row.update(attempts=contact.attempts + verdict.is_own, last_error=outcome.error)
+        own = contact.attempts + verdict.is_own
+        row.update(attempts=own, last_error=outcome.error, fingerprint="")
         return
     row.update(
         done=contact.wanted,
@@ -336,6 +339,7 @@ def _fail(
         last_error=outcome.error,
         candidates=list(outcome.candidates) if isinstance(outcome, Ambiguous) else [],
         is_backfill=False,
+        fingerprint="",
     )
 
 

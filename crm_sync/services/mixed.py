@@ -81,11 +81,12 @@ def _send(turn: Turn, items: Sequence[Item]) -> bool:
     turn.sent += len(items)
     began, calls = timezone.now(), [call for *_, call in items]
     outcomes = call_for_outcomes(turn.connection, lambda t: adapter.send(t, calls), turn.target)
-    for (visit, delivery, call), outcome in zip(items, outcomes, strict=False):
+    last = len(outcomes) - 1
+    for place, ((visit, delivery, call), outcome) in enumerate(zip(items, outcomes, strict=False)):
         if _may_be_of_one(outcome) and items[0][0] is not items[-1][0]:
             log.warning("a call for many failed", connection=turn.connection.pk, of=outcome.error)
             return False
-        turn.books.note(visit.lease, delivery, call, began, outcome)
+        turn.books.note(visit.lease, delivery, call, began, outcome, is_last=place == last)
         if not turn.books.is_well:
             return False
         visit.left = visit.left[1:]

@@ -1,7 +1,8 @@
 """Sending where a member stands: the newest state, after the events that led to it, once.
 
 A wish for a profile is a number in the contact's row; one that is sent catches up with all wishes
-before it. What the vendor was told already is not told again.
+before it. What the vendor was told already is not told again, unless something else was sent since:
+what failed may have arrived.
 """
 
 from collections.abc import Sequence
@@ -83,8 +84,7 @@ WITH told AS MATERIALIZED (
         vendor_id = CASE WHEN told.vendor_id = '' THEN contact.vendor_id ELSE told.vendor_id END,
         matched_by = CASE WHEN contact.matched_by = 'no_email' AND told.is_named THEN 'new'
             ELSE contact.matched_by END,
-        fingerprint = CASE WHEN told.is_delivered THEN told.fingerprint
-            ELSE contact.fingerprint END,
+        fingerprint = told.fingerprint,
         version = CASE WHEN told.is_delivered THEN told.version ELSE contact.version END,
         sent_at = CASE WHEN told.is_delivered THEN clock_timestamp() ELSE contact.sent_at END
     FROM told JOIN ours ON ours.member_id = told.member_id
@@ -216,7 +216,15 @@ def push_profiles(
         found = call_for_outcomes(connection, lambda t: adapter.push(t, profiles), target)
         count = settle(connection.pk, drafts, found, began)
         pushed.unsent.extend(lease for lease, _ in drafts[count:])
+        _forget_what_was_told(pushed.unsent)
     return pushed
+
+
+def _forget_what_was_told(leases: Sequence[Lease]) -> None:
+    """Send these in any case; one by one, so that no two are locked at once."""
+    for lease in leases:
+        row = Contact.objects.filter(connection_id=lease.connection_id, member_id=lease.member_id)
+        row.update(fingerprint="")
 
 
 def _note_unchanged(draft: Draft) -> None:
@@ -239,10 +247,15 @@ def fail_profile_here(lease: Lease) -> None:
     if not lanes.wait(lease, verdict.lane_seconds) or contact is None:
         return
     if verdict.delivery is Next.WAIT:
-        row.update(attempts=before + verdict.is_own, last_error=FAILED_HERE.error)
+        row.update(attempts=before + verdict.is_own, last_error=FAILED_HERE.error, fingerprint="")
     else:
-        dead = Contact.Stuck.DEAD
-        row.update(done=contact.wanted, attempts=0, stuck=dead, last_error=FAILED_HERE.error)
+        row.update(
+            done=contact.wanted,
+            attempts=0,
+            stuck=Contact.Stuck.DEAD,
+            last_error=FAILED_HERE.error,
+            fingerprint="",
+        )
     failures = Relay.objects.get(pk=lease.connection_id).failures
     health.note(lease.connection_id, failures, verdict, FAILED_HERE)
 
@@ -319,7 +332,7 @@ def _values(connection_id: int, told: Sequence[Told]) -> dict[str, Any]:
         "vendor_ids": [o.vendor_id if isinstance(o, Delivered) else "" for o in outcomes],
         "delivered": [one.is_delivered for one in told],
         "named": [one.is_delivered and bool(one.draft.profile.person.email) for one in told],
-        "fingerprints": [one.draft.fingerprint for one in told],
+        "fingerprints": [one.draft.fingerprint if one.is_delivered else "" for one in told],
         "versions": [one.draft.profile.version for one in told],
     }
 

@@ -141,9 +141,20 @@ class Books:
         self._since = 0.0
 
     def note(
-        self, lease: Lease, delivery: Waiting, call: Outgoing, began: datetime, outcome: Outcome
+        self,
+        lease: Lease,
+        delivery: Waiting,
+        call: Outgoing,
+        began: datetime,
+        outcome: Outcome,
+        *,
+        is_last: bool = True,
     ) -> bool:
-        """Take down what came of a call; True if the lane goes on with its next delivery."""
+        """Take down what came of a call; True if the lane goes on with its next delivery.
+
+        Args:
+            is_last: Nothing else came of the same call; what did is written down together.
+        """
         if isinstance(outcome, Postponed):
             self.is_well = False
             self.write()
@@ -161,7 +172,7 @@ class Books:
         if verdict.delivery is Next.WAIT:
             served.wait_seconds = verdict.lane_seconds
         self.is_well = self.is_well and not verdict.failures
-        if self._is_due():
+        if self._is_due(is_last=is_last):
             self.write()
         return served.wait_seconds is None and lease.member_id not in self._lost
 
@@ -199,8 +210,8 @@ class Books:
             # A success that was noted is not noted again.
             failures = health.note(self._connection_id, failures, one.verdict, one.outcome)
 
-    def _is_due(self) -> bool:
-        is_late = time.monotonic() - self._since >= WITHIN_SECONDS
+    def _is_due(self, *, is_last: bool) -> bool:
+        is_late = is_last and time.monotonic() - self._since >= WITHIN_SECONDS
         return is_late or not self.is_well or len(self._told) >= self._at_once
 
 

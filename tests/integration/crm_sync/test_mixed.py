@@ -10,10 +10,10 @@ from django.test.utils import CaptureQueriesContext
 
 from crm_sync.adapters.outcomes import Outcome
 from crm_sync.adapters.segment import SegmentAdapter
-from crm_sync.models import Attempt, Connection, Contact, Delivery, Lane, Relay
+from crm_sync.models import Attempt, Connection, Contact, Delivery, FieldMapping, Lane, Relay
 from crm_sync.sandboxes.segment import Segment
 from crm_sync.sandboxes.server import Call, Fault, Reply
-from crm_sync.services import mixed
+from crm_sync.services import mixed, settle
 from crm_sync.services.connections import create_connection
 from crm_sync.services.deliver import serve_lanes
 from crm_sync.services.lanes import Lease, claim_together
@@ -132,6 +132,32 @@ def test_a_profile_that_fails_has_the_attempt_and_the_others_are_due_again(
     pass_time(destination)
     drain()
     assert counts(destination) == (2 * MEMBERS, MEMBERS)
+
+
+def test_profiles_of_a_call_without_an_answer_are_set_right_though_they_hold_no_more(
+    till: Till, destination: Connection, leases: list[Lease], segment: Segment
+) -> None:
+    FieldMapping.objects.exclude(attribute="points_available").delete()
+    serve_lanes(leases)
+    for points in (7, -7):
+        for card in till.ids:
+            till.adjust(card, points)
+        relay_events()
+        segment.faults = [Fault(hangs_up=True, says='"identify"')] if points > 0 else []
+        serve_lanes(claim_together(connection_id=destination.pk, limit=MEMBERS))
+        pass_time(destination)
+    drain()
+    balances = [user.traits["loyalty_points_balance"] for user in segment.users.values()]
+    assert balances == [5] * MEMBERS
+
+
+def test_what_came_of_a_slow_call_is_written_down_at_once(
+    destination: Connection, leases: list[Lease], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "WITHIN_SECONDS", 0.0)
+    with CaptureQueriesContext(connection) as asked:
+        serve_lanes(leases)
+    assert len(asked) <= 20
 
 
 def test_what_happens_meanwhile_is_sent_after_it(

@@ -139,6 +139,28 @@ class TestFailing:
         assert vendor.profiles[till.ids[card]]["loyalty_points"] == 2
         assert contact_of(destination, till.ids[card]).attempts == 0
 
+    def test_what_may_have_arrived_is_set_right_though_it_holds_no_more(
+        self, till: Till, vendor: Vendor, connect_vendor: Connect, monkeypatch: Any
+    ) -> None:
+        """Seven points came, the vendor kept them without an answer, and they went again."""
+        destination = connect_vendor(vendor, event_types=["tier.*"])
+        card = till.member(balance=5)
+        drain()
+        push = vendor.push
+
+        def hang_up(*args: Any) -> list[Outcome]:
+            push(*args)
+            return [Retryable(error="No answer.", may_have_arrived=True)]
+
+        monkeypatch.setattr(vendor, "push", hang_up)
+        till.adjust(card, 7)
+        drain()
+        monkeypatch.setattr(vendor, "push", push)
+        till.adjust(card, -7)
+        pass_time(destination)
+        drain()
+        assert vendor.profiles[till.ids[card]]["loyalty_points"] == 5
+
     def test_one_that_is_refused_is_given_up_until_the_next_event(
         self, till: Till, vendor: Vendor, connect_vendor: Connect
     ) -> None:
