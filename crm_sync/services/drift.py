@@ -81,9 +81,9 @@ def _push_some(connection_id: int, member_ids: list[UUID]) -> int:
         Relay.objects.select_for_update().get(connection_id=connection_id)
         known = Contact.objects.filter(connection_id=connection_id, member_id__in=member_ids)
         ids = list(known.values_list("member_id", flat=True))
-        lanes.open_lanes(connection_id=connection_id, member_ids=ids)
-        _forget_what_was_told(connection_id, ids)
         want_profiles(connection_id=connection_id, member_ids=ids, is_backfill=True)
+        _forget_what_was_told(connection_id, ids)
+        lanes.open_lanes(connection_id=connection_id, member_ids=ids)
     return len(ids)
 
 

@@ -141,10 +141,11 @@ def _end(job: BulkJob, report: JobReport) -> None:
 def _settle(job: BulkJob, again: Sequence[UUID], *, failed: int, error: str) -> None:
     with transaction.atomic():
         Relay.objects.select_for_update().get(pk=job.connection_id)
-        # Sent one by one now, so that each gets its own outcome, attempts and reason.
+        # Sent one by one now, so that each gets its own outcome, attempts and reason. Wanted first:
+        # that locks them in order.
+        want_profiles(connection_id=job.connection_id, member_ids=again, is_backfill=True)
         Contact.objects.filter(connection_id=job.connection_id, member_id__in=again).update(
             fingerprint=""
         )
-        want_profiles(connection_id=job.connection_id, member_ids=again, is_backfill=True)
         lanes.open_lanes(connection_id=job.connection_id, member_ids=again)
         BulkJob.objects.filter(pk=job.pk).update(ended_at=Now(), failed=failed, last_error=error)

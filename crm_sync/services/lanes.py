@@ -274,7 +274,7 @@ def close(lease: Lease) -> None:
 def open_lanes(*, connection_id: int, member_ids: Collection[UUID]) -> None:
     """Make sure that these members have a lane, and that nobody closes it without looking again.
 
-    The caller has locked the relay row, and added the deliveries in the same transaction.
+    The caller has locked the relay row, and adds the deliveries in the same transaction.
     """
     if not member_ids:
         return

@@ -156,6 +156,8 @@ def _replay_batch(connection_id: int, after: int, up_to: int) -> tuple[int | Non
 
 def _insert(connection_id: int, keys: list[events.EventKey]) -> None:
     members: list[UUID] = [key.member_id for key in keys]
+    # First: deliveries that wait are locked too, and who settles them has locked their lanes.
+    lanes.open_lanes(connection_id=connection_id, member_ids=set(members))
     with connection.cursor() as cursor:
         cursor.execute(
             _REPLAY,
@@ -167,4 +169,3 @@ def _insert(connection_id: int, keys: list[events.EventKey]) -> None:
                 "types": [key.type for key in keys],
             },
         )
-    lanes.open_lanes(connection_id=connection_id, member_ids=set(members))
