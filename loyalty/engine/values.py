@@ -71,13 +71,19 @@ def as_arrays(
 
     Args:
         shared: Columns of which all rows say the same: their value goes once.
+
+    Raises:
+        ValueError: They do not. What the first row says would be written for all.
     """
     found: list[str | Binary | None] = []
     for column, type_ in columns.items():
-        if column in shared:
+        values = _values(column, rows)
+        if column not in shared:
+            found.append(array_of(type_, values))
+        elif values.count(values[0]) == len(values):
             found += as_parameters({column: type_}, rows[:1])
         else:
-            found.append(array_of(type_, _values(column, rows)))
+            raise ValueError(f"Rows do not say the same in {column}, which is sent once.")
     return found
 
 

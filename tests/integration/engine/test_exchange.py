@@ -88,6 +88,12 @@ def test_what_all_rows_say_alike_is_sent_once(raw):
     assert sent.rows == [(1, 1, now), (2, 1, now)]
 
 
+def test_what_rows_do_not_say_alike_is_not_written_for_all():
+    rows = [{"number": number, "version": number} for number in (1, 2)]
+    with pytest.raises(ValueError, match="version"):
+        as_arrays({"number": "int", "version": "smallint"}, rows, {"version"})
+
+
 def there_and_back(connection, type_, values):
     columns = {"number": "int", "value": type_}
     rows = [{"number": number, "value": value} for number, value in enumerate(values)]
