@@ -32,9 +32,10 @@ from crm_sync.adapters.outcomes import (
     storable,
 )
 from crm_sync.models import BulkJob, Connection, Contact, Relay
-from crm_sync.rules import GIVEN_UP, Next
+from crm_sync.rules import GIVEN_UP, Next, Verdict
 from crm_sync.services import health, lanes
 from crm_sync.services.calls import adapter_of, call
+from crm_sync.services.contacts import lock_contacts
 from crm_sync.services.forget import forget_contacts
 from crm_sync.services.people import get_to_know, say_who_cannot_be_made
 from crm_sync.services.profiles import Draft, draft_profile, fields_of
@@ -53,10 +54,11 @@ ON CONFLICT (connection_id, member_id) DO UPDATE SET additions = crm_sync_lane.a
 RETURNING member_id, lease_token = %(token)s
 """
 
-# Who got events meanwhile is served in their own lane, and waits no longer than the call did.
+# Who got events meanwhile is served in their own lane, and waits no longer than the call did. So is
+# whom a worker was serving that died: who claims that lane knows what to do.
 _TAKE_WAITING = """
 WITH waiting AS MATERIALIZED (
-    SELECT member_id, additions > 1 AS goes_alone FROM crm_sync_lane
+    SELECT member_id, additions > 1 OR lease_token IS NOT NULL AS goes_alone FROM crm_sync_lane
     WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s::uuid[])
       AND (lease_until IS NULL OR lease_until < statement_timestamp())
     ORDER BY member_id FOR UPDATE SKIP LOCKED
@@ -245,11 +247,7 @@ def _call_again_later(
         failures = Relay.objects.get(pk=connection.pk).failures
         health.note(connection.pk, failures, verdict, outcome)
         seconds = verdict.lane_seconds
-        Contact.objects.filter(
-            connection=connection, member_id__in=[contact.member_id for contact in contacts]
-        ).update(
-            attempts=F("attempts") + int(verdict.is_own), last_error=outcome.error, fingerprint=""
-        )
+        _note_attempt(connection.pk, [one.member_id for one in contacts], verdict, outcome)
         if verdict.delivery is not Next.WAIT:
             seconds = 0.0  # each by itself, with an end and a reason of its own
     waiting |= {contact.member_id: seconds and seconds + UNTIL_ALONE for contact in contacts}
@@ -260,6 +258,16 @@ def _call_again_later(
             items=[_item(draft) for draft in drafts],
             ask_at=Now() + timedelta(seconds=seconds),
             last_error=outcome.error,
+        )
+
+
+def _note_attempt(
+    connection_id: int, member_ids: Sequence[UUID], verdict: Verdict, outcome: Outcome
+) -> None:
+    with transaction.atomic():
+        lock_contacts(connection_id=connection_id, member_ids=member_ids)
+        Contact.objects.filter(connection_id=connection_id, member_id__in=member_ids).update(
+            attempts=F("attempts") + int(verdict.is_own), last_error=outcome.error, fingerprint=""
         )
 
 
@@ -301,7 +309,8 @@ def write_done(
         "vendor_ids": list(vendor_ids),
         "left_out": list(left_out),
     }
-    with database.cursor() as cursor:
+    with transaction.atomic(), database.cursor() as cursor:
+        lock_contacts(connection_id=connection_id, member_ids=[UUID(item[0]) for item in items])
         cursor.execute(_DONE, values)
         return {row[0] for row in cursor.fetchall()}
 

@@ -11,6 +11,7 @@ from crm_sync.comparing import NO_PROFILE
 from crm_sync.models import Comparison, Contact, Drift, Relay
 from crm_sync.services import lanes
 from crm_sync.services.backfill import start_backfill
+from crm_sync.services.contacts import forget_what_was_told
 from crm_sync.services.people import want_profiles
 
 MEMBERS_AT_ONCE = 500
@@ -50,7 +51,7 @@ def push_all_again(*, connection_id: int, with_missing: bool = True, by: str = "
         return push_again(connection_id=connection_id, member_ids=ids)
     start_backfill(connection_id=connection_id, by=by)
     for first in range(0, len(ids), MEMBERS_AT_ONCE):
-        _forget_what_was_told(connection_id, ids[first : first + MEMBERS_AT_ONCE])
+        _send_in_any_case(connection_id, ids[first : first + MEMBERS_AT_ONCE])
     return len(ids)
 
 
@@ -82,15 +83,17 @@ def _push_some(connection_id: int, member_ids: list[UUID]) -> int:
         known = Contact.objects.filter(connection_id=connection_id, member_id__in=member_ids)
         ids = list(known.values_list("member_id", flat=True))
         want_profiles(connection_id=connection_id, member_ids=ids, is_backfill=True)
-        _forget_what_was_told(connection_id, ids)
+        _send_in_any_case(connection_id, ids)
         lanes.open_lanes(connection_id=connection_id, member_ids=ids)
     return len(ids)
 
 
-def _forget_what_was_told(connection_id: int, member_ids: list[UUID]) -> None:
-    contacts = Contact.objects.filter(connection_id=connection_id, member_id__in=member_ids)
-    contacts.update(fingerprint="")
+def _send_in_any_case(connection_id: int, member_ids: list[UUID]) -> None:
     drifts = Drift.objects.filter(connection_id=connection_id, member_id__in=member_ids)
     missing = drifts.filter(name=NO_PROFILE).values("member_id")
-    contacts.filter(member_id__in=missing).update(vendor_id="", matched_by="")
-    drifts.update(pushed_at=Now())
+    with transaction.atomic():
+        forget_what_was_told(connection_id=connection_id, member_ids=member_ids)
+        Contact.objects.filter(connection_id=connection_id, member_id__in=missing).update(
+            vendor_id="", matched_by=""
+        )
+        drifts.update(pushed_at=Now())

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection as database
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from crm_sync.adapters.outcomes import Configuration, Outcome
@@ -28,6 +29,7 @@ from crm_sync.models import (
     Relay,
 )
 from crm_sync.rules import SAID_LAST
+from crm_sync.services.contacts import lock_contacts
 from loyalty.members.selectors import list_erased, walk_erased
 
 NOT_KEPT: Final = "What was said is not kept: the member was erased."
@@ -58,9 +60,9 @@ def forget_answers(*, connection_id: int, member_ids: Collection[UUID]) -> None:
     theirs = {"connection_id": connection_id, "member_id__in": member_ids}
     sent = Delivery.objects.filter(**theirs)
     refused = sent.filter(attempt_log__in=Attempt.objects.filter(_SAID)).exclude(last_error="")
-    Delivery.objects.filter(pk__in=list(refused.values_list("pk", flat=True))).update(
-        last_error=NOT_KEPT
-    )
+    for pk in list(refused.values_list("pk", flat=True)):
+        # One by one: whoever settles several at this moment locks them in an order of their own.
+        Delivery.objects.filter(pk=pk).update(last_error=NOT_KEPT)
     of_events = Attempt.objects.filter(delivery__in=sent)
     for attempts in (of_events, Attempt.objects.filter(delivery__isnull=True, **theirs)):
         attempts.filter(_SAID).update(error=NOT_KEPT)
@@ -93,7 +95,10 @@ def forget_contacts(*, connection_id: int, member_ids: Collection[UUID]) -> None
     known = Contact.objects.filter(connection_id=connection_id, member_id__in=member_ids)
     names = list(known.exclude(vendor_id="").values_list("vendor_id", flat=True))
     LeftOutPerson.objects.filter(connection_id=connection_id, vendor_id__in=names).delete()
-    for model in (Contact, Attempt, Drift):
+    with transaction.atomic():
+        lock_contacts(connection_id=connection_id, member_ids=member_ids)
+        known.delete()
+    for model in (Attempt, Drift):
         model.objects.filter(connection_id=connection_id, member_id__in=member_ids).delete()
 
 

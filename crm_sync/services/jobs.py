@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from crm_sync.adapters.contract import JobReport, RunsJobs
 from crm_sync.adapters.outcomes import Delivered, Outcome, Postponed, storable
-from crm_sync.models import BulkJob, Contact, Relay
+from crm_sync.models import BulkJob, Relay
 from crm_sync.rules import Next
 from crm_sync.services import health, lanes
 from crm_sync.services.bulk import (
@@ -28,6 +28,7 @@ from crm_sync.services.bulk import (
     write_done,
 )
 from crm_sync.services.calls import FAILED_HERE, adapter_of, call, no_adapter
+from crm_sync.services.contacts import forget_what_was_told
 from crm_sync.services.people import want_profiles
 
 log = structlog.get_logger(__name__)
@@ -141,11 +142,8 @@ def _end(job: BulkJob, report: JobReport) -> None:
 def _settle(job: BulkJob, again: Sequence[UUID], *, failed: int, error: str) -> None:
     with transaction.atomic():
         Relay.objects.select_for_update().get(pk=job.connection_id)
-        # Sent one by one now, so that each gets its own outcome, attempts and reason. Wanted first:
-        # that locks them in order.
+        # Sent one by one now, so that each gets its own outcome, attempts and reason.
         want_profiles(connection_id=job.connection_id, member_ids=again, is_backfill=True)
-        Contact.objects.filter(connection_id=job.connection_id, member_id__in=again).update(
-            fingerprint=""
-        )
+        forget_what_was_told(connection_id=job.connection_id, member_ids=again)
         lanes.open_lanes(connection_id=job.connection_id, member_ids=again)
         BulkJob.objects.filter(pk=job.pk).update(ended_at=Now(), failed=failed, last_error=error)

@@ -42,8 +42,8 @@ def redeliver(*, delivery_ids: Collection[int]) -> int:
             Relay.objects.select_for_update().get(connection_id=connection_id)
             here = rows.filter(connection_id=connection_id)
             members = set(here.values_list("member_id", flat=True))
-            count += here.update(state=Delivery.State.PENDING, attempts=0, settled_at=None)
             lanes.open_lanes(connection_id=connection_id, member_ids=members)
+            count += here.update(state=Delivery.State.PENDING, attempts=0, settled_at=None)
     return count
 
 
