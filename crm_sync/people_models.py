@@ -64,7 +64,8 @@ class Contact(models.Model):
         matched_on: Hash of what the vendor was asked by; where that changes, who was not found is
             looked for again.
         fingerprint: Hash of what was sent last; the same again is not sent. Empty where nobody
-            knows what the vendor has: nothing was sent, or what was sent last failed.
+            knows what the vendor has: nothing was sent, what was sent last failed, or its worker
+            died.
         version: Sequence of the newest event that it reflected.
         stuck: Given up until the next event, or parked until a person has chosen.
         candidates: The vendor's ids of all who fit.

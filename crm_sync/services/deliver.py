@@ -16,6 +16,7 @@ from crm_sync.adapters.outcomes import Ambiguous, Outcome, Permanent
 from crm_sync.models import Connection
 from crm_sync.services import lanes
 from crm_sync.services.calls import FAILED_HERE, call_for_outcomes, no_adapter
+from crm_sync.services.contacts import forget_what_was_told
 from crm_sync.services.lanes import Lease
 from crm_sync.services.mixed import serve_mixed
 from crm_sync.services.people import get_to_know
@@ -91,7 +92,26 @@ def _serve_mixed_safely(turn: Turn, visits: deque[Visit]) -> bool:
         if database.in_atomic_block:
             raise
         log.exception("lanes failed together", connection=turn.connection.pk)
+        _look_anew(turn, visits)
         return True
+
+
+def _look_anew(turn: Turn, visits: deque[Visit]) -> None:
+    """Keep the lanes that are still ours, and nothing of what was known of their members.
+
+    A call of which nobody knows the end may have told of them, and have taken most of a lease.
+    """
+    leases = [visit.lease for visit in visits]
+    ours = lanes.renew(
+        connection_id=turn.connection.pk,
+        member_ids=[lease.member_id for lease in leases],
+        tokens={lease.token for lease in leases},
+    )
+    forget_what_was_told(connection_id=turn.connection.pk, member_ids=ours)
+    for visit in list(visits):
+        visit.known = None
+        if visit.lease.member_id not in ours:
+            visits.remove(visit)
 
 
 def _go_on_safely(visit: Visit) -> bool:
@@ -113,6 +133,7 @@ def _fail_here(visit: Visit) -> None:
     """Count it as an attempt of the delivery that was next, or of the profile."""
     books, lease = visit.turn.books, visit.lease
     books.write()
+    forget_what_was_told(connection_id=lease.connection_id, member_ids=[lease.member_id])
     waiting = list_waiting([lease], limit=1)[lease.member_id]
     if not waiting:
         fail_profile_here(lease)

@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import connection, transaction
 
+from crm_sync.services.contacts import forget_what_was_told
+
 # Statements compare with statement_timestamp() where an index shall be used, and the clock is
 # always PostgreSQL's: workers' clocks differ.
 _LOCK_RELAY = """
@@ -28,7 +30,7 @@ _OR_LEAVE_IT = "SKIP LOCKED"
 
 _CLAIM = """
 WITH due AS MATERIALIZED (
-    SELECT connection_id, member_id FROM crm_sync_lane
+    SELECT connection_id, member_id, lease_token IS NOT NULL AS was_left FROM crm_sync_lane
     WHERE connection_id = %(connection)s
       AND next_at <= CASE WHEN %(is_down)s THEN 'infinity' ELSE statement_timestamp() END
       AND (lease_until IS NULL OR lease_until < statement_timestamp())
@@ -47,7 +49,7 @@ UPDATE crm_sync_lane AS lane
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
     lease_token = coalesce(%(token)s, gen_random_uuid())
 FROM due WHERE lane.connection_id = due.connection_id AND lane.member_id = due.member_id
-RETURNING lane.connection_id, lane.member_id, lane.lease_token, lane.additions
+RETURNING lane.connection_id, lane.member_id, lane.lease_token, lane.additions, due.was_left
 """
 
 _DUE_CONNECTIONS = """
@@ -196,7 +198,12 @@ def _claim(connection_id: int, *, limit: int, token: UUID | None, wait: str) -> 
         if not values["allowed"]:
             return []
         cursor.execute(_CLAIM, values)
-        return [Lease(*row) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    # Whoever had these may have died while they told of a profile that holds no more. Later than
+    # the claim, since contacts are locked before lanes; if it fails, these leases run out as well.
+    if left := [row[1] for row in rows if row[-1]]:
+        forget_what_was_told(connection_id=connection_id, member_ids=left)
+    return [Lease(*row[:-1]) for row in rows]
 
 
 def resume(*, connection_id: int, member_id: UUID, token: UUID) -> Lease | None:

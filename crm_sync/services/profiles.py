@@ -24,6 +24,7 @@ from crm_sync.models import Attempt, Connection, Contact, FieldMapping, Relay
 from crm_sync.rules import GIVEN_UP, Next, Verdict
 from crm_sync.services import health, lanes
 from crm_sync.services.calls import FAILED_HERE, adapter_of, call_for_outcomes
+from crm_sync.services.contacts import forget_what_was_told
 from crm_sync.services.forget import forget_contacts, keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know, say_who_cannot_be_made
@@ -216,15 +217,10 @@ def push_profiles(
         found = call_for_outcomes(connection, lambda t: adapter.push(t, profiles), target)
         count = settle(connection.pk, drafts, found, began)
         pushed.unsent.extend(lease for lease, _ in drafts[count:])
-        _forget_what_was_told(pushed.unsent)
+        if pushed.unsent:
+            unsent = [lease.member_id for lease in pushed.unsent]
+            forget_what_was_told(connection_id=connection.pk, member_ids=unsent)
     return pushed
-
-
-def _forget_what_was_told(leases: Sequence[Lease]) -> None:
-    """Send these in any case; one by one, so that no two are locked at once."""
-    for lease in leases:
-        row = Contact.objects.filter(connection_id=lease.connection_id, member_id=lease.member_id)
-        row.update(fingerprint="")
 
 
 def _note_unchanged(draft: Draft) -> None:
@@ -247,14 +243,13 @@ def fail_profile_here(lease: Lease) -> None:
     if not lanes.wait(lease, verdict.lane_seconds) or contact is None:
         return
     if verdict.delivery is Next.WAIT:
-        row.update(attempts=before + verdict.is_own, last_error=FAILED_HERE.error, fingerprint="")
+        row.update(attempts=before + verdict.is_own, last_error=FAILED_HERE.error)
     else:
         row.update(
             done=contact.wanted,
             attempts=0,
             stuck=Contact.Stuck.DEAD,
             last_error=FAILED_HERE.error,
-            fingerprint="",
         )
     failures = Relay.objects.get(pk=lease.connection_id).failures
     health.note(lease.connection_id, failures, verdict, FAILED_HERE)

@@ -199,6 +199,29 @@ def test_a_lane_that_was_lost_meanwhile_is_left_to_who_has_it(
     assert told(segment) == [["Loyalty Member Enrolled", "Loyalty Points Adjusted"]] * MEMBERS
 
 
+def test_where_writing_down_failed_nothing_is_told_that_is_older_than_what_others_told(
+    till: Till,
+    destination: Connection,
+    leases: list[Lease],
+    segment: Segment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        for card in till.ids:
+            till.adjust(card, 7)
+        relay_events()
+        pass_time(destination, "61 seconds")
+        serve_lanes(claim_together(connection_id=destination.pk, limit=MEMBERS - 1))
+        raise LookupError("as a bug does")
+
+    monkeypatch.setattr(mixed, "push_profiles", fail)
+    serve_lanes(leases)
+    drain()
+    balances = [user.traits["loyalty_points_balance"] for user in segment.users.values()]
+    assert balances == [12] * MEMBERS
+
+
 def test_a_bug_in_serving_them_together_lets_each_be_served_alone(
     destination: Connection,
     leases: list[Lease],

@@ -18,7 +18,7 @@ from crm_sync.adapters.outcomes import (
     Skipped,
 )
 from crm_sync.models import Attempt, Connection, Contact, Delivery, FieldMapping, Lane
-from crm_sync.services import lanes
+from crm_sync.services import lanes, profiles
 from crm_sync.services.deliver import serve_lane
 from crm_sync.services.people import resolve_match
 from crm_sync.services.prune import delete_old_deliveries
@@ -37,6 +37,14 @@ Connect = Callable[..., Connection]
 @pytest.fixture
 def vendor() -> Vendor:
     return Vendor()
+
+
+class Killed(BaseException):
+    """Ends a worker where it is, as kill -9 does: nothing is written down."""
+
+
+def die(*_: Any) -> int:
+    raise Killed
 
 
 def contact_of(destination: Connection, member_id: str) -> Contact:
@@ -157,6 +165,42 @@ class TestFailing:
         drain()
         monkeypatch.setattr(vendor, "push", push)
         till.adjust(card, -7)
+        pass_time(destination)
+        drain()
+        assert vendor.profiles[till.ids[card]]["loyalty_points"] == 5
+
+    def test_what_a_worker_told_when_it_died_is_set_right_though_it_holds_no_more(
+        self, till: Till, vendor: Vendor, connect_vendor: Connect, monkeypatch: Any
+    ) -> None:
+        destination = connect_vendor(vendor, event_types=["tier.*"])
+        card = till.member(balance=5)
+        drain()
+        till.adjust(card, 7)
+        with monkeypatch.context() as patch:
+            patch.setattr(profiles, "settle", die)
+            with pytest.raises(Killed):
+                drain()
+        till.adjust(card, -7)
+        pass_time(destination)
+        drain()
+        assert vendor.profiles[till.ids[card]]["loyalty_points"] == 5
+
+    def test_what_was_told_when_it_failed_here_is_set_right_though_more_was_to_be_sent(
+        self, till: Till, vendor: Vendor, connect_vendor: Connect, monkeypatch: Any
+    ) -> None:
+        destination = connect_vendor(vendor)
+        card = till.member(balance=5)
+        drain()
+
+        def fail(*_: Any) -> int:
+            till.adjust(card, -7)
+            relay_events()
+            raise LookupError("as a bug does")
+
+        till.adjust(card, 7)
+        with monkeypatch.context() as patch:
+            patch.setattr(profiles, "settle", fail)
+            drain()
         pass_time(destination)
         drain()
         assert vendor.profiles[till.ids[card]]["loyalty_points"] == 5
