@@ -22,6 +22,7 @@ from loyalty.members.finding import find_members
 from loyalty.members.identifiers import IDENTIFIER_TYPES, MemberRef
 from loyalty.members.merging import MERGE, UNMERGE
 from loyalty.members.models import Member
+from loyalty.members.naming import ADD_IDENTIFIER, REMOVE_IDENTIFIER
 from loyalty.members.schemas import (
     AddIdentifier,
     EraseMember,
@@ -33,7 +34,6 @@ from loyalty.members.schemas import (
     UnmergeMember,
     UnmergeRequest,
 )
-from loyalty.members.services import ADD_IDENTIFIER, REMOVE_IDENTIFIER
 from loyalty.orders.export_api import export_of
 
 MAY_ERASE: Final = "loyalty.delete_member"

@@ -26,7 +26,7 @@ from loyalty.http.auth import Principal
 from loyalty.http.bodies import parse, read_body
 from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
-from loyalty.members import adjustments, services
+from loyalty.members import adjustments, naming, services
 from loyalty.members.answers import AdjustmentAnswer, MemberAnswer
 from loyalty.members.identifiers import MemberRef, parse_member_ref
 from loyalty.members.rows import profile_of
@@ -162,7 +162,7 @@ class IdentifiersView(CommandEndpoint):
     def post(self, request: HttpRequest, member: str) -> HttpResponse:
         body, canonical = parse(IdentifierInput, read_body(request))
         payload = AddIdentifier(member_in_path(member), body)
-        return self.run(request, services.ADD_IDENTIFIER, payload, canonical_body=canonical)
+        return self.run(request, naming.ADD_IDENTIFIER, payload, canonical_body=canonical)
 
 
 class IdentifierView(CommandEndpoint):
@@ -182,7 +182,7 @@ class IdentifierView(CommandEndpoint):
         if not (identifier.isascii() and identifier.isdigit() and len(identifier) <= 18):
             raise NotFound()
         payload = RemoveIdentifier(member_in_path(member), int(identifier))
-        return self.run(request, services.REMOVE_IDENTIFIER, payload, canonical_body=b"")
+        return self.run(request, naming.REMOVE_IDENTIFIER, payload, canonical_body=b"")
 
 
 class AdjustmentsView(CommandEndpoint):

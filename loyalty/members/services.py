@@ -1,4 +1,4 @@
-"""Enrol a member, change them, name them, and give them points."""
+"""Enrol a member, change them, and give them points."""
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
@@ -17,21 +17,18 @@ from loyalty.errors import (
     IdentifierTaken,
     MemberNotActive,
     MemberNotFound,
-    NotFound,
     ValidationFailed,
 )
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.rules import LotState, WalletState
 from loyalty.members.rows import (
-    IDENTIFIER_REMOVED,
-    IDENTIFIER_VERIFIED,
     NEW_IDENTIFIER,
     NEW_MEMBER,
     PROFILE_CHANGE,
     owner_of,
     profile_of,
 )
-from loyalty.members.schemas import AddIdentifier, EnrolRequest, Profile, UpdateMember
+from loyalty.members.schemas import EnrolRequest, Profile, UpdateMember
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.referrals.rows import owner_of_code
@@ -140,7 +137,7 @@ def create_member(
     work.books.complete = True
     work.touched = True
     session.add_member(work, named)
-    known = [_put_identifier(work, *item, is_verified=item in verified) for item in named]
+    known = [put_identifier(work, *item, is_verified=item in verified) for item in named]
     found = _put_new_member(work, known, profile or {}, attributes or {}, referrer)
     carry_on(work, work.enrolled_at)
     _welcome(work)
@@ -184,9 +181,10 @@ def _put_new_member(
     }
 
 
-def _put_identifier(
+def put_identifier(
     work: MemberWork, type_: str, value: str, *, is_verified: bool
 ) -> dict[str, Any]:
+    """Give a member an identifier that nobody has; return it as a profile shows it."""
     number = work.next_number()
     work.rows.put(
         NEW_IDENTIFIER,
@@ -324,76 +322,6 @@ UPDATE = Kind(
     "update",
     member=lambda request: request.member,
     decide=_decide_update,
-    asks=lambda request, program: [profile_of(request.member)],
-    personal=True,
-)
-
-
-def _decide_add(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    work = require(decision)
-    request: AddIdentifier = decision.payload
-    type_, value = request.body.type, request.body.value
-    owners: list[tuple[UUID]] = session.found(owner_of(type_, value))
-    profile = profile_found(session, request.member)
-    if owners and owners[0][0] != work.member_id:
-        raise IdentifierTaken(f"Another member has this {type_}.", identifier_type=type_)
-    if owners:
-        if request.body.verified:
-            verify(work, profile, type_, value)
-        return 200, member_body(work, profile)
-    if len(profile["identifiers"]) >= 20:
-        raise ValidationFailed("A member has 20 identifiers at most; remove one first.")
-    added = _put_identifier(work, type_, value, is_verified=request.body.verified)
-    profile["identifiers"].append(added)
-    work.event("member.updated", {"changed": ["identifiers"], "added": type_}, kind="update")
-    return 201, member_body(work, profile)
-
-
-def verify(work: MemberWork, profile: dict[str, Any], type_: str, value: str) -> None:
-    """Keep who says that an identifier is proven; who has said so first stays."""
-    for item in profile["identifiers"]:
-        if (item["type"], item["value"]) == (type_, value) and not item["verified"]:
-            item["verified"] = True
-            named = {"member_id": work.member_id, "number": item["id"]}
-            work.rows.put(
-                IDENTIFIER_VERIFIED, {**named, "verified_by": work.session.principal.name}
-            )
-            work.event("member.updated", {"changed": ["identifiers"]}, kind="update")
-
-
-ADD_IDENTIFIER = Kind(
-    "add_identifier",
-    member=lambda request: request.member,
-    decide=_decide_add,
-    asks=lambda request, program: [
-        profile_of(request.member),
-        owner_of(request.body.type, request.body.value),
-    ],
-    personal=True,
-)
-
-
-def _decide_remove(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
-    work = require(decision)
-    request = decision.payload
-    profile = profile_found(session, request.member)
-    kept = [item for item in profile["identifiers"] if item["id"] != request.identifier_id]
-    if len(kept) == len(profile["identifiers"]):
-        raise NotFound("This member has no identifier with that id.")
-    if not kept:
-        raise ValidationFailed("A member keeps one identifier; add the new one first.")
-    work.rows.put(
-        IDENTIFIER_REMOVED, {"member_id": work.member_id, "number": request.identifier_id}
-    )
-    profile["identifiers"] = kept
-    work.event("member.updated", {"changed": ["identifiers"]}, kind="update")
-    return 200, member_body(work, profile)
-
-
-REMOVE_IDENTIFIER = Kind(
-    "remove_identifier",
-    member=lambda request: request.member,
-    decide=_decide_remove,
     asks=lambda request, program: [profile_of(request.member)],
     personal=True,
 )

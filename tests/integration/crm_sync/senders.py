@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import InboxMessage, Source
-from loyalty.members import services as members
+from loyalty.members.naming import ADD_IDENTIFIER
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from tests.factories import Till, line
 
@@ -101,4 +101,4 @@ def name(till: Till, card: str, type_: str, value: str, *, verified: bool = True
     named = {"type": type_, "value": value, "verified": verified}
     body = IdentifierInput.model_validate(named)
     payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
-    assert till.send(till.command(members.ADD_IDENTIFIER, payload, value))[0].status == 201
+    assert till.send(till.command(ADD_IDENTIFIER, payload, value))[0].status == 201

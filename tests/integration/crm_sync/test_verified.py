@@ -22,10 +22,10 @@ from crm_sync.models import Connection, Contact, Delivery, Source
 from crm_sync.sandboxes.attentive import Attentive
 from crm_sync.sandboxes.postscript import Postscript
 from crm_sync.services.people import resolve_match
-from loyalty.members import services as members
 from loyalty.members.consent import present_consents
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Identifier
+from loyalty.members.naming import ADD_IDENTIFIER
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from loyalty.members.verifying import VERIFY_IDENTIFIER, VerifyIdentifier
 from tests.factories import Till, balance_of, unique
@@ -49,7 +49,7 @@ def verify(till: Till, card: str, email: str) -> None:
     """Say of an email that the member has already that it is theirs."""
     body = IdentifierInput.model_validate({"type": "email", "value": email, "verified": True})
     payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
-    assert till.send(till.command(members.ADD_IDENTIFIER, payload, email, key=unique("k")))
+    assert till.send(till.command(ADD_IDENTIFIER, payload, email, key=unique("k")))
 
 
 class TestOut:

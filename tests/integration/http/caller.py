@@ -8,8 +8,8 @@ from django.http import HttpResponse
 from django.test import Client
 
 from loyalty.http.auth import create_api_key
-from loyalty.members import services as members
 from loyalty.members.identifiers import MemberRef
+from loyalty.members.naming import ADD_IDENTIFIER
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from loyalty.members.segments import add_members
 from tests.contract.checker import check
@@ -128,7 +128,7 @@ class Shop:
         """Give the member another card; return its id."""
         named = IdentifierInput(type="card", value=unique("c"))
         payload = AddIdentifier(MemberRef("card", self.card), named)
-        reply = self.till.send(self.till.command(members.ADD_IDENTIFIER, payload, named))[0]
+        reply = self.till.send(self.till.command(ADD_IDENTIFIER, payload, named))[0]
         number: int = reply.identifiers[-1]["id"]
         return number
 
