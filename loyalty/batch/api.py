@@ -8,10 +8,17 @@ from typing import Any, Final
 
 import orjson
 from django.http import HttpRequest, HttpResponse
+from django.utils.encoding import escape_uri_path
 from pydantic import ValidationError
 
 from loyalty.batch.answers import BatchAnswer
-from loyalty.batch.schemas import MAX_BATCH_BYTES, MAX_COMMANDS, BatchRequest, BatchReturn
+from loyalty.batch.schemas import (
+    MAX_BATCH_BYTES,
+    MAX_COMMANDS,
+    BatchAssign,
+    BatchRequest,
+    BatchReturn,
+)
 from loyalty.engine.commands import Answer, Command, Kind
 from loyalty.engine.run import run
 from loyalty.errors import (
@@ -37,6 +44,8 @@ from loyalty.rewards import services as rewards
 from loyalty.rewards.api import redeem_payload
 from loyalty.rewards.schemas import RedeemRequest
 from loyalty.rewards.sealing import open_answer
+from loyalty.standing import services as standing
+from loyalty.standing.schemas import AssignLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,14 @@ def _return_path(body: BatchReturn) -> str:
     return f"/v1/orders/{body.order_ref}/returns{query}"
 
 
+def _assign_payload(_: Principal, body: BatchAssign) -> Any:
+    return AssignLevel(body.member, body)
+
+
+def _assign_path(body: BatchAssign) -> str:
+    return escape_uri_path(f"/v1/members/{body.member}/tier")
+
+
 BATCH_KINDS: Final[dict[str, BatchKind]] = {
     "enrol": BatchKind(
         members.ENROL, EnrolRequest, ("members:write",), _same, lambda body: "/v1/members"
@@ -90,6 +107,14 @@ BATCH_KINDS: Final[dict[str, BatchKind]] = {
     ),
     "adjust": BatchKind(
         adjustments.ADJUST, AdjustRequest, ("adjust",), _same, lambda body: "/v1/adjustments"
+    ),
+    "assign": BatchKind(
+        standing.ASSIGN,
+        BatchAssign,
+        ("members:write",),
+        _assign_payload,
+        _assign_path,
+        beside=("member",),
     ),
 }
 

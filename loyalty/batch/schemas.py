@@ -5,9 +5,10 @@ from typing import Annotated, Any, Final
 from pydantic import ConfigDict, Field
 
 from loyalty.http.fields import Body, Code, Ref
-from loyalty.members.schemas import AdjustRequest, EnrolRequest
+from loyalty.members.schemas import AdjustRequest, EnrolRequest, Member
 from loyalty.orders.schemas import EarnRequest, ReturnRequest
 from loyalty.rewards.schemas import RedeemRequest
+from loyalty.standing.schemas import AssignRequest
 
 MAX_COMMANDS: Final = 1_000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -20,11 +21,17 @@ class BatchReturn(ReturnRequest):
     store: Code | None = None
 
 
-KINDS: Final = ("enrol", "earn", "redeem", "return", "adjust")
+class BatchAssign(AssignRequest):
+    """A level by hand, with the member who stands in the path of a single one."""
+
+    member: Member
+
+
+KINDS: Final = ("enrol", "earn", "redeem", "return", "adjust", "assign")
 
 
 def _exactly_one(schema: dict[str, Any]) -> None:
-    """Say in the contract what types cannot: one of the five is there, and none is null."""
+    """Say in the contract what types cannot: one of the six is there, and none is null."""
     for name in KINDS:
         described = schema["properties"][name]
         schema["properties"][name] = described["anyOf"][0]
@@ -32,7 +39,7 @@ def _exactly_one(schema: dict[str, Any]) -> None:
 
 
 class BatchCommand(Body):
-    """One command: its own idempotency key, and exactly one of the five."""
+    """One command: its own idempotency key, and exactly one of the six."""
 
     model_config = ConfigDict(json_schema_extra=_exactly_one)
 
@@ -42,6 +49,7 @@ class BatchCommand(Body):
     redeem: RedeemRequest | None = None
     return_: Annotated[BatchReturn | None, Field(alias="return")] = None
     adjust: AdjustRequest | None = None
+    assign: BatchAssign | None = None
 
 
 class BatchRequest(Body):

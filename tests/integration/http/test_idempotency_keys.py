@@ -156,17 +156,22 @@ def test_a_command_sent_alone_is_known_in_a_batch_and_the_other_way_round(
 ) -> None:
     earn = {"member": f"card:{shop.card}", "order": order_body()}
     returned = shop.calls()["return_order"][2]
-    keys = unique("k"), unique("k")
+    keys = unique("k"), unique("k"), unique("k")
     alone = api.post("/v1/earn", earn, key=keys[0])
+    member = f"card:{shop.card}"
+    level = {"level": "silver", "until": "2099-12-31", "reason": "of a partner"}
+    given = api.post(f"/v1/members/{member}/tier", level, key=keys[2])
     beside = {"order_ref": shop.ref, "store": "309"}
     batch = {
         "commands": [
             {"idempotency_key": keys[0], "earn": earn},
             {"idempotency_key": keys[1], "return": {**returned, **beside}},
+            {"idempotency_key": keys[2], "assign": {"member": member, **level}},
         ]
     }
     results = json.loads(api.post("/v1/batch", batch, key=None).content)["results"]
     assert results[0] == {"status": 201, "replayed": True, "body": json.loads(alone.content)}
+    assert results[2] == {"status": 200, "replayed": True, "body": json.loads(given.content)}
     again = api.post(f"/v1/orders/{shop.ref}/returns?store=309", returned, key=keys[1])
     assert again.headers["Idempotent-Replayed"] == "true"
     assert json.loads(again.content) == results[1]["body"]
