@@ -12,7 +12,7 @@ from django.db import models
 
 from crm_sync.drift_models import Comparison as Comparison
 from crm_sync.drift_models import Drift as Drift
-from crm_sync.inbound.models import ForgetCursor as ForgetCursor
+from crm_sync.inbound.models import FeedCursor as FeedCursor
 from crm_sync.inbound.models import InboxMessage as InboxMessage
 from crm_sync.inbound.models import KnownOrder as KnownOrder
 from crm_sync.inbound.models import LeftOutPerson as LeftOutPerson

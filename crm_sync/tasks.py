@@ -15,7 +15,8 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
+from crm_sync.inbound.following import follow_feed
+from crm_sync.inbound.forgetting import delete_old_messages
 from crm_sync.inbound.polling import list_polled, poll
 from crm_sync.inbound.reconciling import list_reconciled, reconcile
 from crm_sync.inbound.segments import list_due_segments, walk_segment
@@ -123,8 +124,8 @@ def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
 
 @shared_task(name="crm_sync.inbox", acks_late=False)
 def inbox() -> None:
-    """Forget who was erased, and work on what came in. Each second."""
-    forget_erased()
+    """Follow what happened to members, and work on what came in. Each second."""
+    follow_feed()
     work_inbox(seconds=INBOX_TURN_SECONDS)
 
 

@@ -1,8 +1,8 @@
 """Do what a message says, by the same commands that the API runs; nothing else changes a member."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import orjson
@@ -47,6 +47,31 @@ class Result:
 
 
 NOBODY = Result(State.IGNORED, "Nobody of this program is meant.")
+_GONE: Final = "Nobody of those who may have been meant can be found by it any more."
+
+
+def doubt_left(source: Source, said: Said, candidates: Sequence[str]) -> Result | None:
+    """Say why a message that waits for it to be clear who is meant still waits; None if it is.
+
+    Whom nothing leads to any more may be somebody else in a moment: that is for a person, too.
+
+    Args:
+        candidates: Who might be meant until now.
+    """
+    found = find_meant(source, said)
+    if found.member_id is not None:
+        return None
+    members = found.candidates or tuple(UUID(one) for one in candidates)
+    return Result(State.PARKED, found.doubt or _GONE, candidates=members)
+
+
+def find_meant(source: Source, said: Said, *, chosen: UUID | None = None) -> Found:
+    """Say whom a message means; strictly where that gives or takes something."""
+    if isinstance(said, NotForUs):
+        return Found()
+    is_bought = isinstance(said, OrderSaid | PurchaseSaid | RefundSaid)
+    find = find_buyer if is_bought else find_person
+    return find(source, said.who, chosen=chosen)
 
 
 def apply(source: Source, said: Said, *, heard: Heard, chosen: UUID | None = None) -> Result:
@@ -59,7 +84,8 @@ def apply(source: Source, said: Said, *, heard: Heard, chosen: UUID | None = Non
         return Result(State.IGNORED, said.reason)
     if isinstance(said, PurchaseSaid | RefundSaid):
         known = remember(source, said)
-        if known.order is None:
+        waits = isinstance(said, RefundSaid) and known.member_id is None
+        if known.order is None or waits:
             return Result(State.DONE, f"The refund waits for the order {known.ref}.")
         order = order_of(known, said.who)
         result = _apply(source, order, heard, chosen or known.member_id)
@@ -77,8 +103,7 @@ def _apply(
     heard: Heard,
     chosen: UUID | None,
 ) -> Result:
-    find = find_buyer if isinstance(said, OrderSaid) else find_person
-    found = find(source, said.who, chosen=chosen)
+    found = find_meant(source, said, chosen=chosen)
     if isinstance(said, AsksPerson):
         return Result(State.PARKED, said.reason, found.member_id, found.candidates)
     if found.candidates:

@@ -47,7 +47,9 @@ def choose_member(*, message_id: int, member_id: UUID) -> int:
         if message.person:
             learn(message.source, message.person, member_id, "a person")
             same |= Q(source=message.source, person=message.person)
-        waiting = InboxMessage.objects.filter(same, state=State.PARKED).exclude(candidates=[])
+        # Also those that are worked on again at this moment: what is found there is fenced off.
+        open_ = (State.PARKED, State.PENDING)
+        waiting = InboxMessage.objects.filter(same, state__in=open_).exclude(candidates=[])
         InboxMessage.objects.filter(pk=message_id).update(member_id=member_id)
         return _reopen(waiting)
 

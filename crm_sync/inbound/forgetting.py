@@ -1,4 +1,4 @@
-"""Who was erased is forgotten here too: the feed says who, at the latest a few seconds later."""
+"""Who was erased is forgotten here too, and what is done and old is deleted."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,51 +6,24 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from crm_sync.inbound.models import (
-    ForgetCursor,
-    InboxMessage,
-    KnownOrder,
-    LeftOutPerson,
-    SourcePerson,
-)
+from crm_sync.inbound.in_doubt import list_in_doubt
+from crm_sync.inbound.models import InboxMessage, KnownOrder, LeftOutPerson, SourcePerson
 from crm_sync.segment_models import SegmentSighting
 from crm_sync.services.forget import forget_left_out
-from loyalty.events import selectors as events
 
-POSITIONS_AT_ONCE = 10_000
 ROWS_AT_ONCE = 1000
 WAITING_DAYS = 400
 State = InboxMessage.State
 
 
-def forget_erased() -> int:
-    """Forget who was erased since the last time; return how many people."""
-    if ForgetCursor.objects.filter(position__gte=events.last_position()).exists():
-        return 0
-    ForgetCursor.objects.bulk_create([ForgetCursor()], ignore_conflicts=True)
-    with transaction.atomic():
-        cursor = ForgetCursor.objects.select_for_update().get()
-        up_to = min(events.last_position(), cursor.position + POSITIONS_AT_ONCE)
-        people = events.list_members_told(
-            type_="member.erased", after_position=cursor.position, up_to_position=up_to
-        )
-        if people:
-            forget(people)
-        ForgetCursor.objects.update(position=up_to)
-    return len(people)
-
-
 def forget(member_ids: Sequence[UUID]) -> None:
     """Empty what came in about these members, and forget who they are to their vendors."""
-    theirs = Q(member_id__in=member_ids)
-    for member_id in member_ids:
-        theirs |= Q(state=State.PARKED, candidates__contains=[str(member_id)])
-    found = InboxMessage.objects.filter(theirs).values_list("pk", flat=True)
-    messages = InboxMessage.objects.filter(pk__in=list(found))
+    theirs = InboxMessage.objects.filter(member_id__in=member_ids)
+    found = [rows.values_list("pk", flat=True) for rows in (theirs, list_in_doubt(member_ids))]
+    messages = InboxMessage.objects.filter(pk__in={pk for rows in found for pk in rows})
     messages.update(content="", person="", candidates=[], said_hash="")
     messages.exclude(state__in=(State.DONE, State.IGNORED)).update(
         state=State.IGNORED, settled_at=Now(), note="The member was erased."

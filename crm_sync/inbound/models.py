@@ -6,6 +6,7 @@ PostgreSQL is the guarantee, as for what goes out: Celery is only told to look
 
 import uuid
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 
@@ -75,7 +76,8 @@ class InboxMessage(models.Model):
         next_at: When it is due; moved ahead while somebody works on it.
         person: The vendor's id of whom it speaks.
         note: What came of it, in a sentence without personal data.
-        candidates: Our ids of all who may be meant, where it waits for a person.
+        candidates: Our ids of all who may be meant, where it waits for a person; also while it is
+            worked on again because something has become known of one of them.
         said_hash: Of what it says, where its sender has not named it.
     """
 
@@ -134,6 +136,12 @@ class InboxMessage(models.Model):
                 fields=["source", "said_hash", "received_at"],
                 name="inbox_unnamed",
                 condition=~models.Q(said_hash=""),
+            ),
+            GinIndex(  # seldom written, so it is kept in order at once
+                fields=["candidates"],
+                name="inbox_in_doubt",
+                condition=~models.Q(candidates=[]),
+                fastupdate=False,
             ),
         ]
 
@@ -293,8 +301,8 @@ class OrderCursor(models.Model):
         return f"{self.source_id} until {self.since}"
 
 
-class ForgetCursor(models.Model):
-    """Up to which event of the feed erased members were forgotten here. One row."""
+class FeedCursor(models.Model):
+    """Up to which event of the feed it was read what happened to members. One row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     position = models.BigIntegerField(default=0)

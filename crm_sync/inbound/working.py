@@ -20,8 +20,9 @@ from crm_sync import vault
 from crm_sync.adapters.access import SecretMissing
 from crm_sync.adapters.orders import OrderTold
 from crm_sync.adapters.outcomes import Permanent, storable
-from crm_sync.inbound.applying import Result, apply
+from crm_sync.inbound.applying import Result, apply, doubt_left
 from crm_sync.inbound.contract import Said, Unreadable
+from crm_sync.inbound.in_doubt import work_this_again
 from crm_sync.inbound.models import InboxMessage
 from crm_sync.inbound.people import Heard
 from crm_sync.inbound.reconciling import UNREAD, read_late
@@ -114,6 +115,8 @@ def work(message: InboxMessage) -> None:
         _later(message, "It failed here; the worker's log says how.")
         return
     _settle(message, result, said)
+    if said is not None and result.candidates and doubt_left(message.source, said, ()) is None:
+        work_this_again(message)  # it came to be clear before anybody could see that it waits
 
 
 def _settle(message: InboxMessage, result: Result, said: Said | None = None) -> None:
@@ -170,6 +173,8 @@ def read(message: InboxMessage) -> Said | None:
 def _apply(message: InboxMessage, said: Said | None) -> Result:
     if said is None:
         return Result(State.KEPT, "Nobody here reads this topic.")
+    if message.candidates and (doubt := doubt_left(message.source, said, message.candidates)):
+        return doubt
     heard = Heard(message.received_at, _first_heard_at(message), message.message_id)
     return apply(message.source, said, heard=heard, chosen=message.member_id)
 

@@ -5,9 +5,9 @@ reader has already seen. Positions are given after the commit, one relay at a ti
 read up to a position has read everything up to it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Count, Max, Min
@@ -29,6 +29,14 @@ class EventKey(NamedTuple):
     member_id: UUID
     sequence: int
     type: str
+
+
+class Told(NamedTuple):
+    """What an event says, and of whom."""
+
+    type: str
+    member_id: UUID
+    data: Mapping[str, Any]
 
 
 def list_events(
@@ -71,12 +79,13 @@ def count_events(*, program_id: int, after_position: int, up_to_position: int) -
     return dict(rows.values_list("type").annotate(Count("pk")).order_by())
 
 
-def list_members_told(*, type_: str, after_position: int, up_to_position: int) -> list[UUID]:
-    """List whose events of a type lie in (after_position, up_to_position], in any program."""
+def list_told(*, types: Collection[str], after_position: int, up_to_position: int) -> list[Told]:
+    """List what of some types was told in (after_position, up_to_position], in any program."""
     rows = OutboxEvent.objects.filter(
-        type=type_, position__gt=after_position, position__lte=up_to_position
+        type__in=types, position__gt=after_position, position__lte=up_to_position
     )
-    return list(rows.order_by("position").values_list("member_id", flat=True))
+    told = rows.order_by("position").values_list("type", "member_id", "data")
+    return [Told(*row) for row in told]
 
 
 def list_member_events(*, member_id: UUID, sequences: Iterable[int]) -> dict[int, OutboxEvent]:

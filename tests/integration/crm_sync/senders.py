@@ -19,7 +19,7 @@ from crm_sync.inbound.working import work_inbox
 from crm_sync.models import InboxMessage, Source
 from loyalty.members.naming import ADD_IDENTIFIER
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
-from tests.factories import Till, line
+from tests.factories import Till, line, unique
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -102,3 +102,12 @@ def name(till: Till, card: str, type_: str, value: str, *, verified: bool = True
     body = IdentifierInput.model_validate(named)
     payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
     assert till.send(till.command(ADD_IDENTIFIER, payload, value))[0].status == 201
+
+
+def verify(till: Till, card: str, value: str, type_: str = "email") -> None:
+    """Say of what the member has already that it is theirs."""
+    named = {"type": type_, "value": value, "verified": True}
+    body = IdentifierInput.model_validate(named)
+    payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
+    command = till.command(ADD_IDENTIFIER, payload, value, key=unique("k"))
+    assert till.send(command)[0].status == 200

@@ -8,7 +8,7 @@ import pytest
 
 from crm_sync.adapters.contract import Change, Consent
 from crm_sync.inbound import polling
-from crm_sync.inbound.forgetting import forget_erased
+from crm_sync.inbound.following import follow_feed
 from crm_sync.inbound.left_out import FAILED, leave_out
 from crm_sync.models import Connection, Contact
 from crm_sync.services.forget import forget_erased_everywhere
@@ -54,7 +54,7 @@ def test_it_goes_with_the_erased(
     assert (left.members, left.note) == ([till.ids[card]], FAILED)
     erase(till, card)
     drain()
-    forget_erased()
+    follow_feed()
     assert not connection.left_out.exists()
 
 
@@ -65,7 +65,7 @@ def test_what_is_kept_just_after_its_member_was_erased_goes_at_night(
     card = till.member()
     erase(till, card)
     drain()
-    forget_erased()
+    follow_feed()
     told = Change(vendor_id="v1", fields={})
     leave_out(connection, told, FAILED, [UUID(till.ids[card])])
     forget_erased_everywhere()

@@ -13,11 +13,12 @@ from django.utils import timezone
 from crm_sync import tasks
 from crm_sync.inbound import applying, working
 from crm_sync.inbound.deciding import choose_member, settle_by_hand, try_again
-from crm_sync.inbound.forgetting import delete_old_messages, forget_erased
+from crm_sync.inbound.following import follow_feed
+from crm_sync.inbound.forgetting import delete_old_messages
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import (
+    FeedCursor,
     FieldMapping,
-    ForgetCursor,
     InboxMessage,
     LeftOutPerson,
     SourcePerson,
@@ -327,13 +328,13 @@ def test_whoever_is_erased_is_forgotten_here_too(till: Till, sender: StandardSen
     assert [message.state for message in sender.messages()] == ["done", "dead", "parked"]
     while stamp_events():
         pass
-    ForgetCursor.objects.update_or_create(id=1, defaults={"position": last_position()})
+    FeedCursor.objects.update_or_create(id=1, defaults={"position": last_position()})
     assert erase(till, one).status == 200
-    assert forget_erased() == 0  # nobody has stamped the event yet
+    assert follow_feed() == 0  # nobody has stamped the event yet
     while stamp_events():
         pass
-    assert forget_erased() == 1
+    assert follow_feed() == 1
     assert [message.state for message in sender.messages()] == ["done", "ignored", "ignored"]
     assert {(m.content, m.person, str(m.candidates)) for m in sender.messages()} == {("", "", "[]")}
     assert not SourcePerson.objects.filter(source=sender.source).exists()
-    assert forget_erased() == 0
+    assert follow_feed() == 0

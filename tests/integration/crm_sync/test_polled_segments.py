@@ -14,7 +14,7 @@ from crm_sync import tasks
 from crm_sync.adapters.contract import Change
 from crm_sync.adapters.outcomes import Configuration, Outcome, Postponed, Retryable
 from crm_sync.adapters.segments import SegmentPage
-from crm_sync.inbound.forgetting import forget_erased
+from crm_sync.inbound.following import follow_feed
 from crm_sync.inbound.segments import begin_anew, list_due_segments, walk_segment
 from crm_sync.models import Connection, Contact, PolledSegment, SegmentSighting
 from crm_sync.sandboxes.klaviyo import Klaviyo
@@ -176,7 +176,7 @@ def test_who_was_met_and_is_merged_or_erased_since(till: Till, filled: Filled) -
     merge(till, cards[0], cards[2])
     erase(till, cards[1])
     drain()
-    forget_erased()
+    follow_feed()
     met = SegmentSighting.objects.filter(polled=filled.row).values_list("member_id", flat=True)
     assert UUID(people[1]) not in met
     filled.walk()

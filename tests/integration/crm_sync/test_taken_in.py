@@ -17,7 +17,7 @@ from crm_sync.adapters.contract import Change, ChangePage, Consent
 from crm_sync.adapters.klaviyo import REVISION
 from crm_sync.adapters.outcomes import Retryable
 from crm_sync.inbound.contract import PersonSaid, Who
-from crm_sync.inbound.forgetting import forget_erased
+from crm_sync.inbound.following import follow_feed
 from crm_sync.inbound.left_out import FAILED
 from crm_sync.inbound.people import Origin, take_in
 from crm_sync.inbound.polling import list_polled, poll, take_page, try_again
@@ -238,7 +238,7 @@ def test_one_who_cannot_be_taken_in_holds_up_nobody_and_stays_in_sight(
     assert list(present_consents([UUID(other)])) == ["sms"]
     erase(till, card)
     drain()
-    forget_erased()
+    follow_feed()
     assert not connection.left_out.exists()
 
 

@@ -25,14 +25,19 @@ from crm_sync.services.people import resolve_match
 from loyalty.members.consent import present_consents
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Identifier
-from loyalty.members.naming import ADD_IDENTIFIER
-from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from loyalty.members.verifying import VERIFY_IDENTIFIER, VerifyIdentifier
 from tests.factories import Till, balance_of, unique
 from tests.integration.crm_sync.calls import connected, environment
 from tests.integration.crm_sync.klaviyo_calls import ADA, MEMBER, event
 from tests.integration.crm_sync.outbox import drain
-from tests.integration.crm_sync.senders import Sender, StandardSender, name, said, standard
+from tests.integration.crm_sync.senders import (
+    Sender,
+    StandardSender,
+    name,
+    said,
+    standard,
+    verify,
+)
 from tests.integration.crm_sync.vendor import Vendor
 from tests.shopify_shop import CUSTOMER, SHOP, order, signed
 
@@ -43,13 +48,6 @@ UNPROVEN = replace(ADA, unproven=frozenset({"email"}))
 @pytest.fixture
 def sender(till: Till) -> StandardSender:
     return standard(till)
-
-
-def verify(till: Till, card: str, email: str) -> None:
-    """Say of an email that the member has already that it is theirs."""
-    body = IdentifierInput.model_validate({"type": "email", "value": email, "verified": True})
-    payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
-    assert till.send(till.command(ADD_IDENTIFIER, payload, email, key=unique("k")))
 
 
 class TestOut:
