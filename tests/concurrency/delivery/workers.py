@@ -88,7 +88,7 @@ class Workers:
             "CRM_CONNECT_SECONDS": "1",
             **settings,
         }
-        self._app = Celery("clock", broker=self.valkey.url())
+        self._app = Celery("clock", broker=self.valkey.url(), set_as_current=False)
         self._app.conf.task_publish_retry = False
         self._stopped = threading.Event()
         self._clock = threading.Thread(target=self._tick)
