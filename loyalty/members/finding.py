@@ -15,6 +15,7 @@ from loyalty.members.identifiers import (
     parse_member_ref,
 )
 from loyalty.members.models import Identifier, Member
+from loyalty.members.selectors import list_present
 from loyalty.programs.models import Program
 from loyalty.referrals.models import ReferralCode
 from loyalty.referrals.rules import normalise_code
@@ -26,7 +27,7 @@ SHORTEST = 3
 
 def find_members(term: str, *, program_id: int | None = None) -> QuerySet[Member]:
     """Find by id, identifier or code; else by the beginning of an identifier or of names."""
-    term = term.strip()
+    term = term.replace("\0", "").strip()  # which PostgreSQL takes in no text
     programs = [program_id] if program_id else list(Program.objects.values_list("pk", flat=True))
     members = Member.objects.filter(program_id__in=programs)
     if not term:
@@ -40,18 +41,21 @@ def find_members(term: str, *, program_id: int | None = None) -> QuerySet[Member
 def read_member(said: str, *, program_id: int) -> MemberRef:
     """Read how a colleague names one member: as tills do, or by whatever finds exactly one.
 
+    Who was merged keeps their name, and is whom they were merged into.
+
     Raises:
         ValueError: with a sentence for the colleague.
     """
     try:
         return parse_member_ref(said)
     except ValueError:
-        found = list(find_members(said, program_id=program_id).values_list("pk", flat=True)[:2])
-    if len(found) > 1:
+        found = find_members(said, program_id=program_id).values_list("pk", flat=True)
+    meant = set(list_present(program_id=program_id, member_ids=list(found)).values())
+    if len(meant) > 1:
         raise ValueError("Several members fit: type more of it, or the member's id.")
-    if not found:
+    if not meant:
         raise ValueError("Nobody is found by this. Try a card, email, phone, external id or name.")
-    return MemberRef("id", str(found[0]))
+    return MemberRef("id", str(meant.pop()))
 
 
 def _as_uuid(term: str) -> UUID | None:

@@ -5,9 +5,11 @@ import re
 
 import pytest
 
-from loyalty.members.finding import find_members
+from loyalty.members.finding import find_members, read_member
+from loyalty.members.models import Member
 from tests.factories import Till, balance_of, rows, unique
 from tests.integration.admin.forms import Marketer, text_of
+from tests.people import merge
 
 
 def page_of(till: Till, card: str, action: str = "change") -> str:
@@ -44,6 +46,19 @@ def test_the_beginning_of_an_identifier_is_enough(marketer: Marketer, till: Till
         assert till.ids[card] in marketer.find(term), term
     assert "Nobody is known by that" in marketer.find("zq")
     assert "Nobody is known by that" in marketer.find(unique("nobody"))
+
+
+def test_a_search_takes_any_characters(marketer: Marketer):
+    assert "Nobody is known by that" in marketer.find("nobody\0at all")
+
+
+def test_a_name_leads_to_the_survivor_of_those_who_have_it(till: Till):
+    twice, name = [till.member(), till.member()], unique("Zenobia")
+    Member.objects.filter(pk__in=[till.ids[card] for card in twice]).update(first_name=name)
+    with pytest.raises(ValueError, match="Several members fit"):
+        read_member(name, program_id=till.program.pk)
+    merge(till, *twice)
+    assert str(read_member(name, program_id=till.program.pk)) == till.ids[twice[1]]
 
 
 def test_what_was_searched_stands_in_no_address(marketer: Marketer, till: Till):
