@@ -9,6 +9,7 @@ from unfold.utils import parse_date_str
 
 from loyalty.admin import words
 from loyalty.events.catalogue import CATALOGUE
+from loyalty.http.fields import EARLIEST, LATEST
 from loyalty.programs.models import Program
 
 
@@ -43,9 +44,15 @@ class DaysFilter(RangeDateFilter):
 
 
 def day_said(text: Any) -> datetime | None:
-    """Read the beginning of a day as a filter's field has it; None for none."""
+    """Read the beginning of a day as a filter's field has it; None for none.
+
+    Days outside of the times that the engine takes are the first or last of these: to the
+    calendar's own last day nothing can be added.
+    """
     day = parse_date_str(text) if isinstance(text, str) else None
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+    if day is None:
+        return None
+    return min(max(datetime(day.year, day.month, day.day, tzinfo=UTC), EARLIEST), LATEST)
 
 
 class KindFilter(DropdownFilter):

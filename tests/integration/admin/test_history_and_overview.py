@@ -123,6 +123,14 @@ def test_what_a_request_did_is_found_by_its_id(marketer: Marketer, till: Till):
     assert {str(member) for member, _ in events_of_request(request)} == {till.ids[card]}
 
 
+@pytest.mark.parametrize("text", ["", "till-7/4711"])
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_filter_takes_any_day_of_the_calendar(marketer: Marketer, text: str, day: str):
+    for field in ("recorded_at_from", "recorded_at_to"):
+        asked = {"q": text, field: day}
+        assert marketer.client.get("/admin/loyalty/ledgertransaction/", asked).status_code == 200
+
+
 def test_the_overview_adds_up(marketer: Marketer, till: Till):
     card = busy_member(till)
     till.member(balance=1000)
