@@ -19,8 +19,7 @@ from crm_sync.services.backfill import (
 )
 from crm_sync.services.people import get_to_know_locally, look_again, resolve_match
 from crm_sync.services.profiles import draft_profile, fields_of
-from loyalty.admin.access import names_of
-from loyalty.admin.named import member_link
+from loyalty.admin.named import member_link, names_for
 from loyalty.members.finding import read_member
 from loyalty.members.selectors import find_member_id
 
@@ -104,7 +103,7 @@ class ProfilePages(ConnectionPages):
             return HttpResponseRedirect(request.path)
         rows = Contact.objects.filter(connection=connection).exclude(stuck="")
         shown = list(rows.order_by("-stuck", "member_id")[: SHOWN_AT_ONCE + 1])
-        names = names_of(contact.member_id for contact in shown)
+        names = names_for(request, [contact.member_id for contact in shown])
         more = {
             "title": "People in doubt",
             "contacts": [

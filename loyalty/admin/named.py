@@ -20,14 +20,14 @@ class NamesMembers(ReadOnlyAdmin):
         """Name the members of the page at once, to those who may see members."""
         page = super().get_changelist_instance(request)
         page.result_list = list(page.result_list)
-        names = _names(request, [row.member_id for row in page.result_list])
+        names = names_for(request, [row.member_id for row in page.result_list])
         for row in page.result_list:
             row.member_title = names.get(row.member_id, "")
         return page
 
     def link_to(self, request: HttpRequest, member_id: UUID) -> SafeString:
         """Lead from the page of one row to its member."""
-        return member_link(member_id, _names(request, [member_id]).get(member_id, ""))
+        return member_link(member_id, names_for(request, [member_id]).get(member_id, ""))
 
     @display(description="Member")
     def member(self, row: Any) -> SafeString:
@@ -35,7 +35,8 @@ class NamesMembers(ReadOnlyAdmin):
         return member_link(row.member_id, row.member_title)
 
 
-def _names(request: HttpRequest, member_ids: Sequence[UUID]) -> dict[UUID, str]:
+def names_for(request: HttpRequest, member_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Name members as far as the reader may know them."""
     return names_of(member_ids) if request.user.has_perm("loyalty.view_member") else {}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from crm_sync.adapters.contract import Match
@@ -166,6 +167,14 @@ class TestBackfills:
         assert Delivery.objects.get(connection=destination).state == "delivered"
 
 
+def _colleague(right: str) -> Client:
+    user = User.objects.create_user(unique("kim"), "", "pw", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename=right))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
 def test_people_in_doubt_are_listed_and_resolved(
     page: Client, till: Till, connect_vendor: Connect
 ) -> None:
@@ -181,6 +190,8 @@ def test_people_in_doubt_are_listed_and_resolved(
     shown = text_of(page.get(address))
     assert member in shown
     assert "v-2" in shown
+    assert email in shown
+    assert email not in text_of(_colleague("change_connection").get(address))
     wrong = page.post(address, {"member": member, "vendor_id": "v-99"}, follow=True)
     assert "Choose one of the candidates" in text_of(wrong)
     page.post(address, {"member": member, "vendor_id": "v-2"})
