@@ -16,9 +16,10 @@ MAX_INT64: Final = 2**63 - 1
 EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
+# Offsets as far as PostgreSQL reads them; with others it would refuse a whole batch.
 _RFC3339 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+    r"([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])$"
 )
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _MONEY = r"^-?[0-9]{1,9}(\.[0-9]{1,4})?$"

@@ -184,8 +184,8 @@ def _find(program_id: int, code: str) -> Segment:
 
 
 def _shown(program_id: int, code: str) -> dict[str, Any]:
-    counts = segments.count_members_of(program_id, [code])
-    return _segment(_find(program_id, code), counts.get(code, 0))
+    found = _find(program_id, code)
+    return _segment(found, segments.count_members_of(program_id, [code]).get(code, 0))
 
 
 def _segment(segment: Segment, members: int) -> dict[str, Any]:

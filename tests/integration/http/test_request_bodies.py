@@ -119,6 +119,8 @@ def test_a_line_is_refused_with_a_pointer_to_its_field(
         ("occurred_at", "1767225600"),
         ("occurred_at", 1767225600),
         ("occurred_at", "2026-13-01T00:00:00Z"),
+        ("occurred_at", "2026-01-01T00:00:00+16:00"),
+        ("occurred_at", "2026-01-01T00:00:00-15:60"),
         ("occurred_at", "0001-01-01T00:00:00+14:00"),
         ("occurred_at", "9999-12-31T23:59:59-14:00"),
         ("store", "a b"),
