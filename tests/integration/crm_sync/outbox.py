@@ -65,11 +65,14 @@ class Outbox:
 
     def write_many(self, members: int, each: int) -> list[str]:
         """Write events for so many new members, in one go; return their public ids."""
-        ids = [uuid4() for _ in range(members)]
+        return self.write_for([uuid4() for _ in range(members)], each)
+
+    def write_for(self, members: list[UUID], each: int) -> list[str]:
+        """Do so for members who have none yet."""
         rows = [
             OutboxEvent(**self.columns(member_id, sequence, "points.earned"))
             for sequence in range(1, each + 1)
-            for member_id in ids
+            for member_id in members
         ]
         OutboxEvent.objects.bulk_create(rows, batch_size=2000)
         return [event_id(row.member_id, row.sequence) for row in rows]
