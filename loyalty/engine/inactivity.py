@@ -13,7 +13,9 @@ from loyalty.ledger.rules import LotState
 from loyalty.ledger.sliding import slide, stop_sliding
 from loyalty.programs.expiry import expires_at
 
-# Used lots too: what comes back of them later must not live again because the member came back.
+# Used lots too: what comes back of them later must not live again because the member came back. So
+# also those that stayed with whom this member took over in a merge: they slid with the survivor's.
+# Their rows are locked by the survivor's, without whom nothing is done with them.
 # The statement sees the member's row as it was: with the end that came. By ctid and OFFSET 0, as no
 # plan that is kept from a small table may look through all lots for those of a member.
 LOTS_ENDED: Final = Table(
@@ -22,9 +24,14 @@ LOTS_ENDED: Final = Table(
     key=("member_id",),
     update=(
         "UPDATE loyalty_lot AS l SET expires_at = (SELECT s.slides_until"
-        " FROM loyalty_memberstate AS s WHERE s.member_id = l.member_id)"
+        " FROM loyalty_memberstate AS o"
+        " JOIN loyalty_memberstate AS s ON s.member_id = coalesce(o.merged_into, o.member_id)"
+        " WHERE o.member_id = l.member_id)"
         " WHERE l.ctid = ANY (ARRAY(SELECT k.ctid FROM {rows} CROSS JOIN LATERAL ("
-        "SELECT k.ctid FROM loyalty_lot AS k WHERE k.member_id = r.member_id AND k.slides"
+        "SELECT r.member_id UNION ALL"
+        " SELECT o.member_id FROM loyalty_memberstate AS o WHERE o.merged_into = r.member_id"
+        ") AS p CROSS JOIN LATERAL ("
+        "SELECT k.ctid FROM loyalty_lot AS k WHERE k.member_id = p.member_id AND k.slides"
         " AND k.expires_at IS NULL AND k.pending + k.available + k.held + k.redeemed > 0"
         " OFFSET 0) AS k))"
     ),

@@ -4,7 +4,7 @@ Points, orders, identifiers and what counts for tiers go over to the survivor in
 both; the history of the merged member stays where it happened (docs/decisions/0006).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -347,12 +347,24 @@ def asks_survivor(member_id: UUID) -> list[Ask]:
     return [merged_to(account(member_id))]
 
 
+def take_used(work: MemberWork, lots: Sequence[LotState]) -> None:
+    """Take lots that a redemption used into the books, with the end that they have come to.
+
+    What a merged member used ends with the survivor's points, also where only this run finds that
+    those have ended.
+    """
+    if work.status == "merged":
+        work.slide_ended = work.session.members[("id", str(work.member_id))].slide_ended
+    work.add_lots(lots)
+
+
 def pass_on(work: MemberWork) -> MemberWork:
     """Hand what came back to a merged member on to the survivor; give whoever has it now."""
     session = work.session
     if work.status != "merged":
         return work
     survivor = session.members[("id", str(work.member_id))]
+    survivor.touched = True  # what was due for them has been done: their balance is answered
     base = session.found(merged_to(account(work.member_id)))[0][0]
     lots, new = list(work.books.lots.values()), survivor.next_number
     if any(lot.pending or lot.available for lot in lots):

@@ -18,7 +18,7 @@ from loyalty.engine.commands import REF, Ask, MemberRef, Read, ReadAgain
 from loyalty.engine.load import LOT_JSON, MEMBER_OF, PERSON, lot_of
 from loyalty.engine.session import MemberWork
 from loyalty.ledger.rules import Use
-from loyalty.members.merging import account, asks_survivor, pass_on
+from loyalty.members.merging import account, asks_survivor, pass_on, take_used
 from loyalty.orders.rows import order_by_ref
 from loyalty.orders.rules import OrderRecord, all_returned
 from loyalty.rewards.rows import COLUMNS
@@ -150,6 +150,6 @@ def _uses(work: MemberWork, found: Any) -> list[Use]:
     uses = []
     for part in orjson.loads(found or "[]"):
         lot = lot_of(part["lot"])
-        work.add_lots([lot])
+        take_used(work, [lot])
         uses.append(Use(lot.number, part["used"]))
     return uses

@@ -20,7 +20,7 @@ from loyalty.http.auth import Principal
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.rules import LotState, Use
-from loyalty.members.merging import account, asks_survivor, pass_on
+from loyalty.members.merging import account, asks_survivor, pass_on, take_used
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.codes import code_back, code_of, hand_out
@@ -62,7 +62,7 @@ def loaded(
     uses = []
     for *lot, held, taken in session.found(lots_of_redemption(*args)):
         used = LotState(*lot)
-        work.add_lots([used])
+        take_used(work, [used])
         amount = taken if redeemed else held
         if amount:
             uses.append(Use(used.number, amount))

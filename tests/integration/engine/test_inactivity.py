@@ -265,6 +265,26 @@ def test_merged_members_are_carried_by_what_both_did(till: Till, clock: Clock):
     prove(till, old, new)
 
 
+@pytest.mark.parametrize("before", ["nothing", "a night", "a visit"])
+@pytest.mark.parametrize(("lapsed", "back"), [("expire", 0), ("grace", 10)])
+def test_what_was_used_before_a_merge_ends_with_the_survivors_points(
+    clock: Clock, before: str, lapsed: str, back: int
+):
+    till = open_till(points={**EXPIRY, "lapsed": lapsed}, earning_rules=RULES)
+    old, new = till.member(30), till.member()
+    used = till.redeem(old, points=30)
+    assert merge(till, old, new).status == 200
+    clock.set(JULY)
+    if before == "a night":
+        night(till, clock)
+    earned = till.earn(new, unique("o"), "7.00").points if before == "a visit" else 0
+    assert till.reverse(used.id, points=10).balance["available"] == earned + back
+    assert lots(till, old)[0] == (0, JULY)
+    ends = clock.now + timedelta(days=14)
+    assert [end for _, end in lots(till, new)] == [None] * bool(earned) + [ends] * bool(back)
+    prove(till, old, new)
+
+
 def test_the_notice_comes_again_for_the_new_date(clock: Clock):
     till = open_till(points={**EXPIRY, "expiring_notice_days": [30]})
     anna = till.member(100)
