@@ -224,7 +224,7 @@ def _standing(row: tuple[Any, ...], ground_level: str) -> Standing:
         language=row[10],
         attributes=_json(row[11]) or {},
         tier=row[12] or ground_level,
-        tier_since=row[13],
+        tier_since=row[13] or (row[6] if ground_level else None),
         available=row[14],
         pending=row[15],
         held=row[16],
