@@ -17,10 +17,10 @@ from crm_sync.inbound.contract import (
     RefundSaid,
     Said,
 )
-from crm_sync.inbound.matching import Found, find_buyer, find_person
+from crm_sync.inbound.matching import Found, find_person, find_proven
 from crm_sync.inbound.models import InboxMessage, Source
 from crm_sync.inbound.orders import forget_order, order_of, remember, settle
-from crm_sync.inbound.people import Heard, Origin, take_in
+from crm_sync.inbound.people import Heard, Origin, gives, take_in, take_withdrawals
 from crm_sync.inbound.verifying import verify_email
 from crm_sync.services.profiles import fields_of
 from loyalty.engine.commands import Command
@@ -66,12 +66,17 @@ def doubt_left(source: Source, said: Said, candidates: Sequence[str]) -> Result 
 
 
 def find_meant(source: Source, said: Said, *, chosen: UUID | None = None) -> Found:
-    """Say whom a message means; strictly where that gives or takes something."""
+    """Say whom a message means; strictly where they would gain or agree by it."""
     if isinstance(said, NotForUs):
         return Found()
-    is_bought = isinstance(said, OrderSaid | PurchaseSaid | RefundSaid)
-    find = find_buyer if is_bought else find_person
+    find = find_proven if _needs_proof(said) else find_person
     return find(source, said.who, chosen=chosen)
+
+
+def _needs_proof(said: Said) -> bool:
+    if isinstance(said, PersonSaid):
+        return gives(said.consents)
+    return isinstance(said, OrderSaid | PurchaseSaid | RefundSaid)
 
 
 def apply(source: Source, said: Said, *, heard: Heard, chosen: UUID | None = None) -> Result:
@@ -107,6 +112,8 @@ def _apply(
     if isinstance(said, AsksPerson):
         return Result(State.PARKED, said.reason, found.member_id, found.candidates)
     if found.candidates:
+        if isinstance(said, PersonSaid):
+            take_withdrawals(origin_of(source), said, found.candidates, heard=heard)
         return Result(State.PARKED, found.doubt, candidates=found.candidates)
     result = _do(source, said, found, heard)
     if result.state is not State.DONE or result.member_id is None:

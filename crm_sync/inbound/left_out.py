@@ -34,6 +34,12 @@ UNPROVEN: Final = (
     "the member, or at the people in doubt, and try again."
 )
 
+MADE_UNPROVEN: Final = (
+    "The connection made this person with an email or phone number of the member, and nobody has "
+    "verified that it is theirs: consent that is given there is not taken in. Say so at the "
+    "member, and try again."
+)
+
 
 def leave_out(
     connection: Connection, change: Change, note: str, members: Collection[UUID] = ()
@@ -47,7 +53,7 @@ def leave_out(
             [
                 LeftOutPerson(
                     connection=connection,
-                    vendor_id=_name(change),
+                    vendor_id=name_of(change),
                     content=vault.seal({"change": orjson.dumps(asdict(said)).decode()}),
                     members=sorted(str(member) for member in members),
                     note=note,
@@ -73,7 +79,7 @@ def add_earlier(changes: Iterable[Change], known: Mapping[str, LeftOutPerson]) -
     earlier = {name: _read(row) for name, row in known.items()}
     whole = []
     for change in changes:
-        name = _name(change)
+        name = name_of(change)
         before = earlier.get(name)
         whole.append(change if before is None else _both(change, before))
         earlier[name] = before and _who(before)
@@ -127,7 +133,7 @@ def reseal_left_out() -> None:
 def _list_kept(
     rows: QuerySet[LeftOutPerson], connection: Connection, changes: Iterable[Change]
 ) -> dict[str, LeftOutPerson]:
-    names = {_name(change) for change in changes}
+    names = {name_of(change) for change in changes}
     return {row.vendor_id: row for row in rows.filter(connection=connection, vendor_id__in=names)}
 
 
@@ -155,5 +161,6 @@ def _both(change: Change, before: Change) -> Change:
     )
 
 
-def _name(change: Change) -> str:
+def name_of(change: Change) -> str:
+    """Give the name that something is kept under of somebody."""
     return fitting_id(change.vendor_id or change.member_id or change.email)

@@ -1,14 +1,14 @@
 """Whom a source speaks of: found in one order of ways, kept, and never guessed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from crm_sync.inbound.contract import Who
 from crm_sync.inbound.models import Source, SourcePerson
-from crm_sync.models import Contact
-from loyalty.members.selectors import list_owners, list_present, list_standings
+from crm_sync.models import Connection, Contact
+from loyalty.members.selectors import Standing, list_owners, list_present, list_standings
 
 Way = tuple[str, UUID]  # how somebody was found, and who
 
@@ -34,7 +34,9 @@ _UNPROVEN: Final = (
     "say whether it is them."
 )
 
-_MADE: Final = frozenset({"new", "no_email"})
+MADE: Final = frozenset({"new", "no_email"})
+# By what the vendor may have from us, if we made the person there.
+_MAY_BE_OUR_WORD: Final = frozenset({"member_id", "external_id"})
 _MADE_UNPROVEN: Final = (
     "The connection made this customer with an email or phone number, and nobody has verified "
     "that it is the member's: say whether it is them."
@@ -59,10 +61,11 @@ def find_person(source: Source, who: Who, *, chosen: UUID | None = None) -> Foun
     return found
 
 
-def find_buyer(source: Source, who: Who, *, chosen: UUID | None = None) -> Found:
-    """Say who bought; whom we made with an unverified address is for a person to tell.
+def find_proven(source: Source, who: Who, *, chosen: UUID | None = None) -> Found:
+    """Say who bought or agrees; whom we made with an unverified address is for a person to tell.
 
-    A shop takes whoever gives that address for the customer, and what they buy would be another's.
+    A vendor takes whoever gives that address for the one whom we made: what they buy, and what they
+    agree to, would be another's.
     """
     found = find_person(source, who, chosen=chosen)
     if found.member_id is None or not _is_made_unproven(source, found.member_id, found.matched_by):
@@ -70,17 +73,31 @@ def find_buyer(source: Source, who: Who, *, chosen: UUID | None = None) -> Found
     return Found(candidates=(found.member_id,), doubt=_MADE_UNPROVEN)
 
 
-def _is_made_unproven(source: Source, member_id: UUID, matched_by: str) -> bool:
-    connection = source.connection
-    if connection is None or matched_by not in _MADE:
-        return False
-    if source.matches_unverified or connection.matches_unverified:
-        return False
-    standing = list_standings([member_id]).get(member_id)
+def list_unproven(connection: Connection, member_ids: Collection[UUID]) -> set[UUID]:
+    """List with whose email or phone number nobody can tell whom the connection would make."""
+    if connection.matches_unverified or not member_ids:
+        return set()
     shared = (("email", connection.shares_email), ("phone", connection.shares_phone))
-    used = [standing.address(type_) for type_, is_used in shared if standing and is_used]
+    types = [type_ for type_, is_shared in shared if is_shared]
+    standings = list_standings(member_ids)
+    return {member for member, one in standings.items() if _is_unproven(one, types)}
+
+
+def _is_unproven(standing: Standing, types: Sequence[str]) -> bool:
+    used = [standing.address(type_) for type_ in types]
     first = next((one for one in used if one.value), None)  # vendors make people with one of them
     return first is not None and not first.is_verified
+
+
+def _is_made_unproven(source: Source, member_id: UUID, matched_by: str) -> bool:
+    connection = source.connection
+    if connection is None or source.matches_unverified:
+        return False
+    is_made = matched_by in MADE
+    if matched_by in _MAY_BE_OUR_WORD:
+        contact = Contact.objects.filter(connection=connection, member_id=member_id)
+        is_made = contact.filter(matched_by__in=MADE).exists()
+    return is_made and bool(list_unproven(connection, [member_id]))
 
 
 def learn(source: Source, vendor_id: str, member_id: UUID, matched_by: str) -> None:

@@ -6,7 +6,7 @@ The same for what comes in at a source and for what a poll of a connection finds
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
@@ -101,6 +101,28 @@ def take_in(
         _fields(origin, said, member_id),
     ]
     return " ".join(note for note in notes if note) or "It says nothing that the vendor owns."
+
+
+def withdrawals(consents: Sequence[Consent]) -> tuple[Consent, ...]:
+    """Pick what is taken in even where it is in doubt who is meant.
+
+    Not to write to somebody who would have it harms less than to write to somebody who will not.
+    """
+    return tuple(consent for consent in consents if not consent.is_given)
+
+
+def gives(consents: Sequence[Consent]) -> bool:
+    """Say whether any consent is given by them."""
+    return any(consent.is_given for consent in consents)
+
+
+def take_withdrawals(
+    origin: Origin, said: PersonSaid, members: Sequence[UUID], *, heard: Heard
+) -> None:
+    """Take in for all who may be meant that consent was withdrawn."""
+    withdrawn = replace(said, consents=withdrawals(said.consents))
+    for member_id in members:
+        _consents(origin, withdrawn, member_id, heard)
 
 
 def consents_of(

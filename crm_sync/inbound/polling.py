@@ -6,14 +6,14 @@ page once more, and a history has each word once.
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -22,17 +22,19 @@ from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable,
 from crm_sync.inbound.contract import PersonSaid, Who
 from crm_sync.inbound.left_out import (
     FAILED,
+    MADE_UNPROVEN,
     SEVERAL,
     UNPROVEN,
     add_earlier,
     leave_out,
     list_left_out,
+    name_of,
     settle,
     who_was,
 )
-from crm_sync.inbound.matching import as_uuid
+from crm_sync.inbound.matching import MADE, as_uuid, list_unproven
 from crm_sync.inbound.models import LeftOutPerson, PollCursor
-from crm_sync.inbound.people import Origin, consents_of, take_in
+from crm_sync.inbound.people import Origin, consents_of, gives, take_in, withdrawals
 from crm_sync.inbound.rounds import LED_ROUND, step
 from crm_sync.models import Connection, Contact
 from crm_sync.services.calls import adapter_of, call
@@ -115,6 +117,9 @@ def _take_safely(connection: Connection, changes: Sequence[Change]) -> bool:
 def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
     """Take in what changed about members; who may be two of them is left out, and kept in sight.
 
+    That consent is withdrawn is taken in of all who may be meant. That it is given is left out of
+    whom we made there with an address that nobody has verified: its owner may have given it.
+
     Returns:
         Nobody was left out; those who are no members are not meant.
     """
@@ -127,20 +132,35 @@ def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
     known = list_left_out(connection, changes)
     whole = add_earlier(changes, known)
     meant = _find(connection, whole)
-    words = []
+    giving = {name_of(change) for change in whole if gives(change.consents)}
+    words, held = [], []
     for place, found in meant.items():
+        change, consents = whole[place], whole[place].consents
+        is_held = found.is_unproven and name_of(change) in giving
+        if found.doubt or is_held:
+            consents = withdrawals(consents)
+        for member_id in found.members:
+            words += consents_of(origin, consents, member_id, change.vendor_id)
         if found.doubt:  # to what is kept of them by now
             leave_out(connection, changes[place], found.doubt, found.members)
             continue
-        change = whole[place]
-        (member_id,) = found.members
-        words += consents_of(origin, change.consents, member_id, change.vendor_id)
-        said = PersonSaid(who=Who(), segments=change.segments, fields=change.fields)
-        if said.segments is not None or said.fields:
-            take_in(origin, said, member_id)
+        if is_held:
+            held.append((replace(change, segments=None, fields={}), found.members))
+        _take_rest(origin, change, found.members)
     record_consents(program_id=connection.program_id, said=words)
-    settle(known.values())
-    return not any(found.doubt for found in meant.values())
+    with transaction.atomic():
+        settle(known.values())
+        for change, members in held:
+            leave_out(connection, change, MADE_UNPROVEN, members)
+    return not held and not any(found.doubt for found in meant.values())
+
+
+def _take_rest(origin: Origin, change: Change, members: Collection[UUID]) -> None:
+    """Take in what is said besides consent."""
+    said = PersonSaid(who=Who(), segments=change.segments, fields=change.fields)
+    if said.segments is not None or said.fields:
+        (member_id,) = members
+        take_in(origin, said, member_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +169,12 @@ class Meant:
 
     Attributes:
         doubt: Why nobody but a person can tell; empty if it is clear.
+        is_unproven: We made them there with an address that nobody has verified.
     """
 
     members: set[UUID]
     doubt: str = ""
+    is_unproven: bool = False
 
 
 def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int, UUID]:
@@ -162,27 +184,47 @@ def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int,
 
 
 def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, Meant]:
-    """Say whom the changes may be about; three queries for a page, and the emails.
+    """Say whom the changes may be about; four queries for a page, and the emails.
 
     By the vendor's id that we stored, or our own id that the vendor keeps, which must agree; else
     by email, where the connection finds people by it.
     """
-    vendor_ids = [change.vendor_id for change in changes if change.vendor_id]
-    contacts = Contact.objects.filter(connection=connection, vendor_id__in=vendor_ids)
-    known: dict[str, set[UUID]] = {}
-    for vendor_id, member_id in contacts.values_list("vendor_id", "member_id"):
-        known.setdefault(vendor_id, set()).add(member_id)
+    known, made = _known(connection, changes)
     named = [_named(change, known) for change in changes]
     everybody = {member for members in named for member in members}
     present = list_present(program_id=connection.program_id, member_ids=everybody)
+    unproven = list_unproven(connection, {present[one] for one in made if one in present})
     found = {}
     for place, change in enumerate(changes):
         members = {present[member] for member in named[place] if member in present}
-        if members:
-            found[place] = Meant(members, SEVERAL if len(members) > 1 else "")
+        if len(members) > 1:
+            found[place] = Meant(members, SEVERAL)
+        elif members:
+            is_unproven = bool(named[place] & made and members & unproven)
+            found[place] = Meant(members, is_unproven=is_unproven)
         elif owner := _owner(connection, change):
             found[place] = owner
     return found
+
+
+def _known(
+    connection: Connection, changes: Sequence[Change]
+) -> tuple[dict[str, set[UUID]], set[UUID]]:
+    """Give who is known by the vendor's ids, and whom of all who are named we made there."""
+    vendor_ids = [change.vendor_id for change in changes if change.vendor_id]
+    ours = [ours for change in changes if (ours := as_uuid(change.member_id))]
+    theirs = Q(vendor_id__in=vendor_ids) | Q(member_id__in=ours)
+    contacts = Contact.objects.filter(theirs, connection=connection)
+    known: dict[str, set[UUID]] = {}
+    made = set()
+    for vendor_id, member_id, matched_by in contacts.values_list(
+        "vendor_id", "member_id", "matched_by"
+    ):
+        if vendor_id:
+            known.setdefault(vendor_id, set()).add(member_id)
+        if matched_by in MADE:
+            made.add(member_id)
+    return known, made
 
 
 def _owner(connection: Connection, change: Change) -> Meant | None:

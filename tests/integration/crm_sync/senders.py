@@ -14,9 +14,12 @@ from django.http import HttpResponse
 from django.test import Client
 from standardwebhooks import Webhook
 
+from crm_sync import tasks
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import InboxMessage, Source
+from crm_sync.models import FeedCursor, InboxMessage, Source
+from loyalty.events.selectors import last_position
+from loyalty.events.services import stamp_events
 from loyalty.members.naming import ADD_IDENTIFIER
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from tests.factories import Till, line, unique
@@ -111,3 +114,20 @@ def verify(till: Till, card: str, value: str, type_: str = "email") -> None:
     payload = AddIdentifier(("card", card), body)  # type: ignore[arg-type]
     command = till.command(ADD_IDENTIFIER, payload, value, key=unique("k"))
     assert till.send(command)[0].status == 200
+
+
+def begin_to_follow() -> None:
+    """Pass over what happened in other tests."""
+    stamp_all()
+    FeedCursor.objects.update_or_create(id=1, defaults={"position": last_position()})
+
+
+def stamp_all() -> None:
+    while stamp_events():
+        pass
+
+
+def pass_a_second() -> None:
+    """Do what beat rings for: events get their positions, and the inbox is worked on."""
+    stamp_all()
+    tasks.inbox()

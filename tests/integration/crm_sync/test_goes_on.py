@@ -6,15 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from crm_sync import tasks
 from crm_sync.inbound import working
 from crm_sync.inbound.deciding import choose_member, settle_by_hand
 from crm_sync.inbound.following import follow_feed
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import Connection, Contact, FeedCursor, InboxMessage, Source
-from loyalty.events.selectors import last_position
-from loyalty.events.services import stamp_events
+from crm_sync.models import Connection, Contact, InboxMessage, Source
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Identifier
 from loyalty.members.naming import REMOVE_IDENTIFIER
@@ -23,8 +20,11 @@ from tests.factories import Till, balance_of, unique
 from tests.integration.crm_sync.senders import (
     Sender,
     StandardSender,
+    begin_to_follow,
     name,
+    pass_a_second,
     said,
+    stamp_all,
     standard,
     verify,
 )
@@ -39,22 +39,6 @@ FIRST = 466157049  # 3 × 10.00 of an order's 50.00
 def sender(till: Till) -> StandardSender:
     begin_to_follow()
     return standard(till)
-
-
-def begin_to_follow() -> None:
-    stamp_all()
-    FeedCursor.objects.update_or_create(id=1, defaults={"position": last_position()})
-
-
-def stamp_all() -> None:
-    while stamp_events():
-        pass
-
-
-def pass_a_second() -> None:
-    """Do what beat rings for: events get their positions, and the inbox is worked on."""
-    stamp_all()
-    tasks.inbox()
 
 
 def remove(till: Till, card: str, type_: str) -> None:
