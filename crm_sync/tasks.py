@@ -6,6 +6,7 @@ out, and the sweep begins it again. Redis would only do the same a second time.
 
 import time
 from collections.abc import Sequence
+from itertools import groupby
 from uuid import UUID
 
 import structlog
@@ -89,37 +90,39 @@ def compare() -> None:
         due = [pk for pk in due if step_comparison(comparison_id=pk)]
 
 
-@shared_task(name="crm_sync.deliver_lane", acks_late=False)
-def deliver_lane(connection_id: int, member_id: str, token: str) -> None:
-    """Serve one lane, and then others of the same connection, for a turn.
+@shared_task(name="crm_sync.deliver_lanes", acks_late=False)
+def deliver_lanes(connection_id: int, member_ids: list[str], token: str) -> None:
+    """Serve these lanes, and then others of the same connection, for a turn.
 
     As many at once as were served in a moment before: what is common to them is read and written
     once. Where a destination is slow that is one, so that others may serve the rest meanwhile; as
     many as may be where one call is about all of them.
 
-    The first lane, in which something may just have happened, does not wait for the worker's pace;
+    A single lane, in which something may just have happened, does not wait for the worker's pace;
     those after it do, and are leased meanwhile: a turn that waits is one of the connection's.
     """
     ends = time.monotonic() + TURN_SECONDS
-    lease = lanes.resume(connection_id=connection_id, member_id=UUID(member_id), token=UUID(token))
-    leases = [lease] if lease else []
-    places = 0
+    members = [UUID(member_id) for member_id in member_ids]
+    leases = lanes.resume(connection_id=connection_id, member_ids=members, token=UUID(token))
+    places = len(leases) if len(leases) > 1 else 0
     while leases:
+        if places and not PACE.wait(places, at_most=_patience()):
+            lanes.give_back_all(leases)  # the relay rings for them
+            return
         began = time.monotonic()
         served = serve_lanes(leases, until=began + TURN_SECONDS)
         now = time.monotonic()
         PACE.charge(served.sent - places)
-        if now >= ends:
-            ring(lanes.claim_lanes(connection_id=connection_id), priority=BACKLOG)
-            return
         limit = lanes_at_once(len(leases), now - began, are_mixed=served.was_mixed)
         leases = lanes.claim_together(connection_id=connection_id, limit=limit)
         places = len(leases)
-        if leases and not PACE.wait(
-            places, at_most=min(PLACE_SECONDS, settings.CRM_LEASE_SECONDS / 4)
-        ):
-            lanes.give_back_all(leases)  # the relay rings for them
+        if now >= ends:
+            ring(leases, priority=BACKLOG)
             return
+
+
+def _patience() -> float:
+    return min(PLACE_SECONDS, settings.CRM_LEASE_SECONDS / 4)
 
 
 @shared_task(name="crm_sync.inbox", acks_late=False)
@@ -163,16 +166,24 @@ def prune_old_rows() -> None:
 
 
 def ring(leases: Sequence[Lease], *, priority: int = DUE) -> None:
-    """Ask workers to serve these lanes. Where Redis does not take it, the lanes are due again."""
-    for number, lease in enumerate(leases):
+    """Ask workers to serve these lanes, those under one token together.
+
+    Where Redis does not take it, the lanes are due again.
+    """
+    turns = [list(leased) for _, leased in groupby(leases, key=lambda lease: lease.token)]
+    for number, turn in enumerate(turns):
         try:
-            deliver_lane.apply_async(
-                args=(lease.connection_id, str(lease.member_id), str(lease.token)),
+            deliver_lanes.apply_async(
+                args=(
+                    turn[0].connection_id,
+                    [str(lease.member_id) for lease in turn],
+                    str(turn[0].token),
+                ),
                 expires=settings.CRM_LEASE_SECONDS,
                 priority=priority,
             )
         except (OperationalError, RedisError, OSError) as error:  # kombu does not wrap all of them
             log.warning("nobody could be asked to deliver", error=str(error))
-            for unasked in leases[number:]:
-                lanes.give_back(unasked)
+            for unasked in turns[number:]:
+                lanes.give_back_all(unasked)
             return

@@ -67,12 +67,6 @@ WHERE destination.is_enabled
 ORDER BY destination.id
 """
 
-_RESUME = """
-UPDATE crm_sync_lane SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
-WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
-RETURNING connection_id, member_id, lease_token, additions
-"""
-
 # In the order in which lanes are opened.
 _OURS = """
 WITH ours AS MATERIALIZED (
@@ -86,7 +80,7 @@ WITH ours AS MATERIALIZED (
 _RENEW = f"""{_OURS}UPDATE crm_sync_lane AS lane
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
-RETURNING lane.member_id
+RETURNING lane.connection_id, lane.member_id, lane.lease_token, lane.additions
 """
 
 _GIVE_BACK = """
@@ -206,18 +200,9 @@ def _claim(connection_id: int, *, limit: int, token: UUID | None, wait: str) -> 
     return [Lease(*row[:-1]) for row in rows]
 
 
-def resume(*, connection_id: int, member_id: UUID, token: UUID) -> Lease | None:
-    """Begin what a message asks for: a full term from now; None if somebody else has the lane."""
-    values: dict[str, Any] = {
-        "connection": connection_id,
-        "member": member_id,
-        "token": token,
-        "seconds": settings.CRM_LEASE_SECONDS,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_RESUME, values)
-        row = cursor.fetchone()
-    return Lease(*row) if row else None
+def resume(*, connection_id: int, member_ids: Collection[UUID], token: UUID) -> list[Lease]:
+    """Begin what a message asks for: a full term from now, of the lanes that are still ours."""
+    return _renew(connection_id, member_ids, [token])
 
 
 def renew(
@@ -228,6 +213,12 @@ def renew(
     Returns:
         Whose lanes are still ours. What the others hold, somebody else may have sent meanwhile.
     """
+    return {lease.member_id for lease in _renew(connection_id, member_ids, tokens)}
+
+
+def _renew(
+    connection_id: int, member_ids: Collection[UUID], tokens: Collection[UUID]
+) -> list[Lease]:
     values: dict[str, Any] = {
         "connection": connection_id,
         "members": list(member_ids),
@@ -236,7 +227,7 @@ def renew(
     }
     with connection.cursor() as cursor:
         cursor.execute(_RENEW, values)
-        return {row[0] for row in cursor.fetchall()}
+        return [Lease(*row) for row in cursor.fetchall()]
 
 
 def renew_one(lease: Lease) -> bool:

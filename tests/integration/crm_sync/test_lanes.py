@@ -16,7 +16,7 @@ from crm_sync.services.deliver import serve_lane
 from crm_sync.services.fan_out import fan_out
 from crm_sync.services.lanes import Lease, claim_lanes
 from crm_sync.services.relay import claim_due_lanes, relay_events
-from crm_sync.tasks import deliver_lane
+from crm_sync.tasks import deliver_lanes
 from loyalty.events.services import stamp_events
 from tests.integration.crm_sync.outbox import Outbox, pass_time
 from tests.integration.crm_sync.receivers import Receiver
@@ -44,9 +44,9 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def resume(lease: Lease) -> Lease | None:
+def resume(lease: Lease) -> list[Lease]:
     return lanes.resume(
-        connection_id=lease.connection_id, member_id=lease.member_id, token=lease.token
+        connection_id=lease.connection_id, member_ids=[lease.member_id], token=lease.token
     )
 
 
@@ -124,8 +124,8 @@ def test_a_lease_that_ran_out_goes_to_the_next(outbox: Outbox) -> None:
     (alive,) = claim_due_lanes()
     assert alive.member_id == dead.member_id
     assert alive.token != dead.token
-    assert resume(alive) == alive
-    assert resume(dead) is None
+    assert resume(alive) == [alive]
+    assert resume(dead) == []
 
 
 def test_whoever_lost_the_lease_changes_nothing(outbox: Outbox, receiver: Receiver) -> None:
@@ -136,11 +136,11 @@ def test_whoever_lost_the_lease_changes_nothing(outbox: Outbox, receiver: Receiv
     (slow,) = claim_due_lanes()
     pass_time(destination, "61 seconds")
     (quick,) = claim_due_lanes()
-    deliver_lane(slow.connection_id, str(slow.member_id), str(slow.token))
+    deliver_lanes(slow.connection_id, [str(slow.member_id)], str(slow.token))
     assert receiver.calls == []
     lanes.give_back(slow)
     lanes.close(slow)
-    deliver_lane(quick.connection_id, str(quick.member_id), str(quick.token))
+    deliver_lanes(quick.connection_id, [str(quick.member_id)], str(quick.token))
     assert Delivery.objects.get(connection=destination).state == "delivered"
     assert len(receiver.calls) == 1
 

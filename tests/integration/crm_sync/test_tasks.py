@@ -21,7 +21,7 @@ Rung = list[dict[str, Any]]
 def rung(monkeypatch: pytest.MonkeyPatch) -> Rung:
     """Return what workers were asked for; nobody else hears it."""
     calls: Rung = []
-    monkeypatch.setattr(tasks.deliver_lane, "apply_async", lambda **call: calls.append(call))
+    monkeypatch.setattr(tasks.deliver_lanes, "apply_async", lambda **call: calls.append(call))
     return calls
 
 
@@ -36,7 +36,7 @@ def test_without_redis_lanes_are_due_again_at_once(
     def fail(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(tasks.deliver_lane, "apply_async", fail)
+    monkeypatch.setattr(tasks.deliver_lanes, "apply_async", fail)
     tasks.relay()
     lanes = Lane.objects.filter(connection=destination)
     assert lanes.count() == lanes.filter(lease_token__isnull=True).count() == 3
@@ -48,7 +48,7 @@ def test_one_message_serves_the_lanes_of_a_turn(outbox: Outbox, rung: Rung) -> N
     tasks.relay()
     assert len(rung) == 4
     for call in rung:
-        tasks.deliver_lane(*call["args"])
+        tasks.deliver_lanes(*call["args"])
     assert Delivery.objects.filter(connection=destination, state="delivered").count() == 20
 
 
@@ -83,7 +83,7 @@ def test_a_turn_keeps_to_the_pace_of_its_worker(
     pace = WatchedPace()
     monkeypatch.setattr(tasks, "PACE", pace)
     tasks.relay()
-    tasks.deliver_lane(*rung[0]["args"])
+    tasks.deliver_lanes(*rung[0]["args"])
     sent = Delivery.objects.filter(connection=destination, state="delivered").count()
     assert sent == pace.charged == 60 - 2 * (len(rung) - 1)
     assert sum(pace.waited) == sent // 2 - 1  # lanes, without the first one
@@ -100,7 +100,7 @@ def test_a_turn_for_which_there_is_no_place_gives_its_lanes_back(
     outbox.write_many(members=30, each=2)
     monkeypatch.setattr(tasks, "PACE", WatchedPace(has_places=False))
     tasks.relay()
-    tasks.deliver_lane(*rung[0]["args"])
+    tasks.deliver_lanes(*rung[0]["args"])
     assert Delivery.objects.filter(connection=destination, state="delivered").count() == 2
     left = Lane.objects.filter(connection=destination)
     assert left.count() == 29
@@ -115,8 +115,29 @@ def test_a_turn_ends_and_rings_for_the_next(
     monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
     tasks.relay()
     before = len(rung)
-    tasks.deliver_lane(*rung[0]["args"])
+    tasks.deliver_lanes(*rung[0]["args"])
     assert len(rung) == before + 1
+
+
+def test_what_is_left_of_a_quick_turn_is_one_turn_that_waits_for_its_place(
+    outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = outbox.connect()
+    outbox.write_many(members=40, each=1)
+    pace = WatchedPace()
+    monkeypatch.setattr(tasks, "PACE", pace)
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "lanes_at_once", lambda *_, **__: 20)
+    tasks.relay()
+    tasks.deliver_lanes(*rung[0]["args"])
+    assert pace.waited == []
+    members = rung[-1]["args"][1]
+    assert len(members) == 20
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 60.0)
+    tasks.deliver_lanes(*rung[-1]["args"])
+    assert pace.waited[0] == 20
+    sent = Delivery.objects.filter(connection=destination, state="delivered")
+    assert {str(one) for one in sent.values_list("member_id", flat=True)} >= set(members)
 
 
 def test_turns_go_behind_the_timetable_and_what_is_left_of_them_behind_what_is_due(
@@ -131,14 +152,14 @@ def test_turns_go_behind_the_timetable_and_what_is_left_of_them_behind_what_is_d
     monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
     relay_events()
     lease = tasks.claim_due_lanes()[0]
-    tasks.deliver_lane(lease.connection_id, str(lease.member_id), str(lease.token))
+    tasks.deliver_lanes(lease.connection_id, [str(lease.member_id)], str(lease.token))
     tasks.ring([lease])
     tasks.relay.apply_async()
     with app.connection_for_read() as broker:
         found = [broker.default_channel.basic_get(name, no_ack=True) for _ in range(3)]
         broker.default_channel.queue_delete(name)
     told = [(one.headers["task"], one.properties["priority"]) for one in found]
-    turn = "crm_sync.deliver_lane"
+    turn = "crm_sync.deliver_lanes"
     assert told == [("crm_sync.relay", 0), (turn, tasks.DUE), (turn, tasks.BACKLOG)]
 
 
