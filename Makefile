@@ -59,7 +59,7 @@ migrate: setup ## bring the database up to date
 audit: setup ## prove every invariant of the ledger
 	@$(BIN)/python manage.py audit_ledger
 
-pictures: setup-dev ## the pictures of docs/ anew, from a demo of its own that runs beside it
+pictures: setup-dev ## the pictures of docs/ anew, from the demo that `make run` runs in this folder
 	@$(BIN)/python -m tests.e2e.pictures
 
 lock: ## requirements/*.txt anew from requirements/*.in; needs uv

@@ -28,6 +28,7 @@ UNFOLD: dict[str, Any] = {
         }
     ],
     "DASHBOARD_CALLBACK": "loyalty.admin.dashboard.fill",
+    "GLOBAL_CALLBACK": "loyalty.admin.sidebar.place",
     "SIDEBAR": {"navigation": "loyalty.admin.sidebar.navigation"},
     "COLORS": {
         "primary": {

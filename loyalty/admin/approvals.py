@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, principal_for, title_of
+from loyalty.admin.actors import actors_named
 from loyalty.admin.filters import ProgramFilter
 from loyalty.admin.member_actions import run_once
 from loyalty.admin.named import NamesMembers
@@ -48,7 +49,8 @@ class ApprovalAdmin(NamesMembers, RowPageAdmin):
         "Nothing waits. Adjustments above the limit that a program sets come here, for a "
         "second person."
     )
-    list_display = ("requested", "member", "effect", "reason", "requested_by", "status", "decider")
+    list_display = ("requested", "member", "effect", "reason", "asker", "status", "decider")
+    actor_fields = ("requested_by", "decided_by")
     list_filter = (ProgramFilter, ("state", ChoicesCheckboxFilter))
     list_filter_submit = True
     ordering = ("-id",)
@@ -68,10 +70,16 @@ class ApprovalAdmin(NamesMembers, RowPageAdmin):
         """Show the state in its colour."""
         return row.state
 
+    @display(description="Requested by")
+    def asker(self, row: Any) -> str:
+        """Name the first person, or the API key."""
+        name: str = row.named[row.requested_by]
+        return name
+
     @display(description="Decided by")
-    def decider(self, row: AdjustmentRequest) -> str:
+    def decider(self, row: Any) -> str:
         """Name the second person."""
-        return row.decided_by or "–"
+        return row.named[row.decided_by] or "–"
 
     def get_urls(self) -> list[URLPattern]:
         """Add the decision. It stands outside of the admin's transaction."""
@@ -125,10 +133,13 @@ class ApprovalAdmin(NamesMembers, RowPageAdmin):
     ) -> HttpResponse:
         member = Member.objects.select_related("program").get(pk=row.member_id)
         wallet = Wallet.objects.filter(member_id=row.member_id).first()
+        named = actors_named([row.requested_by, row.decided_by])
         is_own, may_approve = _is_own(request, row), request.user.has_perm(MAY_APPROVE)
         context = {
             **self.admin_site.each_context(request),
             "title": f"{words.signed(row.points)} points for {title_of(member)}",
+            "asker": named[row.requested_by],
+            "decider": named[row.decided_by],
             "opts": self.opts,
             "original": row,
             "row": row,

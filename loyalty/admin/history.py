@@ -1,8 +1,9 @@
 """What happened: ledger transactions, orders, redemptions and events, to look at only."""
 
+import json
 from typing import Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -12,10 +13,12 @@ from unfold.decorators import display
 
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, as_uuid
+from loyalty.admin.actors import name_actors
 from loyalty.admin.filters import DaysFilter, EventTypeFilter, KindFilter, ProgramFilter
 from loyalty.admin.named import NamesMembers
-from loyalty.admin.requests import HELP, transactions_of_request
+from loyalty.admin.requests import HELP, refusals_of_request, transactions_of_request
 from loyalty.events.models import OutboxEvent
+from loyalty.events.rules import envelope
 from loyalty.ledger.models import LedgerTransaction, MemberState, Posting
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.currencies import SCALES, format_amount
@@ -60,8 +63,13 @@ class LedgerAdmin(HistoryAdmin):
     """Every change of points, with its postings and its reason."""
 
     empty_words = "No points have moved yet. Each change will stand here, with who did it and why."
-    list_display = ("recorded", "what", "effect", "member", "for_what", "actor", "reason")
+    not_found_words = (
+        "Only what moved points is here: not a redemption that was refused, nor a look at a "
+        "balance. Requests are looked for in the last 3 days, or in the days of the filter."
+    )
+    list_display = ("recorded", "what", "effect", "member", "for_what", "who", "reason")
     list_filter = (ProgramFilter, KindFilter, ("recorded_at", DaysFilter))
+    actor_fields = ("actor",)
     search_help_text = f"A member's id, or {HELP}, or of the days of the filter, 31 at most"
 
     def get_search_results(
@@ -73,6 +81,8 @@ class LedgerAdmin(HistoryAdmin):
         if not term or (member and MemberState.objects.filter(pk=member).exists()):
             return super().get_search_results(request, queryset, search_term)
         found = transactions_of_request(term, request.GET.dict())
+        if not found:
+            _say_what_it_did_instead(request, term)
         return queryset.filter(pk__in=found), False
 
     @display(description="What")
@@ -85,6 +95,12 @@ class LedgerAdmin(HistoryAdmin):
         """Show what it belongs to, in the caller's words."""
         return row.source_ref
 
+    @display(description="By")
+    def who(self, row: Any) -> str:
+        """Name the colleague, or the API key."""
+        name: str = row.named[row.actor]
+        return name
+
     @display(description="Points")
     def effect(self, row: LedgerTransaction) -> str:
         """Show the effect on what the member can spend."""
@@ -92,6 +108,8 @@ class LedgerAdmin(HistoryAdmin):
 
     def show_row(self, request: HttpRequest, row: LedgerTransaction) -> HttpResponse:
         """Show one ledger transaction: what moved, and why."""
+        told = {"actor": row.actor, "why": words.explanation(row.explanation)}
+        name_actors([told])
         context = {
             **self.admin_site.each_context(request),
             "title": f"{words.kind_in_words(row.kind)}: {words.signed(row.points)} points",
@@ -104,10 +122,21 @@ class LedgerAdmin(HistoryAdmin):
             "program": Program.objects.filter(pk=row.program_id).first(),
             "order": _order_of(row),
             "source": words.SOURCES.get(row.source, row.source),
-            "why": words.explanation(row.explanation),
+            **told,
             "postings": _moved(row),
         }
         return TemplateResponse(request, "admin/loyalty/ledger/transaction.html", context)
+
+
+def _say_what_it_did_instead(request: HttpRequest, request_id: str) -> None:
+    """Tell of a request that moved no points that it was refused, if it was."""
+    refusals = refusals_of_request(request_id, request.GET.dict())
+    if refusals is None:
+        messages.warning(request, "Too much was refused in these days to look for this request.")
+    for refusal in refusals or ():
+        at = f"{refusal.at:%-d %B %Y, %H:%M} UTC"
+        said = f"That request moved no points. It was refused on {at}: {refusal.detail}"
+        messages.info(request, f"{said} ({refusal.code})")
 
 
 def _moved(row: LedgerTransaction) -> list[str]:
@@ -140,7 +169,7 @@ class OrderAdmin(HistoryAdmin):
         "store",
         "amount",
         "points",
-        "clawed_back",
+        "taken_back",
         "status",
         "member",
     )
@@ -160,6 +189,11 @@ class OrderAdmin(HistoryAdmin):
     def amount(self, order: Order) -> str:
         """Show the amount with its currency."""
         return money(order.net_amount, order.currency)
+
+    @display(description="Taken back")
+    def taken_back(self, order: Order) -> int:
+        """Show how many of its points returns took back."""
+        return order.clawed_back
 
     @display(
         description="State", label={"paid": "success", "open": "warning", "cancelled": "danger"}
@@ -266,7 +300,6 @@ class EventAdmin(HistoryAdmin):
     # Descending positions begin with none at all: events that the relay has not seen yet.
     ordering = ("-position",)
     list_display = ("recorded", "type", "member", "told", "sequence", "position")
-    list_display_links = None
     list_filter = (ProgramFilter, EventTypeFilter)
     search_help_text = "A member's id"
 
@@ -274,6 +307,32 @@ class EventAdmin(HistoryAdmin):
     def told(self, event: OutboxEvent) -> str:
         """Show what the event carries, in a line."""
         return Truncator(words.fact(event.data)).chars(120)
+
+    def show_row(self, request: HttpRequest, event: OutboxEvent) -> HttpResponse:
+        """Show all that an event carries, and what receivers get."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(event),
+            "opts": self.opts,
+            "original": event,
+            "event": event,
+            "told": _facts(event.data),
+            "balances": _facts(event.balances),
+            "cause": _facts(event.cause),
+            "member": self.link_to(request, event.member_id),
+            "zone": Program.objects.values_list("timezone", flat=True).get(pk=event.program_id),
+            "document": json.dumps(envelope(event), indent=2, ensure_ascii=False),
+        }
+        return TemplateResponse(request, "admin/loyalty/event/page.html", context)
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """List what is said, in words; what is empty is left out."""
+    return [
+        (name.replace("_", " ").capitalize(), words.fact(value))
+        for name, value in found.items()
+        if value not in (None, "", [], {})
+    ]
 
 
 def money(minor: int, currency: str) -> str:

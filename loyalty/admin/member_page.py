@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from loyalty.admin import words
+from loyalty.admin.actors import name_actors
 from loyalty.engine.activity import activity_of, days_found, tier_body
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.look import look
@@ -79,6 +80,8 @@ def member_context(
         rows, older = list_rewards_for(principal, ref), None
     else:
         rows, older = _TABLE_LISTS[shown](work, limit)
+    if shown in ("statement", "tiers"):
+        name_actors(rows)
     return {
         "member": member,
         "work": work,

@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from loyalty.admin import member_actions, person_actions, words
 from loyalty.admin.access import ReadOnlyAdmin, as_uuid, principal_for, title_of
+from loyalty.admin.actors import actors_named
 from loyalty.admin.member_page import SHOWN, member_context
 from loyalty.admin.search import find_view
 from loyalty.errors import LoyaltyError
@@ -123,9 +124,7 @@ class MemberAdmin(ReadOnlyAdmin):
             "status_colour": words.STATUS_COLOURS.get(member.state.status, "info"),
             "may_change": request.user.has_perm("loyalty.change_member"),
             "may_erase": request.user.has_perm(person_actions.MAY_ERASE),
-            "waiting": AdjustmentRequest.objects.filter(
-                member_id=member.pk, state="open", program_id=member.program_id
-            ).order_by("-number")[:5],
+            "waiting": _waiting(member),
             "segments": segments_of_member(member.pk),
             "may_adjust": request.user.has_perm(member_actions.MAY_ADJUST),
         }
@@ -139,3 +138,15 @@ class MemberAdmin(ReadOnlyAdmin):
         except LoyaltyError as error:
             context["failure"] = error.detail
         return TemplateResponse(request, "admin/loyalty/member/page.html", context)
+
+
+def _waiting(member: Member) -> list[dict[str, Any]]:
+    """List adjustments that wait for a second person, each with the name of the first."""
+    rows = AdjustmentRequest.objects.filter(
+        member_id=member.pk, state="open", program_id=member.program_id
+    ).order_by("-number")[:5]
+    named = actors_named(row.requested_by for row in rows)
+    return [
+        {"pk": row.pk, "points": row.points, "reason": row.reason, "by": named[row.requested_by]}
+        for row in rows
+    ]

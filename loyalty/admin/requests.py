@@ -5,22 +5,39 @@ time, of some days.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import orjson
+from django.db import OperationalError, connection, transaction
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from loyalty.admin.filters import day_said
 from loyalty.events.models import OutboxEvent
+from loyalty.http.models import IdempotencyKey
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.programs.models import Program
 
 RECENT: Final = timedelta(days=3)
 LONGEST: Final = timedelta(days=31)
 MOST: Final = 1000  # as many as a batch has
+FEW: Final = 5
+PATIENCE: Final = "3s"
+"""A search waits no longer for a look through the stored answers."""
+
 HELP: Final = "the id of a request of the last 3 days"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was answered instead of a change of points."""
+
+    at: datetime
+    code: str
+    detail: str
 
 
 def transactions_of_request(request_id: str, days: Mapping[str, str]) -> list[int]:
@@ -30,8 +47,7 @@ def transactions_of_request(request_id: str, days: Mapping[str, str]) -> list[in
         days: What the list's filter says, as `recorded_at_from` and `recorded_at_to`; 31 days at
             most are read.
     """
-    first, last = day_said(days.get("recorded_at_from")), day_said(days.get("recorded_at_to"))
-    begin, end = _window(first, last)
+    begin, end = _window(*_said(days))
     rows = LedgerTransaction.objects.filter(
         program_id__in=list(Program.objects.values_list("pk", flat=True)),
         recorded_at__range=(begin, end),
@@ -47,6 +63,35 @@ def events_of_request(request_id: str) -> list[tuple[UUID, int]]:
     asked = OutboxEvent.objects.alias(request=KT("cause__request_id"))
     events = asked.filter(member_id__in=members, request=request_id)
     return list(events.values_list("member_id", "sequence")[:MOST])
+
+
+def refusals_of_request(request_id: str, days: Mapping[str, str]) -> list[Refusal] | None:
+    """List what a request was refused, which is in no ledger: stored answers say it.
+
+    Args:
+        days: As of the ledger.
+
+    Returns:
+        None where there are too many answers of these days to look through all of them.
+    """
+    begin, end = _window(*_said(days))
+    refused = IdempotencyKey.objects.filter(
+        created_at__range=(begin, end),
+        status__gte=400,
+        body__contains=orjson.dumps({"request_id": request_id}).decode()[1:-1],
+    )
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
+            rows = list(refused.order_by("-created_at").values_list("created_at", "body")[:FEW])
+    except OperationalError:
+        return None
+    found = ((at, orjson.loads(body)) for at, body in rows if body)
+    return [Refusal(at, body["code"], body["detail"]) for at, body in found]
+
+
+def _said(days: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
+    return day_said(days.get("recorded_at_from")), day_said(days.get("recorded_at_to"))
 
 
 def _window(first: datetime | None, last: datetime | None) -> tuple[datetime, datetime]:

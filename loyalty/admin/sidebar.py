@@ -52,6 +52,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [{**group, "separator": bool(group["title"])} for group in groups if group["items"]]
 
 
+def place(request: HttpRequest) -> dict[str, Any]:
+    """Say which page of the menu a page belongs to; its head calls it by the same name."""
+    pages = (page for group in navigation(request) for page in group["items"])
+    return {"place": next((page for page in pages if page["active"]), None)}
+
+
 def _pages_of(app: str) -> dict[str, tuple[str, str]]:
     """List an app's pages by their `menu`, a place and an icon."""
     found = [(p.menu, model) for model, p in admin.site._registry.items() if hasattr(p, "menu")]

@@ -34,7 +34,7 @@ def follow_referral(work: MemberWork, ref: MemberRef, record: OrderRecord) -> di
     if record.state == "paid" and not all_returned(record.lines):
         if not plan_of(work.program).converting:
             return {}
-        converted = convert(work, ref, _bought(work, record))
+        converted = convert(work, ref, bought_by(work, record))
         return {"referral": converted} if converted else {}
     if record.state != "open":
         reverse_referral(work, ref, record)
@@ -48,7 +48,8 @@ def reverse_referral(
     return take_referral_back(work, ref, scope=record.scope, order=record.ref)
 
 
-def _bought(work: MemberWork, record: OrderRecord) -> Bought:
+def bought_by(work: MemberWork, record: OrderRecord) -> Bought:
+    """Show a referral what it sees of a paid order."""
     local = local_time(record.occurred_at, work.program.timezone)
     return Bought(
         scope=record.scope,

@@ -160,13 +160,7 @@ def convert(work: MemberWork, ref: MemberRef, bought: Bought) -> dict[str, Any] 
     joined_on = local_day(referral.created_at, program.timezone)
     if not may_convert(referral, friend=work.member_id, joined_on=joined_on, bought=bought):
         return None
-    occasion = Occasion(
-        day=bought.day,
-        hour=bought.hour,
-        channel=bought.channel,
-        store=bought.store,
-        amount=bought.net,
-    )
+    occasion = occasion_of(bought)
     if not qualifies(program, occasion):
         return None
     award = occasion_award(work, "referral.friend", occasion, earner_of(work, ref, bought.day))
@@ -189,6 +183,25 @@ def convert(work: MemberWork, ref: MemberRef, bought: Bought) -> dict[str, Any] 
         "explanation": award.explanation,
         "not_applied": award.not_applied,
     }
+
+
+def occasion_of(bought: Bought) -> Occasion:
+    """Show rules of referrals the order that converts one."""
+    return Occasion(
+        day=bought.day,
+        hour=bought.hour,
+        channel=bought.channel,
+        store=bought.store,
+        amount=bought.net,
+    )
+
+
+def referrer_of(work: MemberWork, *, scope: str, order: str) -> UUID | None:
+    """Tell whose referral an order of this run converted; None where it converted none."""
+    kept: dict[UUID, Referral] = work.kept.get(KEPT, {})
+    wanted = ("converted", scope, order)
+    found = (r for r in kept.values() if (r.state, r.order_scope, r.order_ref) == wanted)
+    return next((referral.present_referrer for referral in found), None)
 
 
 def _open(work: MemberWork, ref: MemberRef) -> Referral | None:

@@ -4,6 +4,7 @@ Done by a command of the referrer's own, once for each step: by the job each min
 next earn or redemption of theirs.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from loyalty.earning.plan import plan_of
-from loyalty.earning.rules import Occasion
+from loyalty.earning.rules import Award, Occasion
 from loyalty.earning.services import (
     asks_of_occasion,
     asks_segments,
@@ -113,10 +114,21 @@ def _ask_for_rules(work: MemberWork, ref: MemberRef, due: list[Step]) -> None:
     days = {step.day for step in due if step.step == CONVERTED}
     if not days:
         return
-    program = work.program
+    work.session.fetch(asks_of_reward(work.program, ref, days))
+
+
+def asks_of_reward(program: PublishedProgram, ref: MemberRef, days: Collection[date]) -> list[Ask]:
+    """List what must be known of a referrer before friends' orders of some days give them."""
     uses = [ask for day in sorted(days) for ask in asks_uses(program, ref, day)]
     budgets = asks_of_occasion(program, "referral.referrer")
-    work.session.fetch([*asks_segments(program, ref), *uses, *budgets])
+    return [*asks_segments(program, ref), *uses, *budgets]
+
+
+def reward_of(work: MemberWork, ref: MemberRef, occasion: Occasion) -> tuple[Award, int]:
+    """Calculate what a friend's order gives its referrer, and what of it they have room for."""
+    award = occasion_award(work, "referral.referrer", occasion, earner_of(work, ref, occasion.day))
+    gives = bool(award.points) and has_room(work.books, award.points)
+    return award, award.points if gives else 0
 
 
 def _do(work: MemberWork, ref: MemberRef, step: Step, done: dict[Any, Gift]) -> Gift:
@@ -142,13 +154,12 @@ def _reward(work: MemberWork, ref: MemberRef, step: Step) -> Gift:
         store=facts["store"],
         amount=facts["net"],
     )
-    award = occasion_award(work, "referral.referrer", occasion, earner_of(work, ref, step.day))
-    gives = bool(award.points) and has_room(work.books, award.points)
-    told = {"friend": str(step.friend_id), "points": award.points if gives else 0}
+    award, points = reward_of(work, ref, occasion)
+    told = {"friend": str(step.friend_id), "points": points}
     rules = [entry["rule"] for entry in award.explanation]
     at = step.occurred_at
     work.event("referral.converted", told, kind="referral", rules=rules, occurred_at=at)
-    if not gives:
+    if not points:
         return Gift()
     about = {"friend": str(step.friend_id)}
     return give(work, award, occurred_at=step.occurred_at, about=about)[0]

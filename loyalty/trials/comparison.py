@@ -60,7 +60,11 @@ def _issued(name: str, times: int, points: int) -> str:
 
 def brought_of(body: Body) -> str:
     """Say what the order gives its member for having been brought, and why; empty for none."""
-    found = body.get("referral")
+    return gift_in_words(body.get("referral"))
+
+
+def gift_in_words(found: Body | None) -> str:
+    """Say what a referral gives somebody, and why; empty for nothing to say."""
     if found is None:
         return ""
     reasons = [f"{one['rule']}: {one['because']}" for one in found["explanation"]]

@@ -17,11 +17,12 @@ from loyalty.http.auth import Principal
 from loyalty.members.identifiers import MemberRef
 from loyalty.orders.activities import EARN
 from loyalty.orders.rules import order_scope
-from loyalty.orders.schemas import Activity, EarnRequest, Order
+from loyalty.orders.schemas import Activity, Order
 from loyalty.orders.services import find_order
 from loyalty.programs.models import Program
 from loyalty.programs.rules import PublishedProgram
 from loyalty.trials.candidates import Candidate, live_of
+from loyalty.trials.referrer import REFERRER, Brought, brought_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,29 @@ class Preview:
     Attributes:
         label: "version 3", "the draft", ...
         body: The answer of an earn, with `lines`; a problem where it would be refused.
+        referrer: What it would give whoever brought the member: `points`, and why; None where it
+            means nothing to them.
     """
 
     label: str
     status: int
     body: dict[str, Any]
+    referrer: dict[str, Any] | None = None
 
     @property
     def refused(self) -> bool:
         """Tell whether a till would get an error."""
         return self.status >= 400
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What is tried, as an earn's request has it; and whom else it would mean something to."""
+
+    member: MemberRef
+    order: Order | None
+    activity: Activity | None
+    brought: Brought | None = None
 
 
 def _decide(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
@@ -51,6 +65,8 @@ def _decide(session: Session, decision: Decision) -> tuple[int, dict[str, Any]]:
         return status, {**body, "lines": []}
     record = find_order(session, order_scope(order.store, order.channel), order.ref)
     lines = record.lines if record else []
+    work = decision.work
+    decision.payload.brought = brought_by(work, record) if work and record else None
     body["lines"] = [{"line": line["line"], "points": line["points"]} for line in lines]
     return status, body
 
@@ -76,7 +92,7 @@ def preview(
         For the live program (None where nothing is published yet) and for the one tried.
     """
     fresh = what.model_copy(update={"ref": f"preview-{secrets.token_hex(8)}"})
-    request = EarnRequest.model_construct(
+    request = _Tried(
         member=member or MemberRef("card", f"preview-{secrets.token_hex(8)}"),
         order=fresh if isinstance(fresh, Order) else None,
         activity=fresh if isinstance(fresh, Activity) else None,
@@ -84,7 +100,7 @@ def preview(
     live = live_of(program)
     newcomer = member is None
     shown = [
-        _under(request, one.label, one.program, principal, newcomer=newcomer)
+        _under(replace(request), one.label, one.program, principal, newcomer=newcomer)
         for one in (live, tried)
         if one is not None
     ]
@@ -92,7 +108,7 @@ def preview(
 
 
 def _under(
-    request: EarnRequest,
+    request: _Tried,
     label: str,
     program: PublishedProgram,
     principal: Principal,
@@ -101,6 +117,16 @@ def _under(
 ) -> Preview:
     if newcomer:
         program = replace(program, points=replace(program.points, unknown_member="enrol"))
-    command = Command(PREVIEW, request, request_id="preview")
+    status, body = _answer(Command(PREVIEW, request, request_id="preview"), program, principal)
+    shown = Preview(label, status, body)
+    if request.brought is None or shown.refused:
+        return shown
+    to_referrer = Command(REFERRER, request.brought, request_id="preview")
+    return replace(shown, referrer=_answer(to_referrer, program, principal)[1])
+
+
+def _answer(
+    command: Command, program: PublishedProgram, principal: Principal
+) -> tuple[int, dict[str, Any]]:
     answer = run([command], principal=principal, preview=True, under=program)[0]
-    return Preview(label, answer.status, orjson.loads(answer.body))
+    return answer.status, orjson.loads(answer.body)

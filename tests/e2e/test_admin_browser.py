@@ -327,6 +327,7 @@ def test_every_page_fits_a_phone(live_stack: Stack, desk: Desk, program: str):
     shown = [f"loyalty/member/{member}/change/?show={name}" for name in ("lots", "rewards")]
     shop = id_of(live_stack, program)
     forms = [f"loyalty/program/{shop}/change/"]
+    an_empty_form_leads_to_what_is_missing(desk)
     forms += [
         f"loyalty/publishedversion/{name}/{shop}/" for name in ("review", "discard", "compare")
     ]
@@ -337,4 +338,17 @@ def test_every_page_fits_a_phone(live_stack: Stack, desk: Desk, program: str):
         if desk.page.evaluate("document.documentElement.scrollWidth") > PHONE["width"]:
             too_wide.append(path)
     assert not too_wide
+    desk.open("loyalty/outboxevent/")
+    first = desk.page.locator("#result_list .data-row").first.locator(":scope > *").first
+    expect(first).to_have_attribute("data-label", "Recorded (UTC)")
     assert desk.is_fine()
+
+
+def an_empty_form_leads_to_what_is_missing(desk: Desk) -> None:
+    desk.open("loyalty/store/add/")
+    desk.save()
+    note = desk.page.locator(".errornote")
+    expect(note).to_contain_text("To be corrected:")
+    expect(desk.page.locator("#content [aria-invalid=true]").first).to_be_focused()
+    note.get_by_role("link", name="Name").click()
+    expect(desk.page.locator("#id_name")).to_be_focused()

@@ -270,7 +270,7 @@ class RewardAdmin(PartAdmin):
 
     empty_words = "No reward yet: points buy nothing. Add what members can have for theirs."
     form = RewardForm
-    list_display = ("name", "cost", "what", "left", "dates", "state")
+    list_display = ("name", "cost", "given", "left", "dates", "state")
     list_filter = ("is_active", "gives")
     search_fields = ("code", "name")
     conditional_fields = {
@@ -319,7 +319,7 @@ class RewardAdmin(PartAdmin):
         return rows.annotate(remaining=Subquery(stock.values("remaining")[:1]))
 
     @display(description="Gives")
-    def what(self, reward: Reward) -> str:
+    def given(self, reward: Reward) -> str:
         """Say what the member gets."""
         if reward.gives == Gives.PERCENT_OFF:
             most = f", at most {_money(reward.program, reward.amount)}" if reward.amount else ""

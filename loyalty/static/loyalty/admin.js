@@ -37,3 +37,58 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   window.setTimeout(look, 700);
 });
+
+// On a phone the theme puts a heading before each cell. It calls the first one "Select record" also
+// where there is nothing to select, and Writes All Of Them Like This.
+document.addEventListener("DOMContentLoaded", () => {
+  const headings = [...document.querySelectorAll("#result_list thead th")];
+  for (const row of document.querySelectorAll("#result_list .data-row")) {
+    [...row.cells].forEach((cell, place) => {
+      const heading = cell.querySelector(".action-select") ? "Select" : headings[place]?.textContent.trim();
+      if (heading) cell.dataset.label = heading;
+    });
+  }
+});
+
+// Names at the top of a form what is to be corrected, each leading there, and begins with the first.
+document.addEventListener("DOMContentLoaded", () => {
+  const wrong = [...document.querySelectorAll("#content form [aria-invalid=true]")].filter(
+    (field) => field.type !== "hidden",
+  );
+  if (!wrong.length) return;
+  const named = new Map();
+  for (const field of wrong) {
+    const name = nameOf(field);
+    if (!named.has(name)) named.set(name, field);
+  }
+  const note = document.querySelector(".errornote");
+  if (note) {
+    const links = [...named].map(([name, field]) => leadingTo(field, name));
+    note.textContent = "To be corrected: ";
+    note.append(...links.flatMap((link, place) => (place ? [", ", link] : [link])));
+  }
+  lookAt(wrong[0]);
+});
+
+function nameOf(field) {
+  const cell = field.closest("td[data-label]");
+  const label = cell ? cell.dataset.label : field.labels?.[0]?.textContent || field.name;
+  return label.replace(/[:*]/g, "").trim();
+}
+
+function leadingTo(field, name) {
+  const link = document.createElement("a");
+  link.className = "ly-correct";
+  link.href = `#${field.id}`;
+  link.textContent = name;
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    lookAt(field);
+  });
+  return link;
+}
+
+function lookAt(field) {
+  field.scrollIntoView({ block: "center" });
+  field.focus({ preventScroll: true });
+}

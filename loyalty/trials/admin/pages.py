@@ -16,7 +16,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from loyalty.errors import LoyaltyError
-from loyalty.http.auth import Principal
+from loyalty.http.auth import PEOPLE, Principal
 from loyalty.members.models import Member
 from loyalty.programs.expiry import last_day
 from loyalty.programs.models import Program
@@ -33,7 +33,7 @@ from loyalty.trials.admin.forms import (
     order_said,
 )
 from loyalty.trials.candidates import draft_of
-from loyalty.trials.comparison import brought_of, issued_of, lines_of, rules_of
+from loyalty.trials.comparison import brought_of, gift_in_words, issued_of, lines_of, rules_of
 from loyalty.trials.models import Backtest
 from loyalty.trials.preview import Preview, preview
 
@@ -230,7 +230,7 @@ def _preview(request: HttpRequest, basket: BasketForm, rows: Any) -> dict[str, A
     principal = Principal(
         key_id=0,
         program_id=program.pk,
-        name=f"admin:{request.user.get_username()}"[:100],
+        name=f"{PEOPLE}{request.user.get_username()}"[:100],
         scopes=frozenset(),
         source="admin",
     )
@@ -267,6 +267,7 @@ def _side_by_side(live: Preview | None, draft: Preview, zone: str) -> dict[str, 
                 "until": _last_day(each.body.get("expires_at"), zone),
                 "issued": issued_of(each.body),
                 "brought": brought_of(each.body),
+                "referrer": gift_in_words(each.referrer),
             }
             for each in (live, draft)
             if each is not None and not each.refused

@@ -66,13 +66,22 @@ def test_above_the_limit_a_second_person_approves(till: Till, ann: Marketer, bob
     assert "waits for approval" in adjust(ann, till, card, 101)
     assert available(till, card) == 0
     request = request_of(till, card)
-    assert "101" in text_of(bob.open("loyalty/adjustmentrequest/"))
+    User.objects.filter(pk=ann.user.pk).update(first_name="Ann", last_name="Rossi")
+    assert "“A late truck” · Ann Rossi" in text_of(
+        bob.open(f"loyalty/member/{till.ids[card]}/change/")
+    )
+    assert "101 A late truck Ann Rossi" in text_of(bob.open("loyalty/adjustmentrequest/"))
+    asked = text_of(bob.open(f"loyalty/adjustmentrequest/{request}/change/"))
+    assert "asked for by Ann Rossi on" in asked
     assert "The adjustment is approved." in decide(bob, request)
     assert available(till, card) == 101
     kept = rows("SELECT actor, source, reason, explanation FROM loyalty_ledgertransaction"
                 " WHERE member_id = %s", till.ids[card])[0]  # fmt: skip
     assert kept[:3] == (f"admin:{bob.user.username}", "admin", "A late truck")
     assert f"admin:{ann.user.username}" in str(kept[3])
+    told = text_of(bob.open(f"loyalty/member/{till.ids[card]}/change/"))
+    assert "Requested by Ann Rossi" in told
+    assert f"Approved by {bob.user.username} (in the admin)" in told
     again = {"token": "0" * 32, "reason": "x", "approve": "1"}
     page = f"/admin/loyalty/adjustmentrequest/{request}/decide/"
     assert "already approved" in text_of(bob.client.post(page, again, follow=True))

@@ -7,6 +7,7 @@ from django.contrib.admin import site
 from django.contrib.auth.models import Permission
 
 from loyalty.admin.requests import events_of_request
+from loyalty.events.models import OutboxEvent
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.orders.models import Order
 from loyalty.trials.models import Backtest
@@ -129,6 +130,29 @@ def test_a_filter_takes_any_day_of_the_calendar(marketer: Marketer, text: str, d
     for field in ("recorded_at_from", "recorded_at_to"):
         asked = {"q": text, field: day}
         assert marketer.client.get("/admin/loyalty/ledgertransaction/", asked).status_code == 200
+
+
+def test_what_a_request_was_refused_is_said_where_it_is_looked_for(marketer: Marketer, till: Till):
+    """Refusals move no points, so the ledger has nothing of them; stored answers have."""
+    api, card, request = Caller(till.program.pk), till.member(), unique("till-8-")
+    body = {"member": f"card:{card}", "reward": "five-off"}
+    assert api.post("/v1/redeem", body, **{"X-Request-Id": request}).status_code == 409
+    path = "/admin/loyalty/ledgertransaction/"
+    told = text_of(marketer.client.get(path, {"q": request}))
+    assert "That request moved no points. It was refused on" in told
+    assert "(insufficient_points)" in told and "not a redemption that was refused" in told
+    assert "It was refused" not in text_of(marketer.client.get(path, {"q": request[:-1]}))
+    long_ago = {"q": request, "recorded_at_to": "2020-01-31"}
+    assert "It was refused" not in text_of(marketer.client.get(path, long_ago))
+
+
+def test_an_event_has_a_page_of_all_that_it_says(marketer: Marketer, till: Till):
+    card = busy_member(till)
+    event = OutboxEvent.objects.get(member_id=till.ids[card], type="points.clawed_back")
+    told = text_of(marketer.open(f"loyalty/outboxevent/{event.pk}/change/"))
+    assert f"Events chevron_right points.clawed_back #{event.sequence}" in told
+    assert f"Card {card}" in told and "Balance after it" in told
+    assert '"type": "points.clawed_back"' in told
 
 
 def test_the_overview_adds_up(marketer: Marketer, till: Till):

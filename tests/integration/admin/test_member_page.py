@@ -104,7 +104,7 @@ def test_adjusting_twice_by_a_double_click_adjusts_once(marketer: Marketer, till
     assert "This was already done." in text_of(again)
     assert balance_of(till.ids[card])["available"] == 40
     words = text_of(marketer.open(page_of(till, card)))
-    assert f"admin:{marketer.user.username}" in words and "“Late delivery”" in words
+    assert f"{marketer.user.username} (in the admin)" in words and "“Late delivery”" in words
     found = rows(
         "SELECT source, actor FROM loyalty_ledgertransaction WHERE member_id = %s", till.ids[card]
     )
@@ -199,4 +199,4 @@ def test_a_level_is_assigned_and_the_history_says_who_and_why(marketer: Marketer
     assert "Assigned until 31 December 2099" in words
     history = text_of(marketer.open(page_of(till, card, "tiers")))
     assert "Bronze → Silver" in history and "Of our partner" in history
-    assert f"by assignment of admin:{marketer.user.username}" in history
+    assert f"by assignment of {marketer.user.username} (in the admin)" in history

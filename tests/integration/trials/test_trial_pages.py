@@ -134,14 +134,18 @@ def test_rewards_that_come_by_themselves_are_shown(marketer: Marketer, till: Til
 
 def test_what_a_friend_gets_for_having_been_brought_is_shown(marketer: Marketer):
     till = open_shop()
-    EarningRule.objects.filter(program=till.program, code="welcome-friend").update(bonus=150)
+    rules = EarningRule.objects.filter(program=till.program)
+    rules.filter(code="welcome-friend").update(bonus=150)
+    rules.filter(code="bring").update(bonus=300)
     ben = join(till, join(till).referral_code)
     page, member = f"{PREVIEW}?program={till.program.pk}", f"card:{ben.card}"
     shown = text_of(marketer.save(page, member=member, **{"l-0-amount": "20.00"}))
     assert "For being brought 100 points; welcome-friend: 100 points for" in shown
     assert "For being brought 150 points; welcome-friend: 150 points for" in shown
+    assert "To who brought them 200 points; bring: 200 points for" in shown
+    assert "To who brought them 300 points; bring: 300 points for" in shown
     shown = text_of(marketer.save(page, member=member, **{"l-0-amount": "19.00"}))
-    assert "For being brought" not in shown  # it does not count for that
+    assert "brought" not in shown  # it does not count for that
 
 
 def test_an_order_of_the_past_fills_the_basket(marketer: Marketer, till: Till):
