@@ -13,7 +13,7 @@ from unfold.decorators import display
 
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, as_uuid
-from loyalty.admin.actors import name_actors
+from loyalty.admin.actors import actors_named, name_actors
 from loyalty.admin.filters import DaysFilter, EventTypeFilter, KindFilter, ProgramFilter
 from loyalty.admin.named import NamesMembers
 from loyalty.admin.requests import HELP, refusals_of_request, transactions_of_request
@@ -310,6 +310,8 @@ class EventAdmin(HistoryAdmin):
 
     def show_row(self, request: HttpRequest, event: OutboxEvent) -> HttpResponse:
         """Show all that an event carries, and what receivers get."""
+        actor = event.cause.get("actor") or ""
+        who = actors_named([actor])[actor]
         context = {
             **self.admin_site.each_context(request),
             "title": str(event),
@@ -318,7 +320,7 @@ class EventAdmin(HistoryAdmin):
             "event": event,
             "told": _facts(event.data),
             "balances": _facts(event.balances),
-            "cause": _facts(event.cause),
+            "cause": _facts(event.cause | {"actor": who}),
             "member": self.link_to(request, event.member_id),
             "zone": Program.objects.values_list("timezone", flat=True).get(pk=event.program_id),
             "document": json.dumps(envelope(event), indent=2, ensure_ascii=False),

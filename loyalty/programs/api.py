@@ -302,7 +302,7 @@ def _match(request: HttpRequest) -> str:
 
 
 def _actor(endpoint: Endpoint) -> str:
-    return f"api:{endpoint.principal.name}"[:100]
+    return f"API key {endpoint.principal.name}"[:100]
 
 
 def _answer(part: Part) -> HttpResponse:

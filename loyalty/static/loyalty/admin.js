@@ -44,7 +44,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const headings = [...document.querySelectorAll("#result_list thead th")];
   for (const row of document.querySelectorAll("#result_list .data-row")) {
     [...row.cells].forEach((cell, place) => {
-      const heading = cell.querySelector(".action-select") ? "Select" : headings[place]?.textContent.trim();
+      const words = headings[place]?.querySelector(".text")?.textContent.trim();
+      const heading = cell.querySelector(".action-select") ? "Select" : words;
       if (heading) cell.dataset.label = heading;
     });
   }
