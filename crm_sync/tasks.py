@@ -18,7 +18,7 @@ from redis import RedisError
 
 from crm_sync.inbound.following import follow_feed
 from crm_sync.inbound.forgetting import delete_old_messages
-from crm_sync.inbound.polling import list_polled, poll
+from crm_sync.inbound.polling import list_polled, poll, try_due
 from crm_sync.inbound.reconciling import list_reconciled, reconcile
 from crm_sync.inbound.segments import list_due_segments, walk_segment
 from crm_sync.inbound.working import work_inbox
@@ -134,9 +134,13 @@ def inbox() -> None:
 
 @shared_task(name="crm_sync.poll", acks_late=False)
 def poll_changes() -> None:
-    """Ask vendors for consent, segments and fields that changed there. Every 30 s, in turn."""
+    """Ask vendors for consent, segments and fields that changed there. Every 30 s, in turn.
+
+    And take in who was left out and is known now.
+    """
     for connection_id in list_polled():
         poll(connection_id=connection_id, seconds=POLL_TURN_SECONDS)
+    try_due(seconds=POLL_TURN_SECONDS)
 
 
 @shared_task(name="crm_sync.poll_segments", acks_late=False)

@@ -36,8 +36,8 @@ UNPROVEN: Final = (
 
 MADE_UNPROVEN: Final = (
     "The connection made this person with an email or phone number of the member, and nobody has "
-    "verified that it is theirs: consent that is given there is not taken in. Say so at the "
-    "member, and try again."
+    "verified that it is theirs: consent that is given there is taken in when somebody has said so "
+    "at the member."
 )
 
 

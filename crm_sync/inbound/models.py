@@ -248,6 +248,8 @@ class LeftOutPerson(models.Model):
         members: Our ids of all who may be meant.
         note: Why, in our words.
         at: When it was said last.
+        next_at: When it is tried again by itself, since something has become known of one of them;
+            moved ahead while somebody tries. None: when a person does, or more is said.
     """
 
     connection = models.ForeignKey(
@@ -258,6 +260,7 @@ class LeftOutPerson(models.Model):
     members = models.JSONField(default=list)
     note = models.CharField("why", max_length=500)
     at = models.DateTimeField()
+    next_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         app_label = "crm_sync"
@@ -265,6 +268,14 @@ class LeftOutPerson(models.Model):
         verbose_name_plural = "people left out"
         constraints = [
             models.UniqueConstraint(fields=["connection", "vendor_id"], name="left_out_once")
+        ]
+        indexes = [
+            GinIndex(fields=["members"], name="left_out_may_be", fastupdate=False),
+            models.Index(
+                fields=["next_at"],
+                name="left_out_due",
+                condition=models.Q(next_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from crm_sync.adapters.access import SecretMissing
 from crm_sync.adapters.contract import Change, ChangePage, Polls
 from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable, storable
 from crm_sync.inbound.contract import PersonSaid, Who
@@ -43,6 +44,7 @@ from loyalty.errors import LoyaltyError
 from loyalty.members.consent import record_consents
 from loyalty.members.selectors import list_owners, list_present
 
+AT_ONCE = 20  # as many workers may claim at a moment
 log = structlog.get_logger(__name__)
 
 
@@ -93,6 +95,33 @@ def try_again(*, left_out_ids: Collection[int]) -> int:
     for row in rows.select_related("connection__program"):
         count += _take_safely(row.connection, [who_was(row)])
     return count
+
+
+def try_due(*, seconds: float) -> int:
+    """Take in those of whom something has become known since they were left out, for a turn.
+
+    Returns:
+        How many are left out no more.
+    """
+    ends = time.monotonic() + seconds
+    count = 0
+    while time.monotonic() < ends and (row := _claim_left_out()):
+        try:
+            count += _take_safely(row.connection, [who_was(row)])
+        except SecretMissing as error:
+            log.warning("left out person not read", connection=row.connection_id, error=str(error))
+        # Where more became known meanwhile, it is due again.
+        LeftOutPerson.objects.filter(pk=row.pk, next_at=row.next_at).update(next_at=None)
+    return count
+
+
+def _claim_left_out() -> LeftOutPerson | None:
+    due = LeftOutPerson.objects.filter(next_at__lte=Now(), connection__removed_at=None)
+    for pk in due.order_by("next_at").values_list("pk", flat=True)[:AT_ONCE]:
+        later = Now() + timedelta(seconds=settings.CRM_LEASE_SECONDS)
+        if LeftOutPerson.objects.filter(pk=pk, next_at__lte=Now()).update(next_at=later):
+            return LeftOutPerson.objects.select_related("connection__program").filter(pk=pk).first()
+    return None
 
 
 def _take_safely(connection: Connection, changes: Sequence[Change]) -> bool:

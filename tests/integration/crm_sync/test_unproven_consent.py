@@ -6,9 +6,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.utils import timezone
 
+from crm_sync import tasks
 from crm_sync.adapters.contract import Change, Consent
-from crm_sync.inbound.polling import take_page, try_again
+from crm_sync.inbound import polling
+from crm_sync.inbound.in_doubt import work_again
+from crm_sync.inbound.polling import take_page, try_again, try_due
 from crm_sync.models import Connection, Contact, FieldMapping
 from loyalty.members.consent import present_consents
 from loyalty.members.models import Member, SegmentMember
@@ -152,6 +156,41 @@ def test_what_was_given_is_taken_in_when_it_is_verified(made: Made) -> None:
     assert (made.try_again(), made.counts()) == (0, {"email": False})
     made.verify()
     assert (made.try_again(), made.counts()) == (1, {"email": True, "sms": True})
+
+
+def test_whoever_was_left_out_is_taken_in_by_itself(till: Till, made: Made) -> None:
+    begin_to_follow()
+    made.tell(given("sms"))
+    made.tell(given("email"), vendor_id="v9", email=made.email)  # whom only the email leads to
+    name(till, made.card, "external", "of no use")
+    for is_verified in (False, True):
+        if is_verified:
+            made.verify()
+        pass_a_second()
+        assert made.connection.left_out.filter(next_at=None).count() == 0
+        tasks.poll_changes()
+        assert made.connection.left_out.filter(next_at=None).count() == (0 if is_verified else 2)
+    assert made.counts() == {"email": True, "sms": True}
+    assert not made.connection.left_out.exists()
+
+
+def test_who_tries_while_more_becomes_known_tries_again(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.tell(given("sms"))
+    made.connection.left_out.update(next_at=timezone.now())
+    take = polling._take_safely
+
+    def take_slowly(*args: Any) -> bool:
+        monkeypatch.setattr(polling, "_take_safely", take)
+        found = take(*args)
+        made.verify()
+        work_again([UUID(made.member)])
+        return found
+
+    monkeypatch.setattr(polling, "_take_safely", take_slowly)
+    assert try_due(seconds=30) == 1
+    assert made.counts() == {"sms": True}
 
 
 @pytest.mark.parametrize("is_several", [True, False])
