@@ -70,8 +70,8 @@ class RowPageAdmin(ReadOnlyAdmin):
         return self.show_row(request, row)
 
     def show_row(self, request: HttpRequest, row: Any) -> HttpResponse:
-        """Show one row."""
-        raise NotImplementedError
+        """Show one row; where nothing shows it, it has no page."""
+        raise Http404
 
 
 def as_uuid(text: str) -> UUID | None:

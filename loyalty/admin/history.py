@@ -225,16 +225,25 @@ class OrderAdmin(HistoryAdmin):
             "order": order,
             "amount": money(order.net_amount, order.currency),
             "lines": lines,
-            "changes": _changes_by(order),
+            "changes": _changes(_made_by(order)),
             "member": self.link_to(request, order.member_id),
             "zone": Program.objects.values_list("timezone", flat=True).get(pk=order.program_id),
         }
         return TemplateResponse(request, "admin/loyalty/order/page.html", context)
 
 
-def _changes_by(order: Order) -> list[dict[str, Any]]:
-    """Read every change of points that the order made, also none, the newest first."""
-    rows = LedgerTransaction.objects.filter(member_id=order.member_id, order_number=order.number)
+def _made_by(order: Order) -> Q:
+    """Tell of what an order made, also of none; what it earned before a merge stays in a ledger."""
+    made = Q(member_id=order.member_id, order_number=order.number)
+    if order.awarded_to is not None:
+        award = order.transaction_number
+        made |= Q(Q(number=award) | Q(reverses=award), member_id=order.awarded_to)
+    return made
+
+
+def _changes(made: Q) -> list[dict[str, Any]]:
+    """Read changes of points, the newest first."""
+    rows = LedgerTransaction.objects.filter(made)
     return [
         {
             "kind": words.kind_in_words(row.kind),
@@ -244,7 +253,7 @@ def _changes_by(order: Order) -> list[dict[str, Any]]:
             "why": words.explanation(row.explanation),
             "postings": _moved(row),
         }
-        for row in rows.order_by("-number")[:MOST_CHANGES]
+        for row in rows.order_by("-recorded_at", "-number")[:MOST_CHANGES]
     ]
 
 
@@ -290,6 +299,26 @@ class RedemptionAdmin(HistoryAdmin):
     def find(self, queryset: Any, term: str) -> Any:
         """Find by the reward."""
         return queryset.filter(reward=term)
+
+    def show_row(self, request: HttpRequest, redemption: Redemption) -> HttpResponse:
+        """Show a redemption: what it gave, and what became of its points."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Redemption: {self.what(redemption)}",
+            "opts": self.opts,
+            "original": redemption,
+            "redemption": redemption,
+            "what": self.what(redemption),
+            "gives": words.gives(redemption.gives),
+            "changes": _changes(
+                Q(member_id=redemption.member_id, redemption_number=redemption.number)
+            ),
+            "member": self.link_to(request, redemption.member_id),
+            "zone": Program.objects.values_list("timezone", flat=True).get(
+                pk=redemption.program_id
+            ),
+        }
+        return TemplateResponse(request, "admin/loyalty/redemption/page.html", context)
 
 
 @admin.register(OutboxEvent)

@@ -10,10 +10,12 @@ from loyalty.admin.requests import events_of_request
 from loyalty.events.models import OutboxEvent
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.orders.models import Order
+from loyalty.rewards.models import Redemption
 from loyalty.trials.models import Backtest
 from tests.factories import Till, line, unique
 from tests.integration.admin.forms import Marketer, text_of
 from tests.integration.http.caller import Caller, order_body
+from tests.people import merge
 
 OURS = ("loyalty", "crm_sync")
 LISTS = ("ledgertransaction", "order", "redemption", "outboxevent", "publishedversion", "member")
@@ -75,6 +77,24 @@ def test_an_order_says_why_it_gave_what_it_gave(marketer: Marketer, till: Till):
     assert "double-produce did not apply: no line in PRODUCE" in words and f"Card {card}" in words
     busy = busy_member(till)
     order = Order.objects.get(member_id=till.ids[busy])
+    words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
+    assert words.index("Taken back") < words.index("Earned") < words.index("double-produce +60")
+
+
+def test_a_redemption_says_what_became_of_its_points(marketer: Marketer, till: Till):
+    card = busy_member(till)
+    row = Redemption.objects.get(member_id=till.ids[card])
+    listed = marketer.open("loyalty/redemption/").content.decode()
+    assert f"/admin/loyalty/redemption/{row.pk}/change/" in listed
+    words = text_of(marketer.open(f"loyalty/redemption/{row.pk}/change/"))
+    assert f"Card {card}" in words and "5.00 USD off" in words
+    assert "50 taken, 0 given back" in words and "available → redeemed" in words
+
+
+def test_an_order_says_after_a_merge_too_what_it_gave(marketer: Marketer, till: Till):
+    old, new = busy_member(till), till.member()
+    merge(till, old, new)
+    order = Order.objects.get(member_id=till.ids[new])
     words = text_of(marketer.open(f"loyalty/order/{order.pk}/change/"))
     assert words.index("Taken back") < words.index("Earned") < words.index("double-produce +60")
 
