@@ -5,6 +5,7 @@ A ledger is made of one member with real orders, who is copied (benchmarks/copie
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import psycopg
 
@@ -38,19 +39,15 @@ def _mean(sample: Sample) -> float:
 def _compare(
     stage: Stage, plan: Plan, kind: str, sites: Sequence[tuple[Site, int]]
 ) -> dict[str, list[Sample]]:
-    for site, postings in sites:
-        # Each member once: what is measured is the size of the ledger, not the disk at first sight.
+    def side(site: Site, postings: int) -> Sample:
         members = _some(postings)
-        play(stage, site, kind, seconds=60, most=len(members), members=members, connections=2)
-    return interleave(
-        plan.rounds,
-        {
-            site.name: lambda site=site, postings=postings: play(
-                stage, site, kind, seconds=plan.seconds, members=_some(postings), connections=2
-            )
-            for site, postings in sites
-        },
-    )
+        asked = partial(play, stage, site, kind, members=members, connections=2)
+        # Each member once: what is measured is the size of the ledger, not the disk at first sight.
+        # Before each round, since a system that is short of memory lets go what rests meanwhile.
+        asked(seconds=60, most=len(members))
+        return asked(seconds=plan.seconds)
+
+    return interleave(plan.rounds, {site.name: partial(side, site, n) for site, n in sites})
 
 
 def _some(postings: int) -> list[int]:
