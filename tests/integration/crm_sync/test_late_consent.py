@@ -68,6 +68,12 @@ def test_the_same_words_again_may_be_a_repeat(
     assert flow.may_be_written_to == counts
 
 
+@pytest.mark.parametrize("at", ["2026-11-16T09:00:00+23:59", "0001-01-01T00:00:00+10:00"])
+def test_no_time_of_a_vendor_keeps_an_opt_out_out(flow: Flow, at: str) -> None:
+    """PostgreSQL reads no such offset, and nobody a time before all calendars."""
+    assert flow.says(False, at=at).startswith("1 new in the history of consent.")
+
+
 def test_the_message_says_why_it_was_not_believed(flow: Flow) -> None:
     assert flow.says(True) == "1 new in the history of consent."
     flow.says(False)
