@@ -2,8 +2,25 @@
 
 from collections.abc import Callable
 
+from django.core.exceptions import BadRequest
 from django.db import connection
 from django.http import HttpRequest, HttpResponseBase
+
+
+def readable_address(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Make a middleware that refuses addresses with a character that PostgreSQL takes in no text.
+
+    A filter in a list's address would hand it on, and the page would fail.
+    """
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        if "%00" in request.META["QUERY_STRING"]:
+            raise BadRequest("The address has a NUL character.")
+        return get_response(request)
+
+    return respond
 
 
 def live_connection(

@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "config.security.ContentSecurityPolicy",
     "config.short_way.ApiFirst",  # what comes now is for pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.pages.readable_address",
     "config.pages.live_connection",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

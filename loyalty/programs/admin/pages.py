@@ -147,7 +147,8 @@ class ProgramAdmin(DraftAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show above the form which version is live, and what it changed."""
-        live = PublishedVersion.objects.filter(program_id=object_id).order_by("-version").first()
+        shown = self.get_object(request, object_id)  # none where the address names no number
+        live = PublishedVersion.objects.filter(program=shown).order_by("-version").first()
         context = {"live": live, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 

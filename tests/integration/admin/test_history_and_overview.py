@@ -152,6 +152,14 @@ def test_a_filter_takes_any_day_of_the_calendar(marketer: Marketer, text: str, d
         assert marketer.client.get("/admin/loyalty/ledgertransaction/", asked).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("loyalty/order/?state__exact=%00", 400), ("loyalty/program/abc/change/", 302)],
+)
+def test_an_address_that_no_page_offers_is_refused(marketer: Marketer, address: str, status: int):
+    assert marketer.client.get(f"/admin/{address}").status_code == status
+
+
 def test_what_a_request_was_refused_is_said_where_it_is_looked_for(marketer: Marketer, till: Till):
     """Refusals move no points, so the ledger has nothing of them; stored answers have."""
     api, card, request = Caller(till.program.pk), till.member(), unique("till-8-")
