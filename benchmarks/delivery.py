@@ -14,7 +14,7 @@ import psycopg
 
 from benchmarks import machine, tills
 from benchmarks.copies import copy_member
-from benchmarks.rounds import Plan, Row, Sample, absolute, interleave, play, ratio
+from benchmarks.rounds import Plan, Row, Sample, absolute, interleave, p95_ratio, play
 from benchmarks.stage import ROOT, Site, Stage
 from config.embedded import ValkeyServer
 from config.isolation import popen_arguments
@@ -87,12 +87,10 @@ def _beside(stage: Stage, plan: Plan, kind: "Crm") -> list[Row]:
 
 def _p95s(what: str, seen: dict[str, list[Sample]]) -> list[Row]:
     at_rest = seen["nothing to send"]
-    rows = [
-        ratio(f"{what}, backlog to none", seen["draining"], at_rest, lambda s: s.p95, "<= 1.1"),
-    ]
+    rows = [p95_ratio(f"{what}, backlog to none", seen["draining"], at_rest, "<= 1.1")]
     if "neighbour" in seen:
         beside = f"{what}, beside one that only computes to none"
-        rows.append(ratio(beside, seen["neighbour"], at_rest, lambda s: s.p95))
+        rows.append(p95_ratio(beside, seen["neighbour"], at_rest))
     return rows
 
 

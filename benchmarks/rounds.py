@@ -35,6 +35,7 @@ class Sample:
         server, postgres, client: Milliseconds of CPU for each request.
         strangers: Share of all cores' time that went to others.
         mean, p50, p95, p99: Milliseconds until the answer.
+        times: Seconds until each answer, the shortest first.
         earns: How many earns a request carries.
     """
 
@@ -47,6 +48,7 @@ class Sample:
     p50: float
     p95: float
     p99: float
+    times: Sequence[float]
     earns: int = 1
 
     @classmethod
@@ -79,6 +81,7 @@ class Sample:
             p50=times[len(times) // 2] * 1000,
             p95=times[len(times) * 95 // 100] * 1000,
             p99=times[len(times) * 99 // 100] * 1000,
+            times=times,
             earns=earns,
         )
 
@@ -210,6 +213,20 @@ def ratio(
 ) -> Row:
     """Compare two sides round by round."""
     return Row(what, *ratios([of(a) for a in above], [of(b) for b in below]), target)
+
+
+def p95_ratio(what: str, above: Sequence[Sample], below: Sequence[Sample], target: str = "") -> Row:
+    """Compare the p95 of all rounds of two sides, with the lowest and highest round's.
+
+    A short round has a dozen answers beyond its p95, and a noisy moment is most of them.
+    """
+    _, low, high = ratios([a.p95 for a in above], [b.p95 for b in below])
+    return Row(what, _p95(above) / _p95(below), low, high, target)
+
+
+def _p95(rounds: Sequence[Sample]) -> float:
+    times = sorted(time for one in rounds for time in one.times)
+    return times[len(times) * 95 // 100]
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, float, float]:
