@@ -8,7 +8,7 @@ from django_celery_beat.models import PeriodicTasks
 
 from config import timetable
 from config.celery import app
-from tests.concurrency.delivery.test_workers import wait_until
+from config.processes import wait_until
 from tests.concurrency.delivery.workers import Workers
 from tests.integration.crm_sync.outbox import Outbox
 
@@ -34,10 +34,11 @@ def test_a_connection_is_kept_from_task_to_task_and_made_again_when_it_broke(
     outbox: Outbox, tmp_path: Path
 ) -> None:
     with Workers(tmp_path, count=1, DB_APPLICATION_NAME=NAME) as workers:
-        wait_until(lambda: bool(kept()), 60, workers)
+        assert wait_until(lambda: bool(kept()), 60), workers.output()[-4000:]
+        broken = kept()
         with connection.cursor() as cursor:
             cursor.execute(END, [NAME])
-        wait_until(lambda: bool(kept()), 60, workers)
+        assert wait_until(lambda: bool(kept() - broken), 60), workers.output()[-4000:]
 
 
 def test_a_changed_timetable_is_seen_in_the_next_second(

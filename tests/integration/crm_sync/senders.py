@@ -17,12 +17,13 @@ from standardwebhooks import Webhook
 from crm_sync import tasks
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import FeedCursor, InboxMessage, Source
+from crm_sync.models import Connection, Contact, FeedCursor, InboxMessage, Source
 from loyalty.events.selectors import last_position
 from loyalty.events.services import stamp_events
 from loyalty.members.naming import ADD_IDENTIFIER
 from loyalty.members.schemas import AddIdentifier, IdentifierInput
 from tests.factories import Till, line, unique
+from tests.shopify_shop import CUSTOMER, SHOP
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -131,3 +132,19 @@ def pass_a_second() -> None:
     """Do what beat rings for: events get their positions, and the inbox is worked on."""
     stamp_all()
     tasks.inbox()
+
+
+def shop_of_whom_we_made(till: Till, card: str, connection: Connection, **config: str) -> Sender:
+    """Give a shop, of which the connection made a customer with an email nobody has verified."""
+    name(till, card, "email", CUSTOMER["email"], verified=False)
+    given = {"program_id": till.program.pk, "name": "Shop", "kind": "shopify"}
+    told = {"shop": SHOP, "external_prefix": "", **config}
+    source, _ = create_source(**given, config=told, secret="shpss")
+    Source.objects.filter(pk=source.pk).update(connection=connection)
+    Contact.objects.create(
+        connection=connection,
+        member_id=till.ids[card],
+        vendor_id=f"gid://shopify/Customer/{CUSTOMER['id']}",
+        matched_by="new",
+    )
+    return Sender(source, "shpss")

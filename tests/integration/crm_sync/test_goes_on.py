@@ -9,21 +9,20 @@ import pytest
 from crm_sync.inbound import working
 from crm_sync.inbound.deciding import choose_member, settle_by_hand
 from crm_sync.inbound.following import follow_feed
-from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
-from crm_sync.models import Connection, Contact, InboxMessage, Source
+from crm_sync.models import Connection, InboxMessage
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Identifier
 from loyalty.members.naming import REMOVE_IDENTIFIER
 from loyalty.members.schemas import RemoveIdentifier
 from tests.factories import Till, balance_of, unique
 from tests.integration.crm_sync.senders import (
-    Sender,
     StandardSender,
     begin_to_follow,
     name,
     pass_a_second,
     said,
+    shop_of_whom_we_made,
     stamp_all,
     standard,
     verify,
@@ -193,19 +192,7 @@ def test_a_shops_order_and_its_refund_wait_for_whom_we_made_there(
 ) -> None:
     begin_to_follow()
     card = till.member()
-    name(till, card, "email", CUSTOMER["email"], verified=False)
-    connection = connect_vendor(Vendor())
-    config = {"shop": SHOP, "external_prefix": ""}
-    given = {"program_id": till.program.pk, "name": "Shop", "kind": "shopify"}
-    source, _ = create_source(**given, config=config, secret="shpss")
-    Source.objects.filter(pk=source.pk).update(connection=connection)
-    Contact.objects.create(
-        connection=connection,
-        member_id=till.ids[card],
-        vendor_id=f"gid://shopify/Customer/{CUSTOMER['id']}",
-        matched_by="new",
-    )
-    shop = Sender(source, "shpss")
+    shop = shop_of_whom_we_made(till, card, connect_vendor(Vendor()))
     for topic, body in (
         ("orders/paid", order(1)),
         ("refunds/create", refund(7, 1, FIRST, 2)),

@@ -35,6 +35,7 @@ from tests.integration.crm_sync.senders import (
     StandardSender,
     name,
     said,
+    shop_of_whom_we_made,
     standard,
     verify,
 )
@@ -287,19 +288,7 @@ class TestOfWhomWeMade:
     def made(self, till: Till, connect_vendor: Connect) -> tuple[str, Sender]:
         """Give a member with an unverified email, of whom the connection made a customer."""
         card = till.member()
-        name(till, card, "email", CUSTOMER["email"], verified=False)
-        connection = connect_vendor(Vendor())
-        config = {"shop": SHOP, "external_prefix": "", "verifies": "yes"}
-        given = {"program_id": till.program.pk, "name": "Shop", "kind": "shopify"}
-        source, _ = create_source(**given, config=config, secret="shpss")
-        Source.objects.filter(pk=source.pk).update(connection=connection)
-        Contact.objects.create(
-            connection=connection,
-            member_id=till.ids[card],
-            vendor_id=f"gid://shopify/Customer/{CUSTOMER['id']}",
-            matched_by="new",
-        )
-        return card, Sender(source, "shpss")
+        return card, shop_of_whom_we_made(till, card, connect_vendor(Vendor()), verifies="yes")
 
     def buy(self, shop: Sender, number: int) -> tuple[str, str]:
         shop.post(*signed("shpss", "orders/paid", order(number)))
