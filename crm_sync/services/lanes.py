@@ -28,9 +28,11 @@ FOR UPDATE OF relay
 """
 _OR_LEAVE_IT = "SKIP LOCKED"
 
+# By key, and so many as were locked: joined with them, whose number no plan can know, each claim
+# read all lanes of the backlog.
 _CLAIM = """
 WITH due AS MATERIALIZED (
-    SELECT connection_id, member_id, lease_token IS NOT NULL AS was_left FROM crm_sync_lane
+    SELECT member_id, lease_token IS NOT NULL AS was_left FROM crm_sync_lane
     WHERE connection_id = %(connection)s
       AND next_at <= CASE WHEN %(is_down)s THEN 'infinity' ELSE statement_timestamp() END
       AND (lease_until IS NULL OR lease_until < statement_timestamp())
@@ -44,12 +46,14 @@ WITH due AS MATERIALIZED (
             WHERE connection_id = %(connection)s AND lease_until >= statement_timestamp()
         ) AS turns)
     FOR UPDATE SKIP LOCKED
+), leased AS (
+    UPDATE crm_sync_lane
+    SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
+        lease_token = coalesce(%(token)s, gen_random_uuid())
+    WHERE connection_id = %(connection)s AND member_id = ANY(ARRAY(SELECT member_id FROM due))
+    RETURNING connection_id, member_id, lease_token, additions
 )
-UPDATE crm_sync_lane AS lane
-SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
-    lease_token = coalesce(%(token)s, gen_random_uuid())
-FROM due WHERE lane.connection_id = due.connection_id AND lane.member_id = due.member_id
-RETURNING lane.connection_id, lane.member_id, lane.lease_token, lane.additions, due.was_left
+SELECT leased.*, due.was_left FROM leased JOIN due ON due.member_id = leased.member_id
 """
 
 _DUE_CONNECTIONS = """
