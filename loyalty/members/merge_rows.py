@@ -26,6 +26,7 @@ MEMBER_MERGE = Table(
         "level_after": "text",
         "debt": "bigint",
         "counted": "jsonb",
+        "taken": "jsonb",
         "merged_at": "timestamptz",
         "reversible_until": "timestamptz",
     },
@@ -88,37 +89,43 @@ USES_JOINED = Table(
         " times = u.times + excluded.times, points = u.points + excluded.points"
     ),
 )
-# What an order gave back of a limit since the merge was the merged member's: theirs it is again.
-_GIVEN_BACK = """SELECT r.merged, r.survivor, t.rule, t.per, t."from" AS starts_on,
-        count(*)::int AS times, sum(t.points)::bigint AS points
-    FROM {rows}
-    JOIN loyalty_order AS o
-        ON o.member_id = r.survivor AND o.number > r.above AND o.number <= r.upto
+# What the orders that moved take of limits now, and took then, is the merged member's: by how much
+# the one differs from the other, theirs has changed since. Of the survivor's goes what is theirs.
+_TAKEN = """SELECT t.rule, t.per, t."from" AS starts_on, count(*)::int AS times,
+        sum(t.points)::bigint AS points
+    FROM loyalty_order AS o
     CROSS JOIN LATERAL json_to_recordset(o.taken)
-        AS t(rule text, per text, "from" date, points bigint, back timestamptz)
-    WHERE t.rule IS NOT NULL AND t.back >= r.since
-    GROUP BY r.merged, r.survivor, t.rule, t.per, t."from\""""
+        AS t(rule text, per text, "from" date, points bigint, back boolean)
+    WHERE o.member_id = {member} AND o.number > {above} AND o.number <= {upto}
+        AND t.rule IS NOT NULL AND t.back IS NULL
+    GROUP BY t.rule, t.per, t."from\""""
+_CHANGED = f"""SELECT r.merged, r.survivor, c.rule, c.per, c.starts_on,
+        sum(c.times) AS times, sum(c.points) AS points
+    FROM {{rows}}
+    JOIN loyalty_membermerge AS m ON m.member_id = r.merged AND m.number = r.number
+    CROSS JOIN LATERAL (
+        {_TAKEN.format(member="r.survivor", above="m.base", upto="m.base + m.size")}
+        UNION ALL
+        SELECT b.rule, b.per, b.starts_on, -b.times, -b.points FROM jsonb_to_recordset(m.taken)
+            AS b(rule text, per text, starts_on date, times int, points bigint)
+    ) AS c
+    GROUP BY r.merged, r.survivor, c.rule, c.per, c.starts_on
+    HAVING sum(c.times) <> 0 OR sum(c.points) <> 0"""
 USES_PARTED = Table(
     "loyalty_ruleuse",
-    {
-        "merged": "uuid",
-        "survivor": "uuid",
-        "above": "bigint",
-        "upto": "bigint",
-        "since": "timestamptz",
-    },
+    {"merged": "uuid", "survivor": "uuid", "number": "bigint"},
     update=(
-        "UPDATE loyalty_ruleuse AS u SET times = greatest(0, u.times - n.times),"
-        " points = greatest(0, u.points - n.points) FROM ("
-        f"WITH given AS ({_GIVEN_BACK})"
-        " SELECT g.merged AS member_id, g.rule, g.per, g.starts_on, g.times, g.points"
-        " FROM given AS g UNION ALL"
-        " SELECT r.survivor, o.rule, o.per, o.starts_on, o.times - coalesce(g.times, 0),"
-        " o.points - coalesce(g.points, 0) FROM {rows}"
-        " JOIN loyalty_ruleuse AS o ON o.member_id = r.merged"
-        " LEFT JOIN given AS g USING (rule, per, starts_on)) AS n"
-        " WHERE u.member_id = n.member_id AND u.rule = n.rule AND u.per = n.per"
-        " AND u.starts_on = n.starts_on"
+        "INSERT INTO loyalty_ruleuse AS u (member_id, starts_on, rule, per, times, points)"
+        f" WITH changed AS ({_CHANGED})"
+        " SELECT n.member_id, n.starts_on, n.rule, n.per, sum(n.times), sum(n.points) FROM ("
+        "SELECT merged AS member_id, rule, per, starts_on, times, points FROM changed"
+        " UNION ALL SELECT survivor, rule, per, starts_on, -times, -points FROM changed"
+        " UNION ALL SELECT r.survivor, o.rule, o.per, o.starts_on, -o.times, -o.points"
+        " FROM {rows} JOIN loyalty_ruleuse AS o ON o.member_id = r.merged) AS n"
+        " GROUP BY n.member_id, n.starts_on, n.rule, n.per"
+        " ON CONFLICT (member_id, starts_on, rule, per) DO UPDATE SET"
+        " times = greatest(0, u.times + excluded.times),"
+        " points = greatest(0, u.points + excluded.points)"
     ),
 )
 
@@ -152,8 +159,8 @@ JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF} AND (l.available > 0 OR l.pen
     REF,
 )
 
-# What the orders numbered from `above` to `upto` count for, by day; the rows of the day sums; how
-# many identifiers and orders there are.
+# What the orders numbered from `above` to `upto` count for, by day; what they take of limits; the
+# rows of the day sums; how many identifiers and orders there are.
 COUNTED = """(SELECT coalesce(json_agg(json_build_array(d.day, d.spend, d.points, d.orders)), '[]')
     FROM (
         SELECT o.day, sum(o.net_amount)::bigint AS spend,
@@ -168,6 +175,7 @@ COUNTED = """(SELECT coalesce(json_agg(json_build_array(d.day, d.spend, d.points
             AND o.number <= {upto}
         GROUP BY o.day
     ) AS d)::text"""
+TAKEN = f"(SELECT coalesce(json_agg(t), '[]') FROM ({_TAKEN}) AS t)::text"
 DAYS = """(SELECT coalesce(json_agg(json_build_array(a.day, a.spend, a.points, a.orders)), '[]')
     FROM loyalty_activityday AS a WHERE a.member_id = {member})::text"""
 
@@ -175,6 +183,7 @@ BELONGINGS = Read(
     "what a member has",
     f"""
 SELECT r.ord, {COUNTED.format(member="x.id", above="0", upto="x.upto")},
+    {TAKEN.format(member="x.id", above="0", upto="x.upto")},
     {DAYS.format(member="x.id")},
     (SELECT count(*) FROM loyalty_identifier AS i WHERE i.member_id = x.id),
     (SELECT count(*) FROM loyalty_order AS o WHERE o.member_id = x.id),

@@ -5,7 +5,7 @@ both; the history of the merged member stays where it happened (docs/decisions/0
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -125,7 +125,9 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     require(Decision(decision.command, survivor))
     if merged is survivor:
         raise SameMember()
-    counted, days, identifiers, orders, holds = session.found(belongings_of(request.member))[0]
+    counted, taken, days, identifiers, orders, holds = session.found(belongings_of(request.member))[
+        0
+    ]
     if merged.books.wallet.held or holds:  # a reward may be held for nothing
         raise MemberHasHolds(f"{merged.books.wallet.held} points are held.")
     before_them = merged_before(session, request, session.found(merged_with(request.member)))
@@ -147,7 +149,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     _both(SEGMENTS_JOINED, merged, survivor)
     before = survivor.level
     join_tiers(merged, survivor, orjson.loads(days))
-    _put_merge(merged, survivor, (out, into, base, size), before, moved.debt, counted)
+    _put_merge(merged, survivor, (out, into, base, size), before, moved.debt, (counted, taken))
     if merged.status == "frozen":
         survivor.status = "frozen"
     merged.status, merged.merged, merged.slides_until = "merged", (survivor.member_id, base), None
@@ -195,9 +197,9 @@ def _put_merge(
     numbers: tuple[int, int, int, int],
     level_before: str,
     debt: int,
-    counted: str,
+    orders: tuple[str, str],
 ) -> None:
-    out, into, base, size = numbers
+    (out, into, base, size), (counted, taken) = numbers, orders
     merged.rows.put(
         MEMBER_MERGE,
         {
@@ -213,6 +215,7 @@ def _put_merge(
             "level_after": survivor.level,
             "debt": debt,
             "counted": orjson.loads(counted),
+            "taken": orjson.loads(taken),
             "merged_at": merged.now,
             "reversible_until": merged.now + REVERSIBLE,
         },
@@ -265,7 +268,8 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
         reason=request.body.reason,
     )
     Move(survivor, merged, above=base, upto=base + size, shift=-base).put()
-    _part_uses(merged, survivor, base, base + size, since=found[0][9] - REVERSIBLE)
+    theirs_of_limits = {"merged": merged.member_id, "survivor": survivor.member_id}
+    survivor.rows.put(USES_PARTED, {**theirs_of_limits, "number": number})
     _both(SEGMENTS_PARTED, merged, survivor)
     merged.status, merged.merged = status, (None, None)
     for earlier, their_base in before_them:
@@ -285,13 +289,6 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
         "balance": merged.books.wallet.as_balance(),
         "tier": tier_body(merged),
     }
-
-
-def _part_uses(
-    merged: MemberWork, survivor: MemberWork, above: int, upto: int, *, since: datetime
-) -> None:
-    row = {"merged": merged.member_id, "survivor": survivor.member_id}
-    survivor.rows.put(USES_PARTED, {**row, "above": above, "upto": upto, "since": since})
 
 
 def _survivor(session: Session, request: UnmergeMember, merge: tuple[Any, ...]) -> MemberWork:

@@ -89,6 +89,7 @@ class MemberMerge(models.Model):
         number: The merged member's ledger transaction of the merge; `survivor_number` the other's.
         level_before, level_after: The survivor's tier.
         counted: By day, what the orders that moved counted for then: [day, spend, points, orders].
+        taken: What they took of limits then: rule, per, starts_on, times, points.
     """
 
     pk = models.CompositePrimaryKey("member_id", "number")
@@ -104,6 +105,7 @@ class MemberMerge(models.Model):
     level_after = models.CharField(max_length=50, blank=True)
     debt = models.BigIntegerField()
     counted = models.JSONField()
+    taken = models.JSONField()
     merged_at = models.DateTimeField()
     reversible_until = models.DateTimeField()
     undone_at = models.DateTimeField(null=True)

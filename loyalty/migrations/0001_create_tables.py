@@ -94,6 +94,7 @@ class Migration(migrations.Migration):
                 ('level_after', models.CharField(blank=True, max_length=50)),
                 ('debt', models.BigIntegerField()),
                 ('counted', models.JSONField()),
+                ('taken', models.JSONField()),
                 ('merged_at', models.DateTimeField()),
                 ('reversible_until', models.DateTimeField()),
                 ('undone_at', models.DateTimeField(null=True)),

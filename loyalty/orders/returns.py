@@ -95,8 +95,7 @@ def claw_back(
 def release(work: MemberWork, record: OrderRecord) -> None:
     """Give back what the order took of limits and budgets, once; note that it was given back."""
     give_back(work, record.taken)
-    back = {"back": work.now.isoformat()}  # when: a merge that is taken back asks
-    record.taken = [{**back, **entry} for entry in record.taken]
+    record.taken = [{**entry, "back": True} for entry in record.taken]
 
 
 def _explain(

@@ -249,3 +249,24 @@ def test_what_a_return_gave_back_of_a_limit_meanwhile_goes_to_whose_order_it_was
     unmerge(till, old)
     assert till.earn(old, unique("o"), "1.00").points == 51
     assert till.earn(new, unique("o"), "1.00").points == 1
+
+
+def test_what_a_change_took_of_a_limit_meanwhile_goes_to_whose_order_it_was(clock: Clock):
+    rule = {"code": "once", "bonus": 50, "limit": {"times": 1, "per": "year"}}
+    till = open_till(earning_rules=[{"code": "base", "points": 1, "per": "1.00"}, rule])
+    old, new, other, ref = till.member(), till.member(), till.member(), unique("o")
+    assert till.put(old, ref, 1, [line("1", "1.00")], at=clock.now).points == 51
+    assert till.earn(new, unique("o"), "1.00").points == 51
+    merge(till, old, new)
+    assert till.put(new, ref, 2, [line("1", "2.00")], at=clock.now).points == 2
+    unmerge(till, old)
+    assert till.earn(new, unique("o"), "1.00").points == 1
+    assert till.put(old, ref, 3, [line("1", "3.00")], at=clock.now).points == 53
+
+    merge(till, old, other)
+    last_year = clock.now - timedelta(days=30)
+    assert till.put(other, ref, 4, [line("1", "4.00")], at=last_year).points == 54
+    unmerge(till, old)
+    assert till.earn(old, unique("o"), "1.00", at=last_year).points == 1
+    assert till.earn(old, unique("o"), "1.00").points == 51
+    assert till.earn(other, unique("o"), "1.00", at=last_year).points == 51
