@@ -100,9 +100,12 @@ CAMPAIGN_BUDGET = Table(
     {"program_id": "int", "campaign": "text", "points": "bigint"},
     key=("program_id", "campaign"),
     add=("points",),
+    # Locked in one order first: two batches that take of several would wait for each other.
     update=(
-        "UPDATE loyalty_campaignbudget AS b SET used = b.used + r.points FROM {rows}"
-        " WHERE b.program_id = r.program_id AND b.campaign = r.campaign"
+        "UPDATE loyalty_campaignbudget AS b SET used = b.used + n.points FROM ("
+        "SELECT k.id, r.points FROM {rows} JOIN loyalty_campaignbudget AS k"
+        " ON k.program_id = r.program_id AND k.campaign = r.campaign"
+        " ORDER BY k.campaign FOR NO KEY UPDATE OF k) AS n WHERE b.id = n.id"
     ),
 )
 
