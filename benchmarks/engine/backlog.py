@@ -36,13 +36,13 @@ def wait(adapter: str, url: str, deliveries: int) -> None:
     from django.db import connection as database
 
     from crm_sync.services.connections import create_connection
-    from crm_sync.services.fan_out import fan_out
+    from crm_sync.services.relay import fan_out_to_all
     from loyalty.events.services import stamp_events
     from loyalty.programs.selectors import get_program
 
     program = get_program("grocer")
     is_webhook = adapter == "webhook"
-    destination = create_connection(
+    create_connection(
         program_id=program.pk,
         name="CRM",
         adapter=adapter,
@@ -56,7 +56,7 @@ def wait(adapter: str, url: str, deliveries: int) -> None:
             cursor.execute(CONNECTED_EARLY)
     while stamp_events():
         pass
-    while fan_out(connection_id=destination.pk):
+    while fan_out_to_all():
         pass
     with database.cursor() as cursor:
         cursor.execute(DOWN)

@@ -68,6 +68,10 @@ WHERE destination.is_enabled
         AND lane.next_at <= CASE WHEN relay.failures >= %(breaker)s THEN 'infinity'
                                  ELSE statement_timestamp() END
         AND (lane.lease_until IS NULL OR lane.lease_until < statement_timestamp()))
+  AND CASE WHEN relay.failures >= %(breaker)s THEN 1
+           ELSE coalesce(destination.calls_at_once, %(lanes)s) END > (
+      SELECT count(DISTINCT lane.lease_token) FROM crm_sync_lane AS lane
+      WHERE lane.connection_id = destination.id AND lane.lease_until >= statement_timestamp())
 ORDER BY destination.id
 """
 
@@ -112,8 +116,9 @@ WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token 
 # A lane that is there is counted up and not moved: if it waits after a failure, it goes on waiting.
 _OPEN = """
 INSERT INTO crm_sync_lane (connection_id, member_id, next_at, additions)
-SELECT %(connection)s, member, clock_timestamp(), 1
-FROM unnest(%(members)s::uuid[]) AS member ORDER BY member
+SELECT lane.*, clock_timestamp(), 1
+FROM unnest(%(connections)s::bigint[], %(members)s::uuid[]) AS lane (connection_id, member_id)
+ORDER BY connection_id, member_id
 ON CONFLICT (connection_id, member_id) DO UPDATE SET additions = crm_sync_lane.additions + 1
 """
 
@@ -152,8 +157,9 @@ class Lease:
 
 def list_due_connections() -> list[int]:
     """List the connections that have a lane to claim and may be called now."""
+    values = {"breaker": settings.CRM_BREAKER_FAILURES, "lanes": settings.CRM_LANES_PER_CONNECTION}
     with connection.cursor() as cursor:
-        cursor.execute(_DUE_CONNECTIONS, {"breaker": settings.CRM_BREAKER_FAILURES})
+        cursor.execute(_DUE_CONNECTIONS, values)
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -278,10 +284,15 @@ def open_lanes(*, connection_id: int, member_ids: Collection[UUID]) -> None:
 
     The caller has locked the relay row, and adds the deliveries in the same transaction.
     """
-    if not member_ids:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(_OPEN, {"connection": connection_id, "members": list(member_ids)})
+    open_lanes_at([(connection_id, member_id) for member_id in member_ids])
+
+
+def open_lanes_at(places: Collection[tuple[int, UUID]]) -> None:
+    """Do so for members of several connections, all of whose relay rows the caller has locked."""
+    if places:
+        connections, members = zip(*places, strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_OPEN, {"connections": list(connections), "members": list(members)})
 
 
 def wake_lanes(*, connection_id: int) -> None:

@@ -46,8 +46,9 @@ _WANT = """
 INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by,
     matched_on, wanted, done, fingerprint, version, attempts, stuck, last_error, candidates,
     is_backfill)
-SELECT %(connection)s, member, '', '', '', 1, 0, '', 0, 0, '', '', '[]', %(backfill)s
-FROM unnest(%(members)s::uuid[]) AS member ORDER BY member
+SELECT connection_id, member_id, '', '', '', 1, 0, '', 0, 0, '', '', '[]', %(backfill)s
+FROM unnest(%(connections)s::bigint[], %(members)s::uuid[]) AS wanted (connection_id, member_id)
+ORDER BY connection_id, member_id
 ON CONFLICT (connection_id, member_id) DO UPDATE SET
     wanted = contact.wanted + 1,
     is_backfill = excluded.is_backfill AND (contact.is_backfill OR contact.wanted = contact.done)
@@ -93,9 +94,18 @@ def want_profiles(
     *, connection_id: int, member_ids: Collection[UUID], is_backfill: bool = False
 ) -> None:
     """Ask for these members' profiles to be sent; the caller opens their lanes too."""
+    places = [(connection_id, member_id) for member_id in member_ids]
+    want_profiles_at(places, is_backfill=is_backfill)
+
+
+def want_profiles_at(places: Collection[tuple[int, UUID]], *, is_backfill: bool = False) -> None:
+    """Do so for members of several connections."""
+    if not places:
+        return
+    connections, members = zip(*places, strict=True)
     values: dict[str, Any] = {
-        "connection": connection_id,
-        "members": list(member_ids),
+        "connections": list(connections),
+        "members": list(members),
         "backfill": is_backfill,
     }
     with database.cursor() as cursor:

@@ -10,7 +10,7 @@ from django.db import connection
 
 from crm_sync.models import Connection, Lane
 from crm_sync.services import lanes
-from crm_sync.services.fan_out import fan_out
+from crm_sync.services.relay import fan_out_to_all
 from loyalty.events.services import stamp_events
 from tests.integration.crm_sync.outbox import Outbox
 
@@ -34,7 +34,7 @@ def pile_up(outbox: Outbox, destination: Connection, members: int) -> None:
     outbox.write_many(members=members, each=2)
     while stamp_events():
         pass
-    while fan_out(connection_id=destination.pk):
+    while fan_out_to_all():
         pass
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE crm_sync_delivery, crm_sync_lane")

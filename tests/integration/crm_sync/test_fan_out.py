@@ -3,14 +3,19 @@
 from uuid import uuid4
 
 import pytest
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
+from config.processes import wait_until
 from crm_sync.models import Attempt, Connection, Delivery, Lane, Relay
+from crm_sync.services import fan_out
 from crm_sync.services.connections import disable_connection, enable_connection
-from crm_sync.services.fan_out import EVENTS_AT_ONCE, fan_out
-from crm_sync.services.relay import relay_events
+from crm_sync.services.fan_out import EVENTS_AT_ONCE, list_behind
+from crm_sync.services.relay import fan_out_to_all, relay_events
 from loyalty.events.selectors import last_position
 from tests.integration.crm_sync.outbox import Outbox, drain
 from tests.integration.crm_sync.receivers import Receiver
+from tests.threads import in_thread
 
 
 def types_for(destination: Connection) -> list[str]:
@@ -73,7 +78,8 @@ def test_a_long_backlog_takes_several_steps_and_misses_nothing(outbox: Outbox) -
     rows = Delivery.objects.filter(connection=destination)
     assert rows.count() == len(written)
     assert Lane.objects.filter(connection=destination).count() == len(written) // 3
-    assert fan_out(connection_id=destination.pk) is False
+    assert list_behind() == []
+    assert fan_out_to_all() is False
 
 
 def test_fanning_out_again_changes_nothing(outbox: Outbox) -> None:
@@ -88,22 +94,67 @@ def test_fanning_out_again_changes_nothing(outbox: Outbox) -> None:
 def test_one_connection_that_fails_does_not_stop_the_others(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken, healthy = outbox.connect(), outbox.connect()
-    Relay.objects.filter(connection=broken).update(position=-1)
-    Connection.objects.filter(pk=broken.pk).update(event_types=["points.*"])
-    outbox.write(uuid4(), "points.*" + "x" * 30)
-    original = Delivery.objects.bulk_create
+    broken, *healthy = [outbox.connect() for _ in range(3)]
+    outbox.write(uuid4())
+    original = fan_out.wants
 
-    def fail(rows: list[Delivery], **options: object) -> object:
-        if rows and rows[0].connection_id == broken.pk:
-            from django.db import DatabaseError
-
+    def fail(event_types: list[str], event_type: str) -> bool:
+        if event_types == ["points.broken"]:
             raise DatabaseError("no")
-        return original(rows, **options)  # type: ignore[arg-type]
+        return original(event_types, event_type)
 
-    monkeypatch.setattr(Delivery.objects, "bulk_create", fail)
+    Connection.objects.filter(pk=broken.pk).update(event_types=["points.broken"])
+    monkeypatch.setattr(fan_out, "wants", fail)
     relay_events()
-    assert len(types_for(healthy)) == 1
+    assert [len(types_for(one)) for one in healthy] == [1, 1]
+    assert [behind.connection_ids for behind in list_behind()] == [(broken.pk,)]
+
+
+def test_fifty_connections_are_told_in_the_statements_of_one(outbox: Outbox) -> None:
+    """Each by itself took a worker's whole core at two events a second."""
+
+    def statements() -> int:
+        outbox.write(uuid4())
+        with CaptureQueriesContext(connection) as captured:
+            relay_events()
+        return len(captured)
+
+    destinations = [outbox.connect()]
+    of_one = statements()
+    destinations += [outbox.connect() for _ in range(49)]
+    relay_events()
+    assert statements() == of_one
+    assert {len(types_for(one)) for one in destinations} == {2}
+
+
+def test_much_for_many_is_told_in_several_transactions(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fan_out, "DELIVERIES_AT_ONCE", 20)
+    destinations = [outbox.connect() for _ in range(5)]
+    written = outbox.write_many(members=5, each=2)
+    told: list[int] = []
+    add = fan_out._add
+    monkeypatch.setattr(
+        fan_out, "_add", lambda rows, keys: (told.append(len(rows)), add(rows, keys))
+    )
+    relay_events()
+    assert told == [2, 2, 1]
+    assert {len(types_for(one)) for one in destinations} == {len(written)}
+
+
+def test_whom_somebody_else_has_locked_is_waited_for_by_itself(outbox: Outbox) -> None:
+    """The others do not wait, and it is told in the same turn if that was a claim."""
+    locked, *others = [outbox.connect() for _ in range(3)]
+    outbox.write(uuid4())
+    with transaction.atomic():
+        Relay.objects.select_for_update().get(connection=locked)
+        thread = in_thread(relay_events)
+        assert wait_until(lambda: all(types_for(one) for one in others), 20)
+        assert types_for(locked) == []
+    thread.join()
+    relay_events()
+    assert len(types_for(locked)) == 1
 
 
 def test_what_was_answered_about_an_erased_member_is_forgotten(

@@ -1,25 +1,23 @@
 """Leases: one sender for each member and destination, and never too many for a destination."""
 
-import threading
 import time
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from crm_sync.adapters.console import ConsoleAdapter
 from crm_sync.models import Connection, Delivery, Lane, Relay
 from crm_sync.services import deliver, lanes
 from crm_sync.services.bulk import lease_many, push_many
 from crm_sync.services.deliver import serve_lane
-from crm_sync.services.fan_out import fan_out
 from crm_sync.services.lanes import Lease, claim_lanes
-from crm_sync.services.relay import claim_due_lanes, relay_events
+from crm_sync.services.relay import claim_due_lanes, fan_out_to_all, relay_events
 from crm_sync.tasks import deliver_lanes
 from loyalty.events.services import stamp_events
 from tests.integration.crm_sync.outbox import Outbox, pass_time
 from tests.integration.crm_sync.receivers import Receiver
+from tests.threads import in_thread
 
 WAITED_FOR = (
     "SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
@@ -30,18 +28,6 @@ def is_waited_for() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(WAITED_FOR)
         return bool(cursor.fetchall())
-
-
-def in_thread(work: Callable[[], object]) -> threading.Thread:
-    def run() -> None:
-        try:
-            work()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def resume(lease: Lease) -> list[Lease]:
@@ -165,7 +151,7 @@ def test_an_event_that_comes_while_the_lane_closes_opens_it_anew(outbox: Outbox)
     with transaction.atomic():
         lanes.close(lease)
         assert not Lane.objects.filter(connection=destination).exists()
-        thread = in_thread(lambda: fan_out(connection_id=destination.pk))
+        thread = in_thread(fan_out_to_all)
         time.sleep(0.1)
         assert thread.is_alive()
     thread.join()

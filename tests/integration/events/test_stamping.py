@@ -3,13 +3,12 @@
 import random
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -18,18 +17,7 @@ from loyalty.events.rules import envelope
 from loyalty.events.selectors import last_position, list_events
 from loyalty.events.services import delete_old_events, stamp_events
 from tests.integration.crm_sync.outbox import Outbox
-
-
-def in_thread(work: Callable[[], None]) -> threading.Thread:
-    def run() -> None:
-        try:
-            work()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+from tests.threads import in_thread
 
 
 def read(outbox: Outbox, after: int) -> list[OutboxEvent]:
