@@ -31,6 +31,7 @@ CSRF_TRUSTED_ORIGINS = env.words(
     "CSRF_TRUSTED_ORIGINS", default=[]
 )  # https://… of the admin, by commas
 WEB_PROCESS = env.text("LOYALTY_PROCESS", "") == "web"  # set by config/wsgi.py
+WORKER_PROCESS = env.text("LOYALTY_PROCESS", "") == "worker"  # set by config/celery.py
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -98,9 +99,10 @@ WEB_TIMEOUT = env.integer(
 
 # --- Database -----------------------------------------------------------------------------------
 
-# Each thread keeps a connection, which costs a request nothing. Where a web process may have fewer
-# connections than threads, its threads share a pool of them. Others use one connection.
-_POOL = {
+# Each thread of a web process keeps a connection, which costs a request nothing. Where it may have
+# fewer connections than threads, its threads share a pool of them. Those of a worker always do:
+# most of them wait for other servers, and hold none meanwhile. Others use one connection.
+_WEB_POOL = {
     "min_size": env.integer(
         "DB_POOL_MIN", 1, low=0, high=256
     ),  # connections kept open, each process
@@ -111,7 +113,13 @@ _POOL = {
         "DB_POOL_TIMEOUT", 0.8, low=0.05, high=60
     ),  # seconds to wait for one, then 503
 }
-_POOLED = WEB_PROCESS and _POOL["max_size"] < WEB_THREADS
+_WORKER_POOL = {
+    "min_size": 1,
+    "max_size": env.integer("WORKER_DB_POOL_MAX", 16, low=2, high=256),  # each process
+    "timeout": 10.0,  # seconds; a task that gets none is done again
+}
+_POOL = _WORKER_POOL if WORKER_PROCESS else _WEB_POOL
+_POOLED = WORKER_PROCESS or (WEB_PROCESS and _WEB_POOL["max_size"] < WEB_THREADS)
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **env.database(),
@@ -149,7 +157,7 @@ CACHES = {
 
 # --- Celery -------------------------------------------------------------------------------------
 
-WORKER_THREADS = env.integer("WORKER_THREADS", 16, low=6, high=64)
+WORKER_THREADS = env.integer("WORKER_THREADS", 256, low=6, high=1024)
 WORKER_NICE = env.integer("WORKER_NICE", 5, low=0, high=19)  # lets tills go first
 TASK_TIME_LIMIT = env.integer(
     "TASK_TIME_LIMIT", 900, low=10, high=86400

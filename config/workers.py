@@ -9,9 +9,10 @@ def worker_command() -> list[str]:
     """Return the command line of the worker.
 
     Threads, because its work is waiting for other servers: a destination that hangs holds its
-    own few threads, and leaves the others to everybody else.
+    own few threads, and leaves the others to everybody else. Many, because fifty may hang at once,
+    and a thread that waits costs some kilobytes, and no connection to PostgreSQL.
     """
-    count = env.integer("WORKER_THREADS", 16, low=6, high=64)
+    count = env.integer("WORKER_THREADS", 256, low=6, high=1024)
     return [
         *(sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--loglevel", "WARNING"),
         *("--pool", "threads", "--concurrency", str(count)),

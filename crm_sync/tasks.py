@@ -4,6 +4,7 @@ None is acknowledged late: what was begun and not finished is in PostgreSQL, as 
 out, and the sweep begins it again. Redis would only do the same a second time.
 """
 
+import threading
 import time
 from collections.abc import Sequence
 from itertools import groupby
@@ -25,6 +26,7 @@ from crm_sync.inbound.working import work_inbox
 from crm_sync.rules import lanes_at_once
 from crm_sync.services import lanes, prune
 from crm_sync.services.backfill import list_running_backfills, step_backfill_safely
+from crm_sync.services.calls import lend_database
 from crm_sync.services.compare import (
     list_due_comparisons,
     start_all_comparisons,
@@ -34,26 +36,36 @@ from crm_sync.services.deliver import serve_lanes
 from crm_sync.services.forget import forget_erased_everywhere
 from crm_sync.services.jobs import poll_jobs
 from crm_sync.services.lanes import Lease
-from crm_sync.services.pace import Pace
+from crm_sync.services.pace import Pace, Turns
 from crm_sync.services.relay import claim_due_lanes, relay_events
 
 INBOX_TURN_SECONDS = 3.0  # so three workers or threads share a backlog, and no more
 POLL_TURN_SECONDS = 10.0
-PLACE_SECONDS = 5.0  # a thread waits no longer to keep to the pace, and no lease runs out meanwhile
+PLACE_SECONDS = 12.0  # a turn waits no longer to keep to the pace, and no lease runs out meanwhile
 TURN_SECONDS = 1.0  # a connection with a backlog then goes to the back of the queue
 # Sooner is smaller. The timetable's tasks (0) wait for a thread and no more: behind the turns of a
 # dozen backlogs they expired, and nothing new was sent to anybody.
 DUE = 3
 BACKLOG = 6
-PACE = Pace(settings.CRM_DELIVERIES_PER_SECOND)
+PACE = Pace(settings.CRM_DELIVERIES_PER_SECOND, before_waiting=lend_database)
+TURNS = Turns()
+_RELAYING = threading.Lock()
 log = structlog.get_logger(__name__)
 
 
 @shared_task(name="crm_sync.relay", acks_late=False)
 def relay() -> None:
-    """Fan out what is new, and ring for what is due. Each second."""
-    relay_events()
-    ring(claim_due_lanes())
+    """Fan out what is new, and ring for what is due. Each second.
+
+    Where one takes longer, those behind it are not begun: each would wait for the other's locks.
+    """
+    if not _RELAYING.acquire(blocking=False):
+        return
+    try:
+        relay_events()
+        ring(_claim())
+    finally:
+        _RELAYING.release()
 
 
 @shared_task(name="crm_sync.sweep", acks_late=False)
@@ -62,7 +74,12 @@ def sweep() -> None:
     orphans = lanes.reopen_orphans()
     if orphans:
         log.warning("deliveries had no lane", lanes=orphans)
-    ring(claim_due_lanes())
+    ring(_claim())
+
+
+def _claim() -> list[Lease]:
+    """Lease what is due; while this worker is behind its pace, one turn at each connection."""
+    return claim_due_lanes(but_not=TURNS.connections() if PACE.is_behind else None)
 
 
 @shared_task(name="crm_sync.backfill", acks_late=False)
@@ -98,24 +115,27 @@ def deliver_lanes(connection_id: int, member_ids: list[str], token: str) -> None
     once. Where a destination is slow that is one, so that others may serve the rest meanwhile; as
     many as may be where one call is about all of them.
 
-    A single lane, in which something may just have happened, does not wait for the worker's pace;
-    those after it do, and are leased meanwhile: a turn that waits is one of the connection's.
+    They wait for their place in the worker's pace, and are leased meanwhile: a turn that waits is
+    one of the connection's.
     """
+    with TURNS.at(connection_id):
+        _serve(connection_id, [UUID(member_id) for member_id in member_ids], UUID(token))
+
+
+def _serve(connection_id: int, member_ids: list[UUID], token: UUID) -> None:
     ends = time.monotonic() + TURN_SECONDS
-    members = [UUID(member_id) for member_id in member_ids]
-    leases = lanes.resume(connection_id=connection_id, member_ids=members, token=UUID(token))
-    places = len(leases) if len(leases) > 1 else 0
+    leases = lanes.resume(connection_id=connection_id, member_ids=member_ids, token=token)
     while leases:
-        if places and not PACE.wait(places, at_most=_patience()):
+        places = len(leases)
+        if not PACE.wait(connection_id, places, at_most=_patience()):
             lanes.give_back_all(leases)  # the relay rings for them
             return
         began = time.monotonic()
         served = serve_lanes(leases, until=began + TURN_SECONDS)
         now = time.monotonic()
-        PACE.charge(served.sent - places)
+        PACE.charge(connection_id, served.sent - places)
         limit = lanes_at_once(len(leases), now - began, are_mixed=served.was_mixed)
         leases = lanes.claim_together(connection_id=connection_id, limit=limit)
-        places = len(leases)
         if now >= ends:
             ring(leases, priority=BACKLOG)
             return

@@ -8,7 +8,7 @@ import math
 import os
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,8 +23,11 @@ from crm_sync.adapters import addresses
 _WITH_BODY = {"POST", "PUT", "PATCH"}  # even if it is empty
 _AT_ONCE_BYTES = 64 * 1024  # of a request, gathered before it is sent
 _KEEPALIVE_SECONDS = 2.0  # shorter than any server's, so that hardly one closes as we write
+_MOMENT_SECONDS = 0.2  # who answers within it is quick
 _deadline: ContextVar[float] = ContextVar("deadline")
 _is_begun: ContextVar[bool] = ContextVar("is_begun")  # a part of the request may have been sent
+_moment: ContextVar[float] = ContextVar("moment")  # when it ends that a call may take at no cost
+_let_go: ContextVar[Callable[[], None] | None] = ContextVar("let_go", default=None)
 
 
 @contextmanager
@@ -38,6 +41,23 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextmanager
+def letting_go(let_go: Callable[[], None]) -> Iterator[None]:
+    """Let calls inside the block, in this thread, let go of what others may need meanwhile.
+
+    Before a connection is made, and once an answer takes longer than a moment: not for each call
+    of a destination that is quick, which would pay for nothing.
+
+    Args:
+        let_go: May be called several times.
+    """
+    token = _let_go.set(let_go)
+    try:
+        yield
+    finally:
+        _let_go.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,7 @@ class Connections:
             lines.append((b"content-length", b"%d" % len(content)))
         call = httpcore.Request(method, wire.url, headers=lines, content=content)
         _is_begun.set(False)
+        _moment.set(time.monotonic() + _MOMENT_SECONDS)
         with _as_httpx_errors():
             answer = self._pool.handle_request(call)
             try:
@@ -144,6 +165,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        _wait_long()
         until = time.monotonic() + min(self._connect_seconds, _left())
         found = addresses.resolve(
             host, port, seconds=until - time.monotonic(), allow_private=self._allow_private
@@ -170,11 +192,17 @@ class _Stream(httpcore.NetworkStream):
             # A server may have answered, and closed, before it had read all: as httpcore does.
             with suppress(httpcore.WriteError):
                 self._flush()
+        moment = _moment.get() - time.monotonic()
+        if moment > 0 and _let_go.get():
+            with suppress(httpcore.ReadTimeout):
+                return self._stream.read(max_bytes, min(moment, _left()))
+        _wait_long()
         return self._stream.read(max_bytes, _left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent += buffer
         if len(self._unsent) >= _AT_ONCE_BYTES:
+            _wait_long()  # they may read it as slowly as they like
             self._flush()
 
     def _flush(self) -> None:
@@ -196,6 +224,11 @@ class _Stream(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _wait_long() -> None:
+    if let_go := _let_go.get():
+        let_go()
 
 
 def _left() -> float:

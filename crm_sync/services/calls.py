@@ -3,8 +3,8 @@
 What comes back can be stored as it is.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -50,9 +50,24 @@ def target_of(connection: Connection) -> Target:
     )
 
 
-def within_lease() -> AbstractContextManager[None]:
-    """Let all calls of the block together end well within a lease."""
-    return transport.deadline(settings.CRM_LEASE_SECONDS * SHARE_OF_LEASE)
+@contextmanager
+def within_lease() -> Iterator[None]:
+    """Let all calls of the block together end well within a lease, and hold nothing up meanwhile.
+
+    A thread that waits for a destination needs no connection to PostgreSQL.
+    """
+    seconds = settings.CRM_LEASE_SECONDS * SHARE_OF_LEASE
+    with transport.deadline(seconds), transport.letting_go(lend_database):
+        yield
+
+
+def lend_database() -> None:
+    """Give this thread's connection to PostgreSQL back to the pool, if it is from one.
+
+    The next statement takes one again. So a few connections do for many threads that wait.
+    """
+    if database.settings_dict["OPTIONS"].get("pool") and not database.in_atomic_block:
+        database.close()
 
 
 def call(

@@ -26,8 +26,9 @@ LEASE, CALL = 4.0, 2.5
 class Worker:
     """One process that serves deliveries with threads."""
 
-    def __init__(self, name: str, env: dict[str, str], log: Path) -> None:
+    def __init__(self, name: str, env: dict[str, str], log: Path, threads: int = 8) -> None:
         self.name = name
+        self._threads = threads
         self._env = env
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
@@ -35,7 +36,8 @@ class Worker:
     def start(self) -> None:
         command = [
             *(sys.executable, "-m", "celery", "-q", "-A", "config", "worker"),
-            *("--pool", "threads", "--concurrency", "8", "--loglevel", "WARNING"),
+            *("--pool", "threads", "--concurrency", str(self._threads)),
+            *("--loglevel", "WARNING"),
             *("--without-gossip", "--without-mingle", "--hostname", f"{self.name}@%h"),
         ]
         with self._log.open("ab") as log:
@@ -73,7 +75,7 @@ class Worker:
 class Workers:
     """Workers, their Valkey, and a clock that rings for relay and sweep as beat does."""
 
-    def __init__(self, folder: Path, count: int = 2, **settings: str) -> None:
+    def __init__(self, folder: Path, count: int = 2, threads: int = 8, **settings: str) -> None:
         self.valkey = ValkeyServer(folder / "valkey", "tests-only")
         self.valkey.start()
         self._log = folder / "workers.log"
@@ -92,7 +94,7 @@ class Workers:
         self._app.conf.task_publish_retry = False
         self._stopped = threading.Event()
         self._clock = threading.Thread(target=self._tick)
-        self.all = [Worker(f"w{n}", self._env, self._log) for n in range(count)]
+        self.all = [Worker(f"w{n}", self._env, self._log, threads) for n in range(count)]
 
     def __enter__(self) -> Self:
         for worker in self.all:

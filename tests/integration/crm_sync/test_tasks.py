@@ -55,16 +55,17 @@ def test_one_message_serves_the_lanes_of_a_turn(outbox: Outbox, rung: Rung) -> N
 class WatchedPace:
     """Notes what a turn asks for, and which lanes are leased while it waits."""
 
-    def __init__(self, *, has_places: bool = True) -> None:
+    def __init__(self, *, has_places: bool = True, is_behind: bool = False) -> None:
         self.has_places = has_places
+        self.is_behind = is_behind
         self.charged = 0
         self.waited: list[int] = []
         self.leased: list[int] = []
 
-    def charge(self, deliveries: int) -> None:
+    def charge(self, connection_id: int, deliveries: int) -> None:
         self.charged += deliveries
 
-    def wait(self, deliveries: int, *, at_most: float) -> bool:
+    def wait(self, connection_id: int, deliveries: int, *, at_most: float) -> bool:
         assert at_most > 0
         if not self.has_places:
             return False
@@ -77,7 +78,7 @@ class WatchedPace:
 def test_a_turn_keeps_to_the_pace_of_its_worker(
     outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each delivery is counted once; the first lane waits for nothing, those after it do."""
+    """Each delivery is counted once, and each lane waits for its place."""
     destination = outbox.connect()
     outbox.write_many(members=30, each=2)
     pace = WatchedPace()
@@ -86,7 +87,7 @@ def test_a_turn_keeps_to_the_pace_of_its_worker(
     tasks.deliver_lanes(*rung[0]["args"])
     sent = Delivery.objects.filter(connection=destination, state="delivered").count()
     assert sent == pace.charged == 60 - 2 * (len(rung) - 1)
-    assert sum(pace.waited) == sent // 2 - 1  # lanes, without the first one
+    assert sum(pace.waited) == sent // 2  # lanes
     assert all(
         leased == lanes + len(rung) - 1
         for lanes, leased in zip(pace.waited, pace.leased, strict=True)
@@ -101,10 +102,42 @@ def test_a_turn_for_which_there_is_no_place_gives_its_lanes_back(
     monkeypatch.setattr(tasks, "PACE", WatchedPace(has_places=False))
     tasks.relay()
     tasks.deliver_lanes(*rung[0]["args"])
-    assert Delivery.objects.filter(connection=destination, state="delivered").count() == 2
+    assert not Delivery.objects.filter(connection=destination, state="delivered").exists()
     left = Lane.objects.filter(connection=destination)
-    assert left.count() == 29
+    assert left.count() == 30
     assert left.filter(lease_token__isnull=False).count() == len(rung) - 1
+
+
+def test_a_worker_behind_its_pace_begins_one_turn_at_each_connection(
+    outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads would all wait, and send a lane each that does not wait, many times a second."""
+    busy, well = outbox.connect(), outbox.connect()
+    outbox.write_many(members=10, each=1)
+    monkeypatch.setattr(tasks, "PACE", WatchedPace(is_behind=True))
+    with tasks.TURNS.at(busy.pk):
+        tasks.relay()
+        tasks.sweep()
+    assert [call["args"][0] for call in rung] == [well.pk, well.pk]
+    tasks.relay()
+    assert [call["args"][0] for call in rung[2:]] == [busy.pk, well.pk]
+
+
+def test_a_relay_that_takes_longer_is_not_joined_by_the_next(
+    outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.connect()
+    outbox.write_many(members=1, each=1)
+    relay = tasks.relay_events
+
+    def take_long() -> None:
+        tasks.relay()
+        assert rung == []
+        relay()
+
+    monkeypatch.setattr(tasks, "relay_events", take_long)
+    tasks.relay()
+    assert len(rung) == 1
 
 
 def test_a_turn_ends_and_rings_for_the_next(
@@ -130,12 +163,12 @@ def test_what_is_left_of_a_quick_turn_is_one_turn_that_waits_for_its_place(
     monkeypatch.setattr(tasks, "lanes_at_once", lambda *_, **__: 20)
     tasks.relay()
     tasks.deliver_lanes(*rung[0]["args"])
-    assert pace.waited == []
+    assert pace.waited == [1]
     members = rung[-1]["args"][1]
     assert len(members) == 20
     monkeypatch.setattr(tasks, "TURN_SECONDS", 60.0)
     tasks.deliver_lanes(*rung[-1]["args"])
-    assert pace.waited[0] == 20
+    assert pace.waited[1] == 20
     sent = Delivery.objects.filter(connection=destination, state="delivered")
     assert {str(one) for one in sent.values_list("member_id", flat=True)} >= set(members)
 

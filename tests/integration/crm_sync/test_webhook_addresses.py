@@ -4,11 +4,13 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crm_sync.adapters import transport
 from crm_sync.adapters.contract import ConfigRefused
 from crm_sync.adapters.outcomes import Configuration, Delivered, Retryable
 from tests.integration.crm_sync.calls import adapter, outgoing, send, signed
@@ -202,7 +204,9 @@ class TestTls:
         )
         return folder / "cert.pem"
 
-    def serve(self, folder: Path, names: list[str | None]) -> RawServer:
+    def serve(
+        self, folder: Path, names: list[str | None], *, after_seconds: float = 0.0
+    ) -> RawServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         context.sni_callback = lambda sock, name, ctx: names.append(name)
@@ -212,6 +216,7 @@ class TestTls:
                 received = b""
                 while not received.endswith(b"}"):  # what is left unread would reset the answer
                     received += secure.recv(65_536)
+                time.sleep(after_seconds)
                 secure.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
         return RawServer(talk)
@@ -229,3 +234,18 @@ class TestTls:
             outcome = send(f"https://hooks.example:{server.port}/hook")
         assert isinstance(outcome, Delivered) is trusted
         assert names == ["hooks.example"]
+
+    def test_an_answer_that_takes_long_is_read_all_the_same(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is waited for twice: a moment, and then with nothing in hand that others need."""
+        certificate = self.make_certificate(tmp_path, "hooks.example")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with self.serve(tmp_path, [], after_seconds=0.6) as server:
+            here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: here)
+            let_go: list[float] = []
+            with transport.letting_go(lambda: let_go.append(time.monotonic())):
+                outcome = send(f"https://hooks.example:{server.port}/hook")
+        assert isinstance(outcome, Delivered)
+        assert let_go[-1] > let_go[0] + 0.1
