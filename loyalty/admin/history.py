@@ -130,10 +130,7 @@ class LedgerAdmin(HistoryAdmin):
 
 def _say_what_it_did_instead(request: HttpRequest, request_id: str) -> None:
     """Tell of a request that moved no points that it was refused, if it was."""
-    refusals = refusals_of_request(request_id, request.GET.dict())
-    if refusals is None:
-        messages.warning(request, "Too much was refused in these days to look for this request.")
-    for refusal in refusals or ():
+    for refusal in refusals_of_request(request_id, request.GET.dict()):
         at = f"{refusal.at:%-d %B %Y, %H:%M} UTC"
         said = f"That request moved no points. It was refused on {at}: {refusal.detail}"
         messages.info(request, f"{said} ({refusal.code})")

@@ -1,7 +1,7 @@
 """Find what a request did, by the id that a till, an answer or a log names.
 
-No index is kept of these ids, since every earn would pay for it: the ledger is read by its index of
-time, of some days.
+No index is kept of what earns did, since every earn would pay for it: the ledger is read by its
+index of time, of some days. Refusals are few, and have one.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,12 @@ from typing import Final
 from uuid import UUID
 
 import orjson
-from django.db import OperationalError, connection, transaction
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from loyalty.admin.filters import day_said
 from loyalty.events.models import OutboxEvent
-from loyalty.http.models import IdempotencyKey
+from loyalty.http.models import REQUEST_OF_BODY, IdempotencyKey
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.programs.models import Program
 
@@ -25,8 +24,6 @@ RECENT: Final = timedelta(days=3)
 LONGEST: Final = timedelta(days=31)
 MOST: Final = 1000  # as many as a batch has
 FEW: Final = 5
-PATIENCE: Final = "3s"
-"""A search waits no longer for a look through the stored answers."""
 
 HELP: Final = "the id of a request of the last 3 days"
 
@@ -65,28 +62,21 @@ def events_of_request(request_id: str) -> list[tuple[UUID, int]]:
     return list(events.values_list("member_id", "sequence")[:MOST])
 
 
-def refusals_of_request(request_id: str, days: Mapping[str, str]) -> list[Refusal] | None:
+def refusals_of_request(request_id: str, days: Mapping[str, str]) -> list[Refusal]:
     """List what a request was refused, which is in no ledger: stored answers say it.
 
     Args:
         days: As of the ledger.
-
-    Returns:
-        None where there are too many answers of these days to look through all of them.
     """
     begin, end = _window(*_said(days))
-    refused = IdempotencyKey.objects.filter(
-        created_at__range=(begin, end),
+    asked = IdempotencyKey.objects.alias(request=REQUEST_OF_BODY)
+    refused = asked.filter(
+        request=orjson.dumps(request_id).decode()[1:-1],
         status__gte=400,
-        body__contains=orjson.dumps({"request_id": request_id}).decode()[1:-1],
+        created_at__range=(begin, end),
     )
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
-            rows = list(refused.order_by("-created_at").values_list("created_at", "body")[:FEW])
-    except OperationalError:
-        return None
-    found = ((at, orjson.loads(body)) for at, body in rows if body)
+    rows = refused.order_by("-created_at").values_list("created_at", "body")[:FEW]
+    found = ((at, orjson.loads(body)) for at, body in rows)
     return [Refusal(at, body["code"], body["detail"]) for at, body in found]
 
 

@@ -10,7 +10,7 @@ from loyalty.events.services import stamp_events
 from loyalty.http.pagination import (
     DEFAULT_LIMIT,
     MAX_CURSOR_LENGTH,
-    MAX_LIMIT,
+    Limit,
     decode_cursor,
     encode_cursor,
 )
@@ -24,7 +24,7 @@ class FeedQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     after: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    limit: Limit = DEFAULT_LIMIT
 
 
 class EventsView(Endpoint):

@@ -26,6 +26,7 @@ _MONEY = r"^-?[0-9]{1,9}(\.[0-9]{1,4})?$"
 _QUANTITY = r"^[0-9]{1,9}(\.[0-9]{1,4})?$"
 _CURRENCY = r"^[A-Z]{3}$"
 _REF = r"^[A-Za-z0-9._:-]+$"
+WHOLE: Final = r"^-?[0-9]{1,9}$"
 WORD: Final = r"^[a-z][a-z0-9_]*$"
 _PRINTABLE = r"^[^\u0000-\u001f\u007f]*$"
 _NOT_BLANK = r"^[^\u0000-\u001f\u007f]*[^\u0000-\u0020\u007f][^\u0000-\u001f\u007f]*$"
@@ -37,6 +38,7 @@ SENTENCES: Final = {
     _QUANTITY: 'This is a decimal string from 0 on, such as "0.845".',
     _CURRENCY: "This is an ISO 4217 code in capitals, such as USD.",
     _REF: "This has letters, digits and . _ : - only.",
+    WHOLE: "This is a whole number in digits, such as 50.",
     WORD: "This begins with a letter, and has a-z, 0-9 and _ only.",
     _PRINTABLE: "This has no control characters.",
     _NOT_BLANK: "This is not blank, and has no control characters.",

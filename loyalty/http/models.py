@@ -36,6 +36,17 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+REQUEST_OF_BODY = models.Func(
+    models.F("body"),
+    template=r"""substring(%(expressions)s from '"request_id":"((?:[^"\\]|\\.)*)"')""",
+    output_field=models.TextField(),
+)
+"""The request id that a stored refusal names, escaped as in JSON.
+
+Read as text: a refusal may quote what PostgreSQL takes in no JSON value, and none may fail for it.
+"""
+
+
 class IdempotencyKey(models.Model):
     """One claimed key of one client, and the answer that it always gets.
 
@@ -60,5 +71,11 @@ class IdempotencyKey(models.Model):
                 fields=["personal_of"],
                 name="idempotency_key_personal",
                 condition=models.Q(personal_of__isnull=False),
+            ),
+            models.Index(
+                REQUEST_OF_BODY,
+                "created_at",
+                name="idempotency_key_refused",
+                condition=models.Q(status__gte=400),
             ),
         ]

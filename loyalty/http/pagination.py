@@ -8,13 +8,15 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from django.conf import settings
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from loyalty.errors import CursorInvalid
+from loyalty.http.fields import WHOLE
 
 MAX_LIMIT: Final = 200
 MAX_CURSOR_LENGTH: Final = 100
@@ -22,12 +24,31 @@ DEFAULT_LIMIT: Final = 50
 _SIGNATURE_BYTES: Final = 12
 
 
+class _LimitSchema:
+    """Accept plain digits only; pydantic alone reads `1_0`, `+5` and `5.0` in a query as well."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        digits = core_schema.str_schema(pattern=WHOLE, strict=True)
+        number = core_schema.int_schema(ge=1, le=MAX_LIMIT)
+        return core_schema.chain_schema([digits, number])
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _: CoreSchema, __: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
+
+
+Limit = Annotated[int, _LimitSchema]
+
+
 class Page(BaseModel):
     """Which part of a list: at most `limit` items, after a cursor of the page before."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    limit: Limit = DEFAULT_LIMIT
     cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
 
 

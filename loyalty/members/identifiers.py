@@ -83,7 +83,7 @@ def normalise(kind: IdentifierType, value: str) -> str:
     if kind == "phone":
         return _normalise_phone(value)
     if not 1 <= len(value) <= _MAX_CODE_LENGTH:
-        raise ValueError(f"a {kind} identifier has 1 to {_MAX_CODE_LENGTH} characters")
+        raise ValueError(f"cards and external ids have 1 to {_MAX_CODE_LENGTH} characters")
     return value
 
 

@@ -291,7 +291,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['created_at'], name='idempotency_key_age'), models.Index(condition=models.Q(('personal_of__isnull', False)), fields=['personal_of'], name='idempotency_key_personal')],
+                'indexes': [models.Index(fields=['created_at'], name='idempotency_key_age'), models.Index(condition=models.Q(('personal_of__isnull', False)), fields=['personal_of'], name='idempotency_key_personal'), models.Index(models.Func(models.F('body'), output_field=models.TextField(), template='substring(%(expressions)s from \'"request_id":"((?:[^"\\\\]|\\\\.)*)"\')'), 'created_at', condition=models.Q(('status__gte', 400)), name='idempotency_key_refused')],
             },
         ),
         migrations.CreateModel(

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from loyalty.errors import CodeTaken, DraftChanged, NotFound, ValidationFailed
 from loyalty.http.bodies import canonical_of, load_json, parse, read_body
 from loyalty.http.once import OnceEndpoint
-from loyalty.http.pagination import decode_cursor, encode_cursor
+from loyalty.http.pagination import Page, decode_cursor, encode_cursor
 from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
 from loyalty.programs import parts, scheduling, selectors, services
@@ -20,7 +20,6 @@ from loyalty.programs.changes import Change
 from loyalty.programs.models import Program
 from loyalty.programs.parts import Kind, Part
 from loyalty.programs.schemas import (
-    ListQuery,
     ProgramAnswer,
     PublishedAnswer,
     PublishRequest,
@@ -141,11 +140,11 @@ def list_view(kind: Kind, *, noun: str, plural: str, example: dict[str, Any]) ->
             f"list_config_{plural}",
             f"Read the draft's {plural.replace('_', ' ')}",
             tag=TAG,
-            query=ListQuery,
+            query=Page,
             answers={200: page_of(shape)},
         )
         def get(self, request: HttpRequest) -> HttpResponse:
-            query = self.query(request, ListQuery)
+            query = self.query(request, Page)
             scope = f"{self.principal.program_id} {plural}"
             after = str(decode_cursor(scope, query.cursor)[0]) if query.cursor else ""
             found = parts.list_parts(
@@ -157,7 +156,7 @@ def list_view(kind: Kind, *, noun: str, plural: str, example: dict[str, Any]) ->
 
         @operation(
             f"add_{noun}",
-            f"Add a {noun.replace('_', ' ')} to the draft",
+            f"Add {kind.one} to the draft",
             tag=TAG,
             request=shape,
             example=example,
@@ -174,14 +173,14 @@ def list_view(kind: Kind, *, noun: str, plural: str, example: dict[str, Any]) ->
 def entry_view(kind: Kind, *, noun: str, example: dict[str, Any]) -> type[Endpoint]:
     """Make the endpoint of one entry: read it, change it, take it out."""
     shape: type[Entry] = kind.model.part.shape
-    path, name = {"code": f"The {noun.replace('_', ' ')}'s code."}, noun.replace("_", " ")
+    path = {"code": f"The {kind.noun}'s code."}
 
     class EntryView(Endpoint):
         scopes = {"GET": SCOPE, "PATCH": SCOPE, "DELETE": SCOPE}
 
         @operation(
             f"get_{noun}",
-            f"Read a {name} of the draft",
+            f"Read {kind.one} of the draft",
             tag=TAG,
             path=path,
             answers={200: shape},
@@ -194,7 +193,7 @@ def entry_view(kind: Kind, *, noun: str, example: dict[str, Any]) -> type[Endpoi
 
         @operation(
             f"change_{noun}",
-            f"Change a {name} of the draft",
+            f"Change {kind.one} of the draft",
             tag=TAG,
             path=path,
             request=change_of(shape),
@@ -215,7 +214,7 @@ def entry_view(kind: Kind, *, noun: str, example: dict[str, Any]) -> type[Endpoi
 
         @operation(
             f"remove_{noun}",
-            f"Take a {name} out of the draft",
+            f"Take {kind.one} out of the draft",
             tag=TAG,
             path=path,
             answers={200: RemovedAnswer},

@@ -44,9 +44,14 @@ class Kind:
     ordered: bool = False
 
     @property
-    def one(self) -> str:
+    def noun(self) -> str:
         """Name an entry of the list."""
         return str(self.model._meta.verbose_name)
+
+    @property
+    def one(self) -> str:
+        """Name an entry with its article: a store, an earning rule."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
 
 
 REWARDS: Final = Kind(Reward, ("rewards",), ordered=True)
@@ -102,7 +107,7 @@ def add_part(program_id: int, kind: Kind, written: Written, *, actor: str) -> Pa
         columns = _columns(program, kind, written)
         rows = kind.model.objects.filter(program_id=program_id)
         if rows.filter(code=columns["code"]).exists():
-            raise CodeTaken(f"This program has a {kind.one} with the code {columns['code']}.")
+            raise CodeTaken(f"This program has {kind.one} with the code {columns['code']}.")
         if kind.ordered:
             last = rows.aggregate(last=Max("position"))["last"]
             columns["position"] = 0 if last is None else last + 1
@@ -214,7 +219,7 @@ def _row(program_id: int, kind: Kind, code: str) -> Any:
     rows = kind.model.objects.filter(program_id=program_id, code=code)
     row = rows.select_related("program").first()
     if row is None:
-        raise NotFound(f"The draft of this program has no {kind.one} with that code.")
+        raise NotFound(f"The draft of this program has no {kind.noun} with that code.")
     return row
 
 

@@ -6,18 +6,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from loyalty.http.fields import Body, Reason
-from loyalty.http.pagination import DEFAULT_LIMIT, MAX_CURSOR_LENGTH, MAX_LIMIT
 from loyalty.programs.shapes.entry import Entry
 from loyalty.programs.shapes.tiers import TierLevelEntry, TiersEntry
-
-
-class ListQuery(BaseModel):
-    """Which part of a list."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
 
 
 class PublishRequest(Body):

@@ -5,14 +5,16 @@ from datetime import UTC, timedelta
 import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from loyalty.admin.requests import events_of_request
+from loyalty.admin.requests import events_of_request, refusals_of_request
 from loyalty.events.models import OutboxEvent
 from loyalty.ledger.models import LedgerTransaction
 from loyalty.orders.models import Order
 from loyalty.rewards.models import Redemption
 from loyalty.trials.models import Backtest
-from tests.factories import Till, line, unique
+from tests.factories import Till, line, rows, unique
 from tests.integration.admin.forms import Marketer, text_of
 from tests.integration.http.caller import Caller, order_body
 from tests.people import merge
@@ -172,6 +174,17 @@ def test_what_a_request_was_refused_is_said_where_it_is_looked_for(marketer: Mar
     assert "It was refused" not in text_of(marketer.client.get(path, {"q": request[:-1]}))
     long_ago = {"q": request, "recorded_at_to": "2020-01-31"}
     assert "It was refused" not in text_of(marketer.client.get(path, long_ago))
+
+
+@pytest.mark.parametrize("request_id", ["till-9", 'a"b\\c"request_id":"x'])
+def test_what_was_refused_is_found_by_the_requests_own_index(till: Till, request_id: str):
+    api = Caller(till.program.pk)
+    body = {"member": f"card:{till.member()}", "reward": "five-off"}
+    api.post("/v1/redeem", body, **{"X-Request-Id": request_id})
+    with CaptureQueriesContext(connection) as asked:
+        assert refusals_of_request(request_id, {})[0].code == "insufficient_points"
+    plan = "\n".join(line for (line,) in rows(f"EXPLAIN {asked[0]['sql'].replace('%', '%%')}"))
+    assert "idempotency_key_refused" in plan, plan
 
 
 def test_an_event_has_a_page_of_all_that_it_says(marketer: Marketer, till: Till):

@@ -27,7 +27,7 @@ def test_pieces_are_loaded_and_counted(marketer: Marketer, till: Till):
     assert first == {
         "counts": {"added": 1, "as they were": 0, "unknown": 1, "unreadable": 1},
         "problems": [
-            "line 4: a card identifier has 1 to 100 characters",
+            "line 4: cards and external ids have 1 to 100 characters",
             "line 3: names nobody of this program",
         ],
         "carry": {"type": "card"},

@@ -161,11 +161,16 @@ def test_pages_miss_nothing_and_repeat_nothing(till: Till, api: Caller, list_: s
     assert len(paged) == 7
 
 
-@pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "1.5", ""])
+@pytest.mark.parametrize(
+    "limit", ["0", "201", "-1", "x", "1.5", "", "1_0", "%2B5", "%205", "5%0A", "5.0", "%D9%A5"]
+)
 def test_a_page_has_1_to_200_items(still_shop: Shop, still_api: Caller, limit: str) -> None:
     for list_ in ("ledger", "lots", "redemptions", "referrals"):
         response = still_api.get(f"/v1/members/{still_shop.member}/{list_}?limit={limit}")
         assert code_of(response) == (422, "validation_failed")
+    for list_ in ("events", "stores"):
+        refused = still_api.get(f"/v1/{list_}?limit={limit}")
+        assert code_of(refused) == (422, "validation_failed")
 
 
 def test_a_cursor_is_good_for_its_own_list_only(till: Till, api: Caller) -> None:

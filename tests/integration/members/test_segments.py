@@ -131,7 +131,7 @@ def test_a_list_says_itself_what_its_lines_are(till: Till):
     assert (told.lines, told.changed, told.unknown, told.wrong) == (7, 2, 2, 1)
     assert sorted(told.problems) == [
         "line 4: names nobody of this program",
-        "line 6: a card identifier has 1 to 100 characters",
+        "line 6: cards and external ids have 1 to 100 characters",
         "line 7: names nobody of this program",
     ]
     piece = list(load_list(till.program.pk, "vip", [one], first_line=8, type_="card"))[-1]
