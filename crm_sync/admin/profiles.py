@@ -41,7 +41,7 @@ class FieldInline(TabularInline):
 class ProfilePages(ConnectionPages):
     """What a person does about profiles at a connection."""
 
-    @action(description="Preview", icon="visibility", permissions=["view"])
+    @action(description="Preview", icon="visibility", permissions=["view", "loyalty.view_member"])
     def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what a member's profile there would be; nothing is sent."""
         connection = self.connection_of(request, object_id)
@@ -153,7 +153,7 @@ class ProfilePages(ConnectionPages):
 
 def _preview(connection: Connection, asked: str) -> dict[str, Any]:
     try:
-        named = read_member(asked, program_id=connection.program_id)
+        named = read_member(asked, program_id=connection.program_id, may_search=True)
     except ValueError as wrong:
         return {"problem": str(wrong)}
     member_id = find_member_id(program_id=connection.program_id, reference=str(named))

@@ -8,7 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
-from loyalty.http.auth import PEOPLE, Principal
+from loyalty.http.actors import colleague
+from loyalty.http.auth import Principal
 from loyalty.members.models import Member
 from loyalty.programs.models import Program
 
@@ -21,7 +22,7 @@ def principal_for(request: HttpRequest, program_id: int) -> Principal:
     return Principal(
         key_id=ADMIN_KEY,
         program_id=program_id,
-        name=f"{PEOPLE}{request.user.get_username()}"[:100],
+        name=colleague(request),
         scopes=frozenset(),
         source="admin",
     )

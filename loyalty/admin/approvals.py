@@ -16,11 +16,11 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, principal_for, title_of
-from loyalty.admin.actors import actors_named
 from loyalty.admin.filters import ProgramFilter
 from loyalty.admin.member_actions import run_once
 from loyalty.admin.named import NamesMembers
 from loyalty.errors import LoyaltyError
+from loyalty.http.actors import actors_named
 from loyalty.ledger.models import Wallet
 from loyalty.members.adjustments import DECIDE_ADJUSTMENT
 from loyalty.members.models import AdjustmentRequest, Member

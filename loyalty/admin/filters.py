@@ -26,7 +26,7 @@ class ProgramFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the chosen one's."""
         value = self.value()
-        return queryset.filter(program_id=value) if value and value.isdigit() else queryset
+        return queryset.filter(program_id=value) if value and value.isdecimal() else queryset
 
 
 class DaysFilter(RangeDateFilter):

@@ -1,4 +1,4 @@
-"""What happened: ledger transactions, orders, redemptions and events, to look at only."""
+"""What happened: ledger transactions, orders and events, to look at only."""
 
 import json
 from typing import Any, Final
@@ -13,17 +13,16 @@ from unfold.decorators import display
 
 from loyalty.admin import words
 from loyalty.admin.access import RowPageAdmin, as_uuid
-from loyalty.admin.actors import actors_named, name_actors
 from loyalty.admin.filters import DaysFilter, EventTypeFilter, KindFilter, ProgramFilter
 from loyalty.admin.named import NamesMembers
 from loyalty.admin.requests import HELP, refusals_of_request, transactions_of_request
 from loyalty.events.models import OutboxEvent
 from loyalty.events.rules import envelope
+from loyalty.http.actors import actors_named, name_actors
 from loyalty.ledger.models import LedgerTransaction, MemberState, Posting
 from loyalty.orders.models import Order, OrderClaim
 from loyalty.programs.currencies import SCALES, format_amount
 from loyalty.programs.models import Program
-from loyalty.rewards.models import Redemption
 
 MOST_CHANGES: Final = 50
 """Of one order; a return of each line and a correction or two are far fewer."""
@@ -222,7 +221,7 @@ class OrderAdmin(HistoryAdmin):
             "order": order,
             "amount": money(order.net_amount, order.currency),
             "lines": lines,
-            "changes": _changes(_made_by(order)),
+            "changes": changes_made(_made_by(order)),
             "member": self.link_to(request, order.member_id),
             "zone": Program.objects.values_list("timezone", flat=True).get(pk=order.program_id),
         }
@@ -238,7 +237,7 @@ def _made_by(order: Order) -> Q:
     return made
 
 
-def _changes(made: Q) -> list[dict[str, Any]]:
+def changes_made(made: Q) -> list[dict[str, Any]]:
     """Read changes of points, the newest first."""
     rows = LedgerTransaction.objects.filter(made)
     return [
@@ -252,70 +251,6 @@ def _changes(made: Q) -> list[dict[str, Any]]:
         }
         for row in rows.order_by("-recorded_at", "-number")[:MOST_CHANGES]
     ]
-
-
-@admin.register(Redemption)
-class RedemptionAdmin(HistoryAdmin):
-    """What members used their points for."""
-
-    empty_words = "Nobody has used points yet."
-    list_display = (
-        "created",
-        "what",
-        "points",
-        "member",
-        "store",
-        "order_ref",
-        "status",
-        "fulfilment",
-        "fulfilment_note",
-    )
-    list_filter = (
-        ProgramFilter,
-        ("state", ChoicesCheckboxFilter),
-        ("fulfilment", ChoicesCheckboxFilter),
-        ("created_at", DaysFilter),
-    )
-    search_help_text = "A member's id, or a reward's code"
-
-    @display(description="Redeemed (UTC)")
-    def created(self, redemption: Redemption) -> Any:
-        """Show when."""
-        return redemption.created_at
-
-    @display(description="For")
-    def what(self, redemption: Redemption) -> str:
-        """Name the reward."""
-        return redemption.reward or "paid with points"
-
-    @display(description="State", label=words.REDEMPTION_COLOURS)
-    def status(self, redemption: Redemption) -> str:
-        """Show the state in its colour."""
-        return redemption.state
-
-    def find(self, queryset: Any, term: str) -> Any:
-        """Find by the reward."""
-        return queryset.filter(reward=term)
-
-    def show_row(self, request: HttpRequest, redemption: Redemption) -> HttpResponse:
-        """Show a redemption: what it gave, and what became of its points."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Redemption: {self.what(redemption)}",
-            "opts": self.opts,
-            "original": redemption,
-            "redemption": redemption,
-            "what": self.what(redemption),
-            "gives": words.gives(redemption.gives),
-            "changes": _changes(
-                Q(member_id=redemption.member_id, redemption_number=redemption.number)
-            ),
-            "member": self.link_to(request, redemption.member_id),
-            "zone": Program.objects.values_list("timezone", flat=True).get(
-                pk=redemption.program_id
-            ),
-        }
-        return TemplateResponse(request, "admin/loyalty/redemption/page.html", context)
 
 
 @admin.register(OutboxEvent)

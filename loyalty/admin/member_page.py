@@ -8,13 +8,13 @@ from typing import Any, Final
 import orjson
 
 from loyalty.admin import words
-from loyalty.admin.actors import name_actors
 from loyalty.engine.activity import activity_of, days_found, tier_body
 from loyalty.engine.commands import Ask, MemberRef
 from loyalty.engine.look import look
 from loyalty.engine.run import known_program
 from loyalty.engine.session import MemberWork, Session
 from loyalty.events.models import OutboxEvent
+from loyalty.http.actors import name_actors
 from loyalty.http.auth import Principal
 from loyalty.http.fields import MAX_INT64
 from loyalty.ledger.models import MemberState

@@ -14,10 +14,10 @@ from unfold.decorators import display
 
 from loyalty.admin import member_actions, person_actions, words
 from loyalty.admin.access import ReadOnlyAdmin, as_uuid, principal_for, title_of
-from loyalty.admin.actors import actors_named
 from loyalty.admin.member_page import SHOWN, member_context
 from loyalty.admin.search import find_view
 from loyalty.errors import LoyaltyError
+from loyalty.http.actors import actors_named
 from loyalty.ledger.models import Wallet
 from loyalty.members.models import AdjustmentRequest, Member
 from loyalty.members.segments import segments_of_member

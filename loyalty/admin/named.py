@@ -11,28 +11,18 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from loyalty.admin.access import ReadOnlyAdmin, names_of
-from loyalty.admin.actors import actors_named
+from loyalty.programs.admin.actors import NamesActors
 
 
-class NamesMembers(ReadOnlyAdmin):
-    """A list with a column of members; an id alone would tell nobody who that is.
-
-    Attributes:
-        actor_fields: Fields that say who did something; columns read it of `row.named`.
-    """
-
-    actor_fields: Sequence[str] = ()
+class NamesMembers(NamesActors, ReadOnlyAdmin):
+    """A list with a column of members; an id alone would tell nobody who that is."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Name members and actors of the page at once; members to those who may see them."""
+        """Name the members of the page at once, to those who may see them."""
         page = super().get_changelist_instance(request)
-        page.result_list = list(page.result_list)
         names = names_for(request, [row.member_id for row in page.result_list])
-        actors = [getattr(row, field) for row in page.result_list for field in self.actor_fields]
-        named = actors_named(actors)
         for row in page.result_list:
             row.member_title = names.get(row.member_id, "")
-            row.named = named
         return page
 
     def link_to(self, request: HttpRequest, member_id: UUID) -> SafeString:

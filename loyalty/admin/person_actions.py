@@ -18,7 +18,7 @@ from loyalty.admin.access import principal_for, title_of
 from loyalty.admin.member_actions import MAY_CHANGE, ActionForm, Payload, view_of
 from loyalty.ledger.models import Wallet
 from loyalty.members.erasing import ERASE
-from loyalty.members.finding import find_members
+from loyalty.members.finding import find_one
 from loyalty.members.identifiers import IDENTIFIER_TYPES, MemberRef
 from loyalty.members.merging import MERGE, UNMERGE
 from loyalty.members.models import Member
@@ -143,14 +143,14 @@ class MergeForm(_SureForm):
 
     def clean_into(self) -> str:
         """Find the one member who is meant."""
-        found = list(find_members(self.cleaned_data["into"], program_id=self._member.program_id))
-        if len(found) != 1:
-            told = "Nobody is" if not found else "Several members are"
-            raise forms.ValidationError(f"{told} known by that in this program.")
-        if found[0].pk == self._member.pk:
+        try:
+            meant = find_one(self.cleaned_data["into"], program_id=self._member.program_id)
+        except ValueError as wrong:
+            raise forms.ValidationError(str(wrong)) from None
+        if meant == self._member.pk:
             raise forms.ValidationError("This is the member themselves.")
-        self._other = found[0]
-        return str(found[0].pk)
+        self._other = Member.objects.get(pk=meant)
+        return str(meant)
 
     def what_happens(self) -> str:
         """Name both, and what goes over."""

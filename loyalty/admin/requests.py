@@ -76,7 +76,7 @@ def refusals_of_request(request_id: str, days: Mapping[str, str]) -> list[Refusa
         created_at__range=(begin, end),
     )
     rows = refused.order_by("-created_at").values_list("created_at", "body")[:FEW]
-    found = ((at, orjson.loads(body)) for at, body in rows)
+    found = ((at, orjson.loads(body)) for at, body in rows if body)
     return [Refusal(at, body["code"], body["detail"]) for at, body in found]
 
 

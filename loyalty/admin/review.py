@@ -20,6 +20,7 @@ from loyalty.admin.facts import facts_of
 from loyalty.admin.forms import in_words, local_time, may_publish, reason_field
 from loyalty.admin.values import values_view
 from loyalty.errors import LoyaltyError
+from loyalty.http.actors import colleague, named
 from loyalty.programs import scheduling, selectors, services
 from loyalty.programs.admin.drafts import banners
 from loyalty.programs.admin.located import locate
@@ -130,7 +131,7 @@ class ReviewPages:
 def _publish(request: HttpRequest, program: Program, form: PublishForm) -> bool:
     """Do what the form says; False where it was refused, and the form says why."""
     asked = form.cleaned_data
-    who = {"actor": request.user.get_username(), "reason": asked["reason"]}
+    who = {"actor": colleague(request), "reason": asked["reason"]}
     revision = asked["revision"]
     try:
         if asked["when"] == LATER:
@@ -157,7 +158,13 @@ def _shown(program: Program) -> dict[str, Any]:
     before = live.document if live else None
     draft = selectors.draft_document(program)
     found = changes(before, draft)
-    shown = {"program": program, "live": live, "groups": grouped(found), "count": len(found)}
+    shown = {
+        "program": program,
+        "live": live,
+        "publisher": named(live.published_by) if live else "",
+        "groups": grouped(found),
+        "count": len(found),
+    }
     try:
         services.check_draft(program)
     except DocumentInvalid as invalid:
@@ -167,12 +174,12 @@ def _shown(program: Program) -> dict[str, Any]:
 
 def _plan(program: Program) -> dict[str, Any]:
     banner = banners([program])[0]
-    return {"plan": banner["plan"], "stale": banner["stale"]}
+    return {name: banner[name] for name in ("plan", "planner", "stale", "editor")}
 
 
 def _discard(request: HttpRequest, program: Program) -> HttpResponse:
     try:
-        services.discard_draft(program, actor=request.user.get_username())
+        services.discard_draft(program, actor=colleague(request))
         messages.success(request, f"The draft is what version {program.version} is again.")
     except LoyaltyError as refused:
         messages.error(request, refused.detail)
@@ -182,7 +189,7 @@ def _discard(request: HttpRequest, program: Program) -> HttpResponse:
 @require_POST
 def _cancel(request: HttpRequest, program: Program) -> HttpResponse:
     try:
-        scheduling.cancel(program, actor=request.user.get_username())
+        scheduling.cancel(program, actor=colleague(request))
         messages.success(request, "The planned publication is cancelled.")
     except LoyaltyError as refused:
         messages.error(request, refused.detail)

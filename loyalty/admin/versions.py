@@ -9,13 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from loyalty.admin.forms import may_publish, reason_field
 from loyalty.admin.review import ReviewPages
 from loyalty.errors import LoyaltyError
+from loyalty.http.actors import actors_named, colleague
 from loyalty.programs import files, selectors, services
+from loyalty.programs.admin.actors import NamesActors
 from loyalty.programs.changes import changes, grouped
 from loyalty.programs.models import Program, PublishedVersion
 from loyalty.programs.problems import DocumentInvalid
@@ -30,11 +31,12 @@ class RollBackForm(forms.Form):
 
 
 @admin.register(PublishedVersion)
-class PublishedVersionAdmin(ReviewPages, ModelAdmin):
+class PublishedVersionAdmin(ReviewPages, NamesActors):
     """The versions of all programs, newest first."""
 
     empty_words = "Nothing is published yet. Review a program's draft, and publish it there."
-    list_display = ("headline", "program", "why", "changes", "published_by", "published_at")
+    list_display = ("headline", "program", "why", "changes", "publisher", "published_at")
+    actor_fields = ("published_by",)
     list_display_links = ("headline",)
     list_filter = ("program",)
     list_select_related = ("program",)
@@ -44,12 +46,12 @@ class PublishedVersionAdmin(ReviewPages, ModelAdmin):
         "program",
         "version",
         "published_at",
-        "published_by",
+        "publisher",
         "why",
         "changed",
         "program_file",
     )
-    readonly_fields = ("why", "changed", "program_file")
+    readonly_fields = ("publisher", "why", "changed", "program_file")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never: a draft is published after a review."""
@@ -114,7 +116,7 @@ class PublishedVersionAdmin(ReviewPages, ModelAdmin):
     def _go_back(
         self, request: HttpRequest, version: PublishedVersion, form: forms.Form
     ) -> HttpResponse | None:
-        actor, reason = request.user.get_username(), form.cleaned_data["reason"]
+        actor, reason = colleague(request), form.cleaned_data["reason"]
         try:
             now = services.roll_back(version.program, version.version, actor=actor, reason=reason)
         except DocumentInvalid as invalid:
@@ -147,7 +149,7 @@ class PublishedVersionAdmin(ReviewPages, ModelAdmin):
             "opts": self.opts,
             "program": program,
             "chosen": chosen,
-            "versions": program.versions.defer("document"),
+            "versions": _versions_of(program),
             "groups": grouped(found),
         }
         return TemplateResponse(request, "admin/loyalty/version/compare.html", context)
@@ -158,6 +160,12 @@ class PublishedVersionAdmin(ReviewPages, ModelAdmin):
             raise Http404
         found: PublishedVersion = version
         return found
+
+    @display(description="Published by")
+    def publisher(self, version: Any) -> str:
+        """Name the colleague, the API key or the command."""
+        name: str = version.named[version.published_by]
+        return name
 
     @display(description="What changed")
     def changed(self, version: PublishedVersion) -> Any:
@@ -189,10 +197,16 @@ class PublishedVersionAdmin(ReviewPages, ModelAdmin):
         return f"{'; '.join(lines[:2])}{more}"
 
 
+def _versions_of(program: Program) -> list[dict[str, Any]]:
+    rows = list(program.versions.values("version", "published_at", "published_by"))
+    who = actors_named(row["published_by"] for row in rows)
+    return [{**row, "publisher": who[row["published_by"]]} for row in rows]
+
+
 def _document(program: Program, name: str) -> dict[str, Any]:
     if name == DRAFT:
         return selectors.draft_document(program)
-    if not name.isdigit() or len(name) > 9:
+    if not name.isdecimal() or len(name) > 9:
         raise Http404
     try:
         return selectors.version_document(program.pk, int(name))

@@ -38,10 +38,12 @@ def find_members(term: str, *, program_id: int | None = None) -> QuerySet[Member
     return members.filter(pk__in=[*found, *_named(term, programs)][:MOST])
 
 
-def read_member(said: str, *, program_id: int) -> MemberRef:
+def read_member(said: str, *, program_id: int, may_search: bool) -> MemberRef:
     """Read how a colleague names one member: as tills do, or by whatever finds exactly one.
 
-    Who was merged keeps their name, and is whom they were merged into.
+    Args:
+        may_search: Whether the colleague may see members. Who may not learns nothing of who is
+            one, by guessing names.
 
     Raises:
         ValueError: with a sentence for the colleague.
@@ -49,13 +51,29 @@ def read_member(said: str, *, program_id: int) -> MemberRef:
     try:
         return parse_member_ref(said)
     except ValueError:
-        found = find_members(said, program_id=program_id).values_list("pk", flat=True)
+        if not may_search:
+            raise ValueError(
+                "Name them as a till does, by card:…, external:… or the member's id: "
+                "you may not look for members."
+            ) from None
+    return MemberRef("id", str(find_one(said, program_id=program_id)))
+
+
+def find_one(said: str, *, program_id: int) -> UUID:
+    """Find the one member who is meant.
+
+    Who was merged keeps their name, and is whom they were merged into.
+
+    Raises:
+        ValueError: with a sentence for the colleague.
+    """
+    found = find_members(said, program_id=program_id).values_list("pk", flat=True)
     meant = set(list_present(program_id=program_id, member_ids=list(found)).values())
     if len(meant) > 1:
         raise ValueError("Several members fit: type more of it, or the member's id.")
     if not meant:
         raise ValueError("Nobody is found by this. Try a card, email, phone, external id or name.")
-    return MemberRef("id", str(meant.pop()))
+    return meant.pop()
 
 
 def _as_uuid(term: str) -> UUID | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.http import HttpRequest, HttpResponse
 
 from loyalty.errors import CodeTaken, DraftChanged, NotFound, ValidationFailed
+from loyalty.http.actors import KEYS
 from loyalty.http.bodies import canonical_of, load_json, parse, read_body
 from loyalty.http.once import OnceEndpoint
 from loyalty.http.pagination import Page, decode_cursor, encode_cursor
@@ -301,7 +302,7 @@ def _match(request: HttpRequest) -> str:
 
 
 def _actor(endpoint: Endpoint) -> str:
-    return f"API key {endpoint.principal.name}"[:100]
+    return f"{KEYS}{endpoint.principal.name}"[:100]
 
 
 def _answer(part: Part) -> HttpResponse:

@@ -7,6 +7,7 @@ what they overwrite. The revision counts the edits: a review is of one revision.
 from django.db.models import F
 from django.db.models.functions import Now
 
+from loyalty.http.actors import named
 from loyalty.programs.models import Program
 
 
@@ -27,4 +28,5 @@ def mark_edited(program_id: int, *, actor: str) -> None:
 
 def who_edited(program: Program) -> str:
     """Say who edited the draft last."""
-    return f"{program.edited_by or 'Somebody'} has edited the draft since; look at it again."
+    who = named(program.edited_by) or "Somebody"
+    return f"{who} has edited the draft since; look at it again."

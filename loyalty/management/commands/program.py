@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from loyalty.errors import NotFound
+from loyalty.http.actors import named
 from loyalty.programs import files, selectors, services
 from loyalty.programs.changes import changes, review
 from loyalty.programs.models import Program, PublishedVersion
@@ -105,9 +106,10 @@ def _unpublished(program: Program | None) -> list[str]:
     if not found or program is None:
         return []
     one = len(found) == 1
+    who = named(program.edited_by)
     head = (
-        f"  {len(found)} change{'' if one else 's'} of the draft, which {program.edited_by} edited "
-        f"last, {'was' if one else 'were'} not live and {'is' if one else 'are'} gone:"
+        f"  {len(found)} change{'' if one else 's'} of the draft, which {who} edited last, "
+        f"{'was' if one else 'were'} not live and {'is' if one else 'are'} gone:"
     )
     return [head, *(f"    {change}" for change in found)]
 

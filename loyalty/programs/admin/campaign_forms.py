@@ -139,7 +139,7 @@ class CampaignForm(PartForm):
         if self.instance.program_id:
             return Program.objects.get(pk=self.instance.program_id)
         chosen = str(self.data.get("program") or self.initial.get("program") or "")
-        return Program.objects.filter(pk=chosen).first() if chosen.isdigit() else None
+        return Program.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
 
     def _post_clean(self) -> None:
         program = self._chosen()

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 
+from loyalty.http.actors import actors_named, colleague
 from loyalty.programs import drafts, scheduling, selectors, services
 from loyalty.programs.admin.located import Located, locate
 from loyalty.programs.models import Program
@@ -133,11 +134,11 @@ class DraftAdmin(ModelAdmin):
         named = request.POST.get("program", "")
         if row is not None:
             drafts.lock(self.program_of(row))
-        elif named.isdigit() and Program.objects.filter(pk=named).exists():
+        elif named.isdecimal() and Program.objects.filter(pk=named).exists():
             drafts.lock(int(named))
 
     def _edited(self, request: HttpRequest, program_id: int) -> None:
-        drafts.mark_edited(program_id, actor=request.user.get_username())
+        drafts.mark_edited(program_id, actor=colleague(request))
         program = Program.objects.get(pk=program_id)
         try:
             services.check_draft(program)
@@ -150,11 +151,15 @@ def banners(programs: Iterable[Program]) -> list[dict[str, Any]]:
     shown = []
     for program in programs:
         plan = scheduling.worth_telling(program)
+        planner = plan.scheduled_by if plan else ""
+        who = actors_named([program.edited_by, planner])
         shown.append(
             {
                 "program": program,
                 "changes": selectors.count_unpublished(program),
+                "editor": who[program.edited_by],
                 "plan": plan,
+                "planner": who[planner],
                 "stale": plan is not None and plan.revision != program.revision,
             }
         )

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import display
 
+from loyalty.http.actors import named
 from loyalty.programs import sentences
 from loyalty.programs.admin.drafts import DraftAdmin
 from loyalty.programs.admin.forms import (
@@ -149,7 +150,8 @@ class ProgramAdmin(DraftAdmin):
         """Show above the form which version is live, and what it changed."""
         shown = self.get_object(request, object_id)  # none where the address names no number
         live = PublishedVersion.objects.filter(program=shown).order_by("-version").first()
-        context = {"live": live, **(extra_context or {})}
+        publisher = named(live.published_by) if live else ""
+        context = {"live": live, "publisher": publisher, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 
+from loyalty.http.actors import named
+from loyalty.http.auth import PEOPLE
 from loyalty.programs import selectors
 from loyalty.programs.changes import changes, differences
 from loyalty.programs.models import Program
@@ -75,4 +77,4 @@ def _last_editor(row: Any) -> str:
     kind = ContentType.objects.get_for_model(row)
     entries = LogEntry.objects.filter(content_type=kind, object_id=str(row.pk))
     last = entries.select_related("user").order_by("-action_time").first()
-    return last.user.get_username() if last else "Somebody"
+    return named(f"{PEOPLE}{last.user.get_username()}") if last else "Somebody"

@@ -100,13 +100,20 @@ class BasketForm(ProgramChoice):
         widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
     )
 
+    def __init__(self, *args: Any, may_search: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._may_search = may_search
+        if not may_search:
+            how = "card:…, external:… or the member's id"
+            self.fields["member"].help_text = f"{how}. Empty: somebody who joins with this."
+
     def clean_member(self) -> MemberRef | None:
         """Find who is meant, by whatever support would find them by."""
         said, program = self.cleaned_data["member"].strip(), self.cleaned_data.get("program")
         if not said or program is None:
             return None
         try:
-            return read_member(said, program_id=program.pk)
+            return read_member(said, program_id=program.pk, may_search=self._may_search)
         except ValueError as wrong:
             raise forms.ValidationError(str(wrong)) from None
 

@@ -12,12 +12,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from pydantic import ValidationError
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from loyalty.errors import LoyaltyError
-from loyalty.http.auth import PEOPLE, Principal
+from loyalty.http.actors import colleague, named
+from loyalty.http.auth import Principal
 from loyalty.members.models import Member
+from loyalty.programs.admin.actors import NamesActors
 from loyalty.programs.expiry import last_day
 from loyalty.programs.models import Program
 from loyalty.trials import report, services
@@ -44,17 +45,19 @@ STATES: Final = {
     "failed": "danger",
     "cancelled": "warning",
 }
+MAY_SEE_MEMBERS: Final = "loyalty.view_member"
 RING_AGAIN: Final = timedelta(seconds=10)
 
 
 @admin.register(Backtest)
-class BacktestAdmin(ModelAdmin):
+class BacktestAdmin(NamesActors):
     """Backtests, newest first; what they found is never changed."""
 
     empty_words = (
         "No backtest yet. One shows what a draft would have given for the purchases that you have."
     )
-    list_display = ("what", "period", "points", "state_shown", "created_by", "created_at")
+    list_display = ("what", "period", "points", "state_shown", "asker", "created_at")
+    actor_fields = ("created_by",)
     list_display_links = ("what",)
     list_filter = ("program",)
     list_select_related = ("program",)
@@ -87,6 +90,12 @@ class BacktestAdmin(ModelAdmin):
         totals = backtest.result["totals"]
         return charts.percent(totals["happened"]["net"], totals["tried"]["net"]) or "–"
 
+    @display(description="Asked for by")
+    def asker(self, backtest: Any) -> str:
+        """Name the colleague."""
+        name: str = backtest.named[backtest.created_by]
+        return name
+
     @display(description="State", label=STATES)
     def state_shown(self, backtest: Backtest) -> str:
         """Show how far it is."""
@@ -111,7 +120,7 @@ class BacktestAdmin(ModelAdmin):
             raise PermissionDenied
         form = BacktestForm(request.POST or None, initial=_initial(request))
         if request.method == "POST" and form.is_valid():
-            backtest = _ask(form, request.user.get_username())
+            backtest = _ask(form, colleague(request))
             if backtest is not None:
                 page = reverse("admin:loyalty_backtest_change", args=[backtest.pk])
                 return HttpResponseRedirect(page)
@@ -125,8 +134,14 @@ class BacktestAdmin(ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show what was found, or how far it is."""
-        backtest = self._backtest(request, int(object_id) if object_id.isdigit() else 0)
-        context = {"backtest": backtest, "original": backtest, **_drawn(backtest)}
+        backtest = self._backtest(request, int(object_id) if object_id.isdecimal() else 0)
+        asker = named(backtest.created_by)
+        context = {
+            "backtest": backtest,
+            "original": backtest,
+            "asker": asker,
+            **_drawn(backtest, by_name=request.user.has_perm(MAY_SEE_MEMBERS)),
+        }
         return self._page(request, "backtest.html", "Backtest", **context)
 
     def status_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -164,7 +179,8 @@ class BacktestAdmin(ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         head, lines, shown = self._taken_over(request)
-        basket = BasketForm(request.POST or None, initial=head)
+        may_search = request.user.has_perm(MAY_SEE_MEMBERS)
+        basket = BasketForm(request.POST or None, initial=head, may_search=may_search)
         rows = Lines(
             request.POST or None, initial=[*lines, *[{}] * max(1, ROWS - len(lines))], prefix="l"
         )
@@ -205,7 +221,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     """Offer the program of the address, else the first one, and the last year."""
     asked = request.GET.get("program", "")
     programs = Program.objects.order_by("name")
-    program = (programs.filter(pk=asked) if asked.isdigit() else programs).first()
+    program = (programs.filter(pk=asked) if asked.isdecimal() else programs).first()
     if program is None:
         return {}
     begin, end = last_year(program)
@@ -230,7 +246,7 @@ def _preview(request: HttpRequest, basket: BasketForm, rows: Any) -> dict[str, A
     principal = Principal(
         key_id=0,
         program_id=program.pk,
-        name=f"{PEOPLE}{request.user.get_username()}"[:100],
+        name=colleague(request),
         scopes=frozenset(),
         source="admin",
     )
@@ -287,14 +303,14 @@ def _progress_words(backtest: Backtest) -> str:
     return f"{backtest.orders_done:,} of {backtest.orders_total:,} orders"
 
 
-def _drawn(backtest: Backtest) -> dict[str, Any]:
+def _drawn(backtest: Backtest, *, by_name: bool) -> dict[str, Any]:
     """Prepare what the page draws."""
     result = backtest.result
     if result is None:
         return {"words": _progress_words(backtest)}
     totals = result["totals"]
     before, after = totals["happened"]["net"], totals["tried"]["net"]
-    names = _names(result)
+    names = _names(result, by_name=by_name)
     return {
         "result": result,
         "change": after - before,
@@ -311,12 +327,12 @@ def _drawn(backtest: Backtest) -> dict[str, Any]:
     }
 
 
-def _names(result: dict[str, Any]) -> dict[str, str]:
-    """Name the members who are listed; who was erased since has no name."""
+def _names(result: dict[str, Any], *, by_name: bool) -> dict[str, str]:
+    """Name the members who are listed, to who may see them; who was erased since has no name."""
     found = result["members"]
     ids = {UUID(member["member"]) for member in (*found["gainers"], *found["losers"])}
     names = {str(each): f"…{each.hex[-8:]}" for each in ids}
-    for member in Member.objects.filter(pk__in=ids):
+    for member in Member.objects.filter(pk__in=ids if by_name else ()):
         name = f"{member.first_name} {member.last_name}".strip()
         names[str(member.pk)] = name or names[str(member.pk)]
     return names

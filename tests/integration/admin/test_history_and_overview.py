@@ -88,7 +88,12 @@ def test_a_redemption_says_what_became_of_its_points(marketer: Marketer, till: T
     row = Redemption.objects.get(member_id=till.ids[card])
     listed = marketer.open("loyalty/redemption/").content.decode()
     assert f"/admin/loyalty/redemption/{row.pk}/change/" in listed
+    assert "$5 off (five-off)" in text_of(marketer.open("loyalty/redemption/"))
+    for term, is_found in (("five-off", True), ("$5 OFF", True), ("five off", False)):
+        found = marketer.client.get("/admin/loyalty/redemption/", {"q": term})
+        assert (row in found.context["cl"].result_list) == is_found
     words = text_of(marketer.open(f"loyalty/redemption/{row.pk}/change/"))
+    assert "Redemption: $5 off (five-off)" in words
     assert f"Card {card}" in words and "5.00 USD off" in words
     assert "50 taken, 0 given back" in words and "available → redeemed" in words
 
@@ -152,6 +157,20 @@ def test_a_filter_takes_any_day_of_the_calendar(marketer: Marketer, text: str, d
     for field in ("recorded_at_from", "recorded_at_to"):
         asked = {"q": text, field: day}
         assert marketer.client.get("/admin/loyalty/ledgertransaction/", asked).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "\u0665", "9" * 30])
+def test_a_number_that_is_none_is_no_program(marketer: Marketer, till: Till, number: str):
+    for name in ("member", "ledgertransaction", "redemption", "earningrule"):
+        page = marketer.client.get(f"/admin/loyalty/{name}/", {"program": number})
+        assert page.status_code in (200, 302), name
+    for page in ("backtest/preview/", "backtest/add/", "earningrule/add/"):
+        asked = {"program": number, "order": number}
+        assert marketer.client.get(f"/admin/loyalty/{page}", asked).status_code == 200
+        assert marketer.client.post(f"/admin/loyalty/{page}", asked).status_code == 200
+    assert marketer.open(f"loyalty/backtest/{number}/change/").status_code == 404
+    compare = f"/admin/loyalty/publishedversion/compare/{till.program.pk}/"
+    assert marketer.client.get(compare, {"from": number}).status_code == 404
 
 
 @pytest.mark.parametrize(

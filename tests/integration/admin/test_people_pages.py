@@ -56,9 +56,9 @@ def test_a_name_leads_to_the_survivor_of_those_who_have_it(till: Till):
     twice, name = [till.member(), till.member()], unique("Zenobia")
     Member.objects.filter(pk__in=[till.ids[card] for card in twice]).update(first_name=name)
     with pytest.raises(ValueError, match="Several members fit"):
-        read_member(name, program_id=till.program.pk)
+        read_member(name, program_id=till.program.pk, may_search=True)
     merge(till, *twice)
-    assert str(read_member(name, program_id=till.program.pk)) == till.ids[twice[1]]
+    assert str(read_member(name, program_id=till.program.pk, may_search=True)) == till.ids[twice[1]]
 
 
 def test_what_was_searched_stands_in_no_address(marketer: Marketer, till: Till):
@@ -106,10 +106,23 @@ def test_two_members_are_merged_after_the_page_has_said_what_happens(
     assert balance_of(till.ids[old])["available"] == 120
 
 
-@pytest.mark.parametrize(("into", "says"), [("nobody-7", "Nobody is known"), ("", "required")])
+@pytest.mark.parametrize(("into", "says"), [("nobody-7", "Nobody is found"), ("", "required")])
 def test_a_merge_needs_one_other_member(marketer: Marketer, till: Till, into: str, says: str):
     path = page_of(till, till.member(), "merge")
     assert says in text_of(marketer.save(path, into=into, sure="on"))
+
+
+def test_whom_several_were_merged_into_is_one_member(marketer: Marketer, till: Till):
+    twice, third, name = [till.member(), till.member()], till.member(), unique("Zenobia")
+    Member.objects.filter(pk__in=[till.ids[card] for card in twice]).update(first_name=name)
+    path = page_of(till, third, "merge")
+    assert "Several members fit" in text_of(marketer.save(path, into=name))
+    merge(till, *twice)
+    assert "Read what will happen" in text_of(marketer.save(path, into=name))
+    done = text_of(marketer.save(path, into=name, sure="on"))
+    assert "The two are one member now." in done
+    again = text_of(marketer.save(page_of(till, twice[1], "merge"), into=name))
+    assert "the member themselves" in again
 
 
 def test_nobody_is_merged_into_themselves(marketer: Marketer, till: Till):

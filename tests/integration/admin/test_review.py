@@ -56,7 +56,7 @@ def test_the_version_keeps_who_and_why(marketer: Marketer, till: Till):
     live = till.program.versions.all()[0]
     assert (live.version, live.published_by, live.reason) == (
         2,
-        marketer.user.username,
+        f"admin:{marketer.user.username}",
         "Cheaper in spring",
     )
     history = f"loyalty/publishedversion/?program__id__exact={till.program.pk}"
@@ -65,13 +65,30 @@ def test_the_version_keeps_who_and_why(marketer: Marketer, till: Till):
     assert "Cheaper in spring" in words
 
 
+def test_colleagues_are_called_by_their_names(marketer: Marketer, till: Till):
+    marketer.user.first_name, marketer.user.last_name = "Marta", "Weber"
+    marketer.user.save()
+    marketer.save(reward_page(till, "five-off"), cost="45")
+    assert "Last edited by Marta Weber" in text_of(marketer.open(reward_page(till, "five-off")))
+    review = f"{REVIEW}/{till.program.pk}/"
+    assert "The draft was last edited by Marta Weber" in text_of(marketer.open(review))
+    marketer.publish(till.program)
+    live = till.program.versions.all()[0]
+    compare = f"loyalty/publishedversion/compare/{till.program.pk}/"
+    history = f"loyalty/publishedversion/?program__id__exact={till.program.pk}"
+    page = f"loyalty/publishedversion/{live.pk}/change/"
+    for address in (review, program_page(till), compare, history, page):
+        words = text_of(marketer.open(address))
+        assert "Marta Weber" in words and marketer.user.username not in words, address
+
+
 def test_what_was_not_reviewed_is_not_published(marketer: Marketer, till: Till):
     marketer.save(reward_page(till, "five-off"), cost="45")
     opened = marketer.fields(f"{REVIEW}/{till.program.pk}/")
     marketer.save(reward_page(till, "five-off"), cost="1")
     sent = {**opened, "reason": "It is time.", "when": "now"}
     page = marketer.client.post(f"/admin/{REVIEW}/{till.program.pk}/", sent)
-    assert f"{marketer.user.username} has edited the draft since" in text_of(page)
+    assert f"{marketer.user.username} (in the admin) has edited the draft since" in text_of(page)
     assert live_version(till) == 1
 
 
@@ -165,7 +182,9 @@ def test_who_saves_what_somebody_else_changed_meanwhile_is_told(marketer: Market
     path = f"/admin/{reward_page(till, 'five-off')}"
     page = marketer.client.post(path, {**opened, "name": "Five off", "_save": "Save"})
     words = text_of(page)
-    assert f"{marketer.user.username} has changed this while you were editing" in words
+    assert (
+        f"{marketer.user.username} (in the admin) has changed this while you were editing" in words
+    )
     assert "cost: 50 → 45" in words
     assert Reward.objects.get(program=till.program, code="five-off").name == "$5 off"
     assert 'value="Five off"' in page.content.decode()

@@ -116,6 +116,17 @@ class TestMapping:
         assert "No member" in text_of(page.post(address, {"member": "card:nobody"}))
         assert vendor.log == []
 
+    def test_it_is_for_who_may_see_members(self, till: Till, connect_vendor: Connect) -> None:
+        destination = connect_vendor(Vendor())
+        user = User.objects.create_user(unique("cleo"), "", "pw", is_staff=True)
+        client = Client()
+        client.force_login(user)
+        address = f"{CONNECTIONS}{destination.pk}/preview/"
+        for may, status in (("view_connection", 403), ("view_member", 200)):
+            user.user_permissions.add(Permission.objects.get(codename=may))
+            answer = client.post(address, {"member": f"card:{till.member()}"})
+            assert answer.status_code == status
+
 
 class TestBackfills:
     def test_begin_pause_resume_cancel(

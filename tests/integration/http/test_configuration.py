@@ -24,7 +24,7 @@ def test_what_is_added_is_live_once_it_is_published(shop: Shop, api: Caller) -> 
     assert [change["text"] for change in draft["changes"]] == [
         "Reward cup: added: product cup for 30 points"
     ]
-    assert draft["edited_by"] == "API key tests"
+    assert draft["edited_by"] == "api:tests"
     refused = api.post("/v1/redeem", {"member": f"card:{shop.card}", "reward": "cup"})
     assert code_of(refused) == (404, "reward_not_found")
     published = body_of(api.post("/v1/program/publish", {"reason": "Cups"}))

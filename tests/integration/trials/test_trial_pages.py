@@ -6,11 +6,13 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from loyalty.members.models import Member
 from loyalty.programs.models import EarningRule, Reward, TierLevel
 from loyalty.trials import services
+from loyalty.trials.candidates import draft_of
 from loyalty.trials.models import Backtest
 from tests.factories import Till, database_time, line, open_till, unique
 from tests.integration.admin.forms import Marketer
@@ -164,6 +166,40 @@ def test_a_preview_says_what_a_till_would_be_told(marketer: Marketer, till: Till
     assert shown.count("refused") == 2
     assert "Give at least one line an amount." in text_of(marketer.save(page))
     assert "Nobody is found by this" in text_of(marketer.save(page, member="nobody"))
+
+
+def test_who_may_not_see_members_finds_none_by_a_name(till: Till):
+    card = shop(till)
+    user = User.objects.create_user(unique("cleo"), "", "pw", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__endswith="_backtest"))
+    client = Client()
+    client.force_login(user)
+    colleague, page = Marketer(client, user), f"{PREVIEW}?program={till.program.pk}"
+    for known, unknown in ((card, unique("nobody")), (card[:6], "nobody@example.com")):
+        told = [
+            colleague.save(page, member=said, **{"l-0-amount": "1"}) for said in (known, unknown)
+        ]
+        assert all("you may not look for members" in text_of(answer) for answer in told)
+    shown = text_of(colleague.save(page, member=f"card:{card}", **{"l-0-amount": "10.00"}))
+    assert "The draft 30 points" in shown
+
+
+@pytest.mark.parametrize("may_see", [True, False])
+def test_a_backtest_names_members_to_who_may_see_them(
+    marketer: Marketer, till: Till, may_see: bool
+):
+    card, today = shop(till), database_time().date()
+    Member.objects.filter(pk=till.ids[card]).update(first_name="Zenobia")
+    backtest = services.ask(
+        till.program, draft_of(till.program), begin=today - timedelta(days=9), end=today, actor="x"
+    )
+    services.run_backtest(backtest.pk)
+    if not may_see:
+        marketer.user.is_superuser = False
+        marketer.user.save()
+        marketer.user.user_permissions.set(Permission.objects.filter(codename="view_backtest"))
+    shown = text_of(marketer.open(f"loyalty/backtest/{backtest.pk}/change/"))
+    assert f"{'Zenobia' if may_see else f'…{till.ids[card][-8:]}'} 22 → 66" in shown
 
 
 def test_who_may_not_see_programs_sees_no_trials():

@@ -1,11 +1,25 @@
 """Who did something, as colleagues know them; the ledger has the names that commands ran under."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.models import User
+from django.http import HttpRequest
 
 from loyalty.http.auth import PEOPLE
+
+KEYS: Final = "api:"
+"""Begins the names of API keys where commands of a shell, too, change what they change."""
+
+
+def colleague(request: HttpRequest) -> str:
+    """Give the name under which a colleague at the admin does something."""
+    return f"{PEOPLE}{request.user.get_username()}"[:100]
+
+
+def named(actor: str) -> str:
+    """Name one actor."""
+    return actors_named([actor])[actor]
 
 
 def actors_named(actors: Iterable[str]) -> dict[str, str]:
@@ -20,7 +34,11 @@ def actors_named(actors: Iterable[str]) -> dict[str, str]:
     people = {
         actor: called.get(login) or f"{login} (in the admin)" for actor, login in logins.items()
     }
-    return {actor: people.get(actor, actor) for actor in found}
+    return {actor: people.get(actor) or _key_named(actor) for actor in found}
+
+
+def _key_named(actor: str) -> str:
+    return f"API key {actor.removeprefix(KEYS)}" if actor.startswith(KEYS) else actor
 
 
 def name_actors(rows: Sequence[dict[str, Any]]) -> None:
