@@ -41,7 +41,11 @@ class FieldInline(TabularInline):
 class ProfilePages(ConnectionPages):
     """What a person does about profiles at a connection."""
 
-    @action(description="Preview", icon="visibility", permissions=["view", "loyalty.view_member"])
+    def has_see_members_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """A profile is all that is known of a person."""
+        return request.user.has_perm("loyalty.view_member")
+
+    @action(description="Preview", icon="visibility", permissions=["view", "see_members"])
     def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what a member's profile there would be; nothing is sent."""
         connection = self.connection_of(request, object_id)
