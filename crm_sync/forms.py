@@ -20,6 +20,7 @@ from crm_sync.inbound.sources import check_sources_of
 from crm_sync.mapping import problem_of, problems_of
 from crm_sync.models import EVENT_TYPE, Connection, PolledSegment
 from crm_sync.services.connections import adapters, check_config, check_secrets
+from loyalty.programs.admin.forms import without_shortcuts
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Connection]
@@ -57,6 +58,7 @@ class ConnectionForm(ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.secrets: dict[str, str] = {}
+        without_shortcuts(self.fields["program"])
         if self.instance._state.adding:
             return
         for name in ("program", "adapter"):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -18,10 +18,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
+from crm_sync.admin.health import OUTCOMES
 from crm_sync.models import Attempt, Delivery
 from crm_sync.services.redeliver import redeliver
 from loyalty.admin.access import as_uuid
-from loyalty.admin.named import member_link
+from loyalty.admin.named import member_link, names_for
 from loyalty.admin.requests import HELP, RECENT, events_of_request
 from loyalty.events.catalogue import CATALOGUE
 from loyalty.events.rules import envelope, event_id
@@ -59,15 +60,21 @@ class AttemptInline(TabularInline):
 
     model = Attempt
     fields = readonly_fields = (
-        *("at", "outcome", "status_code", "duration_ms", "error", "answer", "correlation_id"),
+        *("at", "came_of_it", "status_code", "duration_ms", "error", "answer", "correlation_id"),
     )
     per_page = 20
+    hide_title = True
     extra = 0
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: attempts are made by workers."""
         return False
+
+    @display(description="What came of it")
+    def came_of_it(self, attempt: Attempt) -> str:
+        """Say it as the connection's page does."""
+        return OUTCOMES[attempt.outcome]
 
 
 @admin.register(Delivery)
@@ -124,6 +131,14 @@ class DeliveryAdmin(ModelAdmin):
         """Never by hand: old ones are deleted at night."""
         return False
 
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Name whom it is about, to who may see members."""
+        found = super().get_object(request, *args, **kwargs)
+        if found is not None:
+            names = names_for(request, [found.member_id])
+            found.member_name = names.get(found.member_id, "")
+        return found
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
     ) -> tuple[QuerySet[Delivery], bool]:
@@ -151,9 +166,12 @@ class DeliveryAdmin(ModelAdmin):
     @action(description="Redeliver", icon="replay", permissions=["redeliver"])
     def redeliver_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then send this one again."""
-        page = reverse("admin:crm_sync_delivery_change", args=[object_id])
+        delivery = self.get_object(request, object_id)
+        if delivery is None:
+            raise Http404
+        page = reverse("admin:crm_sync_delivery_change", args=[delivery.pk])
         if request.method == "POST":
-            count = redeliver(delivery_ids=[int(object_id)])
+            count = redeliver(delivery_ids=[delivery.pk])
             said = "It is on its way again." if count else "It waits, and is on its way anyway."
             messages.success(request, said)
             return HttpResponseRedirect(page)
@@ -169,9 +187,9 @@ class DeliveryAdmin(ModelAdmin):
         return TemplateResponse(request, "admin/crm_sync/connection/confirm.html", context)
 
     @display(description="Member")
-    def member(self, delivery: Delivery) -> SafeString:
+    def member(self, delivery: Any) -> SafeString:
         """Lead to whom it is about."""
-        return member_link(delivery.member_id, str(delivery.member_id))
+        return member_link(delivery.member_id, delivery.member_name)
 
     @display(description="Event")
     def event(self, delivery: Delivery) -> str:
@@ -197,4 +215,4 @@ class DeliveryAdmin(ModelAdmin):
         if not found:
             return "The event is older than events are kept."
         text = json.dumps(envelope(found[delivery.sequence]), indent=2, ensure_ascii=False)
-        return format_html("<pre>{}</pre>", text)
+        return format_html('<pre class="ly-file">{}</pre>', text)

@@ -13,7 +13,7 @@ from crm_sync.models import Attempt, Connection
 from crm_sync.selectors import Health, list_health, recent_outcomes
 
 _COLOURS: Final = {"enabled": "success", "failing": "warning", "down": "danger", "disabled": ""}
-_WORDS: Final[dict[str, str]] = {
+OUTCOMES: Final[dict[str, str]] = {
     Attempt.Outcome.DELIVERED: "delivered",
     Attempt.Outcome.RETRYABLE: "failed and tried again",
     Attempt.Outcome.PERMANENT: "refused",
@@ -69,7 +69,7 @@ class HealthColumns(ModelAdmin):
         if not counted:
             return "–"
         rate = sum(recent_outcomes(connection, minutes=5).values()) / 5
-        kinds = ", ".join(f"{count:,} {_WORDS[kind]}" for kind, count in sorted(counted.items()))
+        kinds = ", ".join(f"{count:,} {OUTCOMES[kind]}" for kind, count in sorted(counted.items()))
         return f"{kinds} in 24 hours; {rate:.1f} a minute now"
 
 

@@ -145,4 +145,4 @@ class InboxMessageAdmin(ModelAdmin):
         except SecretMissing as error:
             return str(error)
         text = json.dumps(json.loads(content), indent=2, ensure_ascii=False)
-        return format_html("<pre>{}</pre>", text)
+        return format_html('<pre class="ly-file">{}</pre>', text)

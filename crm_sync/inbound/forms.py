@@ -10,6 +10,7 @@ from crm_sync.inbound.models import Source
 from crm_sync.inbound.sources import check_account, check_source
 from crm_sync.inbound.vendors import KINDS
 from crm_sync.models import Connection
+from loyalty.programs.admin.forms import without_shortcuts
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Source]
@@ -31,6 +32,7 @@ class SourceForm(ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.secret = ""
+        without_shortcuts(self.fields["program"])
         if self.instance._state.adding:
             return
         for name in ("program", "kind"):

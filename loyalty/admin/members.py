@@ -48,8 +48,10 @@ class MemberAdmin(ReadOnlyAdmin):
         ground = TierLevel.objects.filter(program=OuterRef("program")).order_by("threshold")
         present = Coalesce(Subquery(level), Subquery(ground.values("code")[:1]))
         rows: QuerySet[Member] = super().get_queryset(request)
-        named = rows.annotate(points=Subquery(wallet), level=present)
-        return named.prefetch_related("identifiers")
+        named = TierLevel.objects.filter(program=OuterRef("program"), code=OuterRef("level"))
+        known = rows.annotate(points=Subquery(wallet), level=present)
+        known = known.annotate(tier_name=Coalesce(Subquery(named.values("name")[:1]), "level"))
+        return known.prefetch_related("identifiers")
 
     @display(description="Member")
     def title(self, member: Member) -> str:
@@ -65,8 +67,8 @@ class MemberAdmin(ReadOnlyAdmin):
     @display(description="Tier", empty_value="–")
     def tier(self, member: Any) -> str | None:
         """Show the level."""
-        level: str | None = member.level
-        return level
+        name: str | None = member.tier_name
+        return name
 
     @display(description="Points")
     def available(self, member: Any) -> str:

@@ -74,8 +74,14 @@ class PartForm(Seen, ModelForm):
     is_inline = False
 
     def _update_errors(self, errors: ValidationError) -> None:
-        """Put the row's own problems into the words of a form, too."""
+        """Put the row's own problems into the words of a form, too.
+
+        What a field could not read is told there once: of what it read instead, which is nothing,
+        the row would say the same in other words.
+        """
         if hasattr(errors, "error_dict"):
+            for name in errors.error_dict.keys() & self.errors.keys():
+                del errors.error_dict[name]
             for name, found in errors.error_dict.items():
                 errors.error_dict[name] = [_reworded(error) for error in found]
             self._gather_unshown(errors.error_dict)

@@ -335,8 +335,11 @@ class RewardAdmin(PartAdmin):
 
     @display(description="Left", ordering="remaining")
     def left(self, reward: Any) -> str:
-        """Show the stock as tills have it now."""
-        return "no limit" if reward.stock is None else f"{reward.remaining} of {reward.stock}"
+        """Show the stock as tills have it now; they have none before it is published."""
+        if reward.stock is None:
+            return "no limit"
+        left = reward.stock if reward.remaining is None else reward.remaining
+        return f"{left} of {reward.stock}"
 
     @display(description="Dates")
     def dates(self, reward: Reward) -> str:

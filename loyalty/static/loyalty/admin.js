@@ -18,6 +18,13 @@ document.addEventListener("DOMContentLoaded", () => {
   if (page) window.history.replaceState(null, "", page.dataset.replaceAddress);
 });
 
+// On a phone not all tabs fit: the one that is shown is brought into view.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const tab of document.querySelectorAll(".ly-tabs [aria-current]")) {
+    tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 16;
+  }
+});
+
 // Follows a job that runs elsewhere, and shows its page again when it has ended.
 document.addEventListener("DOMContentLoaded", () => {
   const job = document.querySelector("[data-poll]");
@@ -68,7 +75,8 @@ document.addEventListener("DOMContentLoaded", () => {
     note.textContent = "To be corrected: ";
     note.append(...links.flatMap((link, place) => (place ? [", ", link] : [link])));
   }
-  lookAt(wrong[0]);
+  // The theme puts the cursor into a new form's first field, and may come later than this.
+  window.addEventListener("load", () => lookAt(wrong[0]));
 });
 
 function nameOf(field) {

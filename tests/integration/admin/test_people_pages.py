@@ -48,6 +48,15 @@ def test_the_beginning_of_an_identifier_is_enough(marketer: Marketer, till: Till
     assert "Nobody is known by that" in marketer.find(unique("nobody"))
 
 
+def test_the_list_names_levels_as_members_know_them(marketer: Marketer, till: Till):
+    risen, new = till.member(), till.member()
+    till.earn(risen, "o1", "300.00")
+    page = marketer.open(f"loyalty/member/?program__id__exact={till.program.pk}")
+    tiers = {str(row.pk): row.tier_name for row in page.context["cl"].result_list}
+    assert tiers == {till.ids[risen]: "Silver", till.ids[new]: "Bronze"}
+    assert "Silver" in text_of(page) and "silver" not in text_of(page)
+
+
 def test_a_search_takes_any_characters(marketer: Marketer):
     assert "Nobody is known by that" in marketer.find("nobody\0at all")
 

@@ -144,6 +144,21 @@ def test_a_rule_that_cannot_be_is_explained_at_its_field(
     assert EarningRule.objects.get(program=till.program, code="base").when == {}
 
 
+def test_an_empty_field_is_told_of_once(marketer: Marketer, till: Till):
+    empty = {
+        "program": str(till.program.pk),
+        "name": "",
+        "code": "",
+        "cost": "",
+        "starts_on": "",
+        "ends_on": "",
+    }
+    for name, fields in (("reward", 3), ("campaign", 4)):
+        words = text_of(marketer.save(f"loyalty/{name}/add/", **empty))
+        assert words.count("This field is required.") == fields
+        assert "Must " not in words
+
+
 def test_a_level_below_the_one_before_is_refused_at_its_row(marketer: Marketer, till: Till):
     till.again(
         tiers={
@@ -199,6 +214,13 @@ def test_stock_that_tills_took_survives_a_save(marketer: Marketer, till: Till):
     assert (stock.total, stock.remaining) == (8, 7)
     catalogue = marketer.open(f"loyalty/reward/?program__id__exact={till.program.pk}")
     assert "7 of 8" in text_of(catalogue)
+
+
+def test_stock_that_no_till_has_yet_is_all_there(marketer: Marketer, till: Till):
+    new = {"program": str(till.program.pk), "name": "Tote bag", "code": "tote", "cost": "300"}
+    marketer.save("loyalty/reward/add/", **new, gives="product", what="sku-tote", stock="5")
+    catalogue = marketer.open(f"loyalty/reward/?program__id__exact={till.program.pk}")
+    assert "5 of 5" in text_of(catalogue) and "None" not in text_of(catalogue)
 
 
 def test_less_stock_than_is_taken_is_refused_in_words(marketer: Marketer, till: Till):

@@ -168,6 +168,7 @@ class TestDeliveries:
         shown = page.get(f"{DELIVERIES}{dead.pk}/change/").content.decode()
         assert "The destination answered 422." in shown
         assert "&lt;script&gt;no such member" in shown
+        assert ">refused<" in re.sub(r"\s+", "", shown) and "ermanent" not in shown
         assert event_id(dead.member_id, dead.sequence) in shown
 
     def test_it_is_redelivered(self, page: Client, dead: Delivery, receiver: Receiver) -> None:
@@ -193,6 +194,11 @@ class TestDeliveries:
         dead.refresh_from_db()
         assert dead.state == "delivered"
         assert "Select all 9" not in page.get(DELIVERIES).content.decode()  # nobody counts them
+
+    @pytest.mark.parametrize("object_id", ["abc", "99999999999"])
+    def test_what_there_is_not_is_not_redelivered(self, page: Client, object_id: str) -> None:
+        for call in (page.get, page.post):
+            assert call(f"{DELIVERIES}{object_id}/redeliver_this/").status_code == 404
 
     def test_all_dead_ones_of_a_connection_at_once(
         self, page: Client, outbox: Outbox, dead: Delivery, receiver: Receiver
@@ -234,5 +240,7 @@ class TestDeliveries:
         assert api.post("/v1/earn", body, **{"X-Request-Id": request}).status_code == 201
         drain()
         shown = page.get(DELIVERIES, {"q": request}).context["cl"].result_list
+        about = page.get(f"{DELIVERIES}{shown[0].pk}/change/").content.decode()
+        assert f">Card {card}</a>" in about
         assert {str(row.member_id) for row in shown} == {till.ids[card]}
         assert {row.type for row in shown} == {"points.earned", "order.recorded"}
