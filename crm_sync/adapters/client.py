@@ -302,7 +302,9 @@ def parse_url(text: str, environment: Environment) -> httpx.URL:
         raise ConfigRefused(f"{url.port} is not a port.")
     # What is asked for after ? may be long: a list of people, in a query of ours.
     if url.userinfo or url.fragment or len(text.partition("?")[0]) > _URL_CHARACTERS:
-        raise ConfigRefused("Leave out user name, password and #fragment; 2,000 characters.")
+        raise ConfigRefused(
+            "Leave out user name, password and #fragment; write at most 2,000 characters."
+        )
     return url
 
 

@@ -32,6 +32,7 @@ from loyalty.engine.commands import Answer, Command, Kind
 from loyalty.engine.run import run
 from loyalty.errors import LoyaltyError
 from loyalty.http.fields import MAX_POINTS
+from loyalty.http.problems import in_words
 from loyalty.members.adjustments import ADJUST, REQUEST_ADJUSTMENT
 from loyalty.members.identifiers import MemberRef
 from loyalty.members.models import Member
@@ -289,7 +290,7 @@ def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
     except ValidationError as wrong:
         for error in wrong.errors(include_url=False):
             name = str(error["loc"][-1]) if error["loc"] else ""
-            form.add_error(name if name in form.fields else None, error["msg"])
+            form.add_error(name if name in form.fields else None, in_words(error))
         return False
     except LoyaltyError as error:
         form.add_error(None, error.detail)

@@ -52,7 +52,7 @@ def from_validation(error: ValidationError) -> LoyaltyError:
     if found and found[0]["type"] == "json_invalid":
         return MalformedJson(found[0]["msg"])
     errors = [
-        {"pointer": json_pointer(item["loc"]), "message": _sentence(item)}
+        {"pointer": json_pointer(item["loc"]), "message": in_words(item)}
         for item in found[:MAX_ERRORS_SHOWN]
     ]
     more = len(found) - MAX_ERRORS_SHOWN
@@ -64,12 +64,19 @@ def from_validation(error: ValidationError) -> LoyaltyError:
     )
 
 
-def _sentence(found: ErrorDetails) -> str:
+def in_words(found: ErrorDetails) -> str:
+    """Say in a sentence of ours what pydantic has found."""
     context = found.get("ctx", {})
     if found["type"] in _SENTENCES:
         return _SENTENCES[found["type"]].format_map(context)
-    said = SENTENCES.get(context.get("pattern", ""))
-    return said or found["msg"].removeprefix("Value error, ")
+    if found["type"] == "value_error":
+        return sentence(str(context["error"]))
+    return SENTENCES.get(context.get("pattern", "")) or found["msg"]
+
+
+def sentence(text: str) -> str:
+    """Make a sentence of what an exception says: it may stand alone now."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '…')) else '.'}"
 
 
 def json_pointer(path: Sequence[str | int]) -> str:

@@ -24,6 +24,7 @@ from loyalty.errors import (
 )
 from loyalty.http.auth import Principal
 from loyalty.http.bodies import parse, read_body
+from loyalty.http.problems import sentence
 from loyalty.http.schema import operation
 from loyalty.http.views import Endpoint, json_response
 from loyalty.members import adjustments, naming, services
@@ -54,7 +55,7 @@ def member_in_path(text: str) -> MemberRef:
     try:
         return parse_member_ref(text)
     except ValueError as error:
-        raise MemberNotFound(f"{error}.") from None
+        raise MemberNotFound(sentence(str(error))) from None
 
 
 def member_view(principal: Principal, ref: AnyRef) -> dict[str, Any]:

@@ -210,9 +210,9 @@ class AdjustRequest(Body):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if self.points == 0:
-            raise ValueError("points is not 0")
+            raise ValueError("give some points or take some, not 0")
         if self.points < 0 and self.expires_at is not None:
-            raise ValueError("expires_at belongs to points that are given, not taken")
+            raise ValueError("only points that are given have an expires_at")
         return self
 
 

@@ -119,7 +119,7 @@ def _check_part(program: PublishedProgram, returned: Returned, bought: OrderLine
     if quantity_units(returned.quantity) > quantity_units(bought.quantity):
         message = "more came back than was bought"
         raise ValidationFailed(
-            f"Of line {bought.line} {message}.",
+            f"Line {bought.line}: {message}.",
             errors=[{"pointer": "/order/lines", "message": message}],
         )
     if returned.amount is not None:

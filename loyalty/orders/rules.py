@@ -135,7 +135,7 @@ def part_of(line: dict[str, Any], *, units: int, amount: int | None = None) -> P
     before = line["returned"]
     if not 0 <= before + units <= whole:
         raise ReversalExceedsOriginal(
-            f"Of line {line['line']} {quantity_text(whole)} were bought,"
+            f"Line {line['line']}: {quantity_text(whole)} bought,"
             f" {quantity_text(before)} came back before.",
             errors=[{"pointer": "/lines", "message": f"line {line['line']}: too many"}],
             line=line["line"],

@@ -199,7 +199,7 @@ class ReturnLine(Body):
     @model_validator(mode="after")
     def _something_came_back(self) -> Self:
         if not self.quantity.strip("0."):
-            raise ValueError("quantity is more than 0")
+            raise ValueError("a quantity that comes back is more than 0")
         return self
 
 

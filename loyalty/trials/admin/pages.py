@@ -17,6 +17,7 @@ from unfold.decorators import display
 from loyalty.errors import LoyaltyError
 from loyalty.http.actors import colleague, named
 from loyalty.http.auth import Principal
+from loyalty.http.problems import in_words
 from loyalty.members.models import Member
 from loyalty.programs.admin.actors import NamesActors
 from loyalty.programs.expiry import last_day
@@ -261,7 +262,7 @@ def _preview(request: HttpRequest, basket: BasketForm, rows: Any) -> dict[str, A
     except ValidationError as wrong:
         found = wrong.errors(include_url=False)[0]
         place = " ".join(str(part) for part in found["loc"] if not isinstance(part, int))
-        return {"problem": f"{place}: {found['msg']}".strip(": ")}
+        return {"problem": f"{place}: {in_words(found)}".strip(": ")}
     except LoyaltyError as error:
         return {"problem": error.detail}
     return _side_by_side(live, draft, program.timezone)

@@ -20,7 +20,8 @@ from loyalty.http.bodies import canonical, parse
 from loyalty.http.idempotency import read_key, request_hash
 from loyalty.http.ids import decode_id, encode_id
 from loyalty.http.pagination import decode_cursor, encode_cursor
-from loyalty.http.problems import from_validation, json_pointer, problem_bytes
+from loyalty.http.problems import from_validation, json_pointer, problem_bytes, sentence
+from loyalty.members.schemas import LookupRequest
 from loyalty.orders.schemas import EarnRequest
 
 
@@ -130,6 +131,20 @@ def test_what_pydantic_finds_is_said_in_our_words() -> None:
         {"pointer": "/points", "message": "This field is required."},
         {"pointer": "/point", "message": "This call knows no such field."},
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"type": "email", "value": "nobody"}, "This is not an email address."),
+        ({"type": "card", "value": "x" * 101}, "Cards and external ids have 1 to 100 characters."),
+    ],
+)
+def test_what_our_own_checks_say_is_a_sentence(body: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        parse(LookupRequest, json.dumps(body).encode())
+    assert [one["message"] for one in refused.value.errors] == [said]
+    assert sentence("a member is named by id, card:… or external:…").endswith("external:…")
 
 
 def test_no_pattern_is_shown_to_who_cannot_read_it() -> None:
