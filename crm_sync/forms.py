@@ -67,6 +67,7 @@ class ConnectionForm(ModelForm):
         for setting in settings_of(self.instance.adapter):
             if setting.is_secret:
                 self.fields[setting.name].help_text = _KEPT
+                self.fields[setting.name].required = False
             else:
                 self.fields[setting.name].initial = self.instance.config.get(setting.name, "")
 
@@ -75,6 +76,8 @@ class ConnectionForm(ModelForm):
         found: dict[str, Any] = super().clean() or {}
         adapter = found.get("adapter", "")
         settings = settings_of(adapter)
+        if self.errors.keys() & {setting.name for setting in settings}:
+            return found
         given = {s.name: found[s.name].strip() for s in settings if found.get(s.name)}
         self.secrets = {
             s.name: given.pop(s.name) for s in settings if s.is_secret and s.name in given
@@ -126,7 +129,7 @@ def _input(setting: Setting) -> forms.CharField:
     )
     return forms.CharField(
         label=setting.label,
-        required=False,  # the adapter says what is missing, in a sentence
+        required=setting.is_required,
         max_length=4000,  # a private key of 4,096 bits has 3,300
         widget=widget,
         help_text=setting.help,

@@ -1,5 +1,6 @@
 """The pages on which marketers try a program: the list, one backtest, and the preview."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -265,10 +266,11 @@ def _preview(request: HttpRequest, basket: BasketForm, rows: Any) -> dict[str, A
         return {"problem": f"{place}: {in_words(found)}".strip(": ")}
     except LoyaltyError as error:
         return {"problem": error.detail}
-    return _side_by_side(live, draft, program.timezone)
+    return _side_by_side(live, draft, program)
 
 
-def _side_by_side(live: Preview | None, draft: Preview, zone: str) -> dict[str, Any]:
+def _side_by_side(live: Preview | None, draft: Preview, program: Program) -> dict[str, Any]:
+    levels = dict(program.tier_levels.values_list("code", "name"))
     before = None if live is None or live.refused else live.body
     after = {} if draft.refused else draft.body
     change = int(after.get("points", 0)) - int((before or {}).get("points", 0))
@@ -281,7 +283,8 @@ def _side_by_side(live: Preview | None, draft: Preview, zone: str) -> dict[str, 
             {
                 "title": f"After it, {each.label}",
                 "body": each.body,
-                "until": _last_day(each.body.get("expires_at"), zone),
+                "until": _last_day(each.body.get("expires_at"), program.timezone),
+                "following": _following(each.body, levels),
                 "issued": issued_of(each.body),
                 "brought": brought_of(each.body),
                 "referrer": gift_in_words(each.referrer),
@@ -292,6 +295,13 @@ def _side_by_side(live: Preview | None, draft: Preview, zone: str) -> dict[str, 
         "change": change,
         "shown": True,
     }
+
+
+def _following(body: Mapping[str, Any], levels: Mapping[str, str]) -> str:
+    following = (body.get("tier") or {}).get("next")
+    if not following:
+        return ""
+    return f"{following['missing']} to {levels.get(following['code'], following['code'])}"
 
 
 def _last_day(expires_at: str | None, zone: str) -> date | None:

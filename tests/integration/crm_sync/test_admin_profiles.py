@@ -54,7 +54,7 @@ class TestSetUp:
         assert "2026-07-15" in asked
         form = {"program": str(till.program.pk), "name": "Ours", "adapter": "klaviyo"}
         refused = page.post(f"{CONNECTIONS}add/", {**form, "address": klaviyo.url})
-        assert "Private API key is required." in text_of(refused)
+        assert refused.context["adminform"].form.errors == {"api_key": ["This field is required."]}
         given = {**form, "address": klaviyo.url, "api_key": klaviyo.api_key}
         made = page.post(f"{CONNECTIONS}add/", given)
         assert made.status_code == 302, text_of(made)

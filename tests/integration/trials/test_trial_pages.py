@@ -122,6 +122,7 @@ def test_a_basket_is_shown_under_the_draft_and_what_is_live(marketer: Marketer, 
     assert "Live, version 1 22 points" in shown
     assert "The draft 66 points" in shown
     assert "+44 the draft gives more" in shown
+    assert "Bronze; 218.00 to Silver" in shown
     assert "base differs 16 1 point per 1.00 USD of 16.00 USD 48 3 points per 1.00 USD" in shown
 
 
