@@ -92,7 +92,7 @@ class LedgerAdmin(HistoryAdmin):
     @display(description="Order or ref")
     def for_what(self, row: LedgerTransaction) -> str:
         """Show what it belongs to, in the caller's words."""
-        return row.source_ref
+        return row.source_ref or "–"
 
     @display(description="By")
     def who(self, row: Any) -> str:

@@ -311,6 +311,8 @@ def _last_day(expires_at: str | None, zone: str) -> date | None:
 def _progress_words(backtest: Backtest) -> str:
     if backtest.state == Backtest.State.WAITING:
         return "Waiting for a worker"
+    if not backtest.orders_total:
+        return "Counting the orders"
     return f"{backtest.orders_done:,} of {backtest.orders_total:,} orders"
 
 

@@ -154,6 +154,15 @@ class TestConnections:
         assert Client().post(f"{CONNECTIONS}{destination.pk}/test/").status_code == 302
         assert receiver.calls == []
 
+    def test_pages_of_its_own_have_the_same_head(
+        self, page: Client, outbox: Outbox, receiver: Receiver
+    ) -> None:
+        destination = outbox.connect(receiver.url)
+        for address in ("add/", f"{destination.pk}/preview/", f"{destination.pk}/disable/"):
+            assert (
+                "Points, tiers and rewards" in page.get(f"{CONNECTIONS}{address}").content.decode()
+            )
+
 
 class TestDeliveries:
     @pytest.fixture
