@@ -1,5 +1,7 @@
 """What support says about people at a till of tests/factories.py: merge, and take that back."""
 
+from typing import Literal
+
 from loyalty.engine.commands import Command
 from loyalty.members import erasing, merging
 from loyalty.members.identifiers import MemberRef
@@ -26,10 +28,11 @@ def merge(till: Till, card: str, into: str) -> Reply:
     return till.send(merging_of(till, card, into))[0]
 
 
-def unmerge(till: Till, card: str) -> Reply:
+def unmerge(till: Till, card: str, *, by: Literal["id", "card"] = "id") -> Reply:
     """Take a merge back; the merged member is named by id, which the till remembers by card."""
     member = till.ids[card]
-    payload = UnmergeMember(MemberRef("id", member), UnmergeRequest())
+    named = MemberRef(by, member if by == "id" else card)
+    payload = UnmergeMember(named, UnmergeRequest())
     return till.send(till.command(merging.UNMERGE, payload, member))[0]
 
 

@@ -246,7 +246,11 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
         raise MemberNotFound()
     found = session.found(last_merge_of(request.account))
     if merged.status != "merged" or not found:
-        raise NotMerged()
+        raise NotMerged(
+            ""
+            if request.member.type == "id"
+            else "Name who was merged by their id: their cards lead to the survivor."
+        )
     survivor = _survivor(session, request, found[0])
     number, _, base, size, status, level_before, level_after, debt, counted = found[0][:9]
     counted_now, days, identifiers, orders = found[0][12:]

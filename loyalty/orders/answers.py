@@ -65,7 +65,7 @@ class LineAnswer(BaseModel):
     """What a line earned, and what of it was taken back."""
 
     line: str
-    points: int
+    points: int = Field(description="What it earns while the order is paid.")
     returned: str = Field(description="Quantity that came back in all.", examples=["0"])
     clawed_back: int
 

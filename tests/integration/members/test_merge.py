@@ -164,6 +164,8 @@ def test_a_merge_is_taken_back(till: Till, clock: Clock):
     assert till.take_back(ref, "r1", {"2": "1"}).clawed_back == 20
     later = unique("o")
     assert till.earn(old, later, "7.00").balance["available"] == 137
+    by_card = unmerge(till, old, by="card")  # which leads to the survivor by now
+    assert by_card.code == "not_merged" and "merged by their id" in by_card.detail
     undone = unmerge(till, old)
     assert (undone.status, undone.points, undone.orders, undone.identifiers) == (200, 30, 1, 1)
     assert (available(till, old), available(till, new)) == (30, 107)  # what came later stays
