@@ -89,6 +89,13 @@ class UploadAdmin(ReadOnlyAdmin):
         take = self.admin_site.admin_view(self.take_piece)
         return [path("upload/piece/", take, name=self._name("piece")), *super().get_urls()]
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Lead from a list that is empty to the upload, which a phone's menu hides."""
+        page = super().get_changelist_instance(request)
+        if self.has_upload_permission(request):
+            page.upload = reverse(f"admin:{self._name('upload')}")
+        return page
+
     def has_upload_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whoever may add one of these."""
         return request.user.has_perm(f"loyalty.add_{self.opts.model_name}")

@@ -3,8 +3,12 @@
 import json
 from typing import Any
 
+import pytest
+from django.contrib.auth.models import Permission
 from django.http import HttpResponse
 
+from loyalty.admin.code_pools import CodePoolAdmin
+from loyalty.rewards.models import CodePool
 from tests.factories import Till
 from tests.integration.admin.forms import Marketer
 
@@ -30,6 +34,16 @@ def test_pieces_are_loaded_and_counted(marketer: Marketer, till: Till):
     page = marketer.client.get("/admin/loyalty/codepool/").content.decode()
     assert "cinema" in page
     assert "Upload codes" in page
+
+
+def test_an_empty_list_leads_to_the_upload(
+    marketer: Marketer, colleague: Marketer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(CodePoolAdmin, "get_queryset", lambda *_: CodePool.objects.none())
+    button = 'href="/admin/loyalty/codepool/upload/" class="ly-button'
+    assert button in marketer.open("loyalty/codepool/").content.decode()
+    colleague.user.user_permissions.set([Permission.objects.get(codename="view_codepool")])
+    assert button not in colleague.open("loyalty/codepool/").content.decode()
 
 
 def test_what_is_no_piece_is_refused_and_changes_nothing(marketer: Marketer, till: Till):
