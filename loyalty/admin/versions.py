@@ -19,7 +19,7 @@ from loyalty.programs import files, selectors, services
 from loyalty.programs.admin.actors import NamesActors
 from loyalty.programs.changes import changes, grouped
 from loyalty.programs.models import Program, PublishedVersion
-from loyalty.programs.problems import DocumentInvalid
+from loyalty.programs.problems import DocumentInvalid, told
 
 DRAFT = "draft"
 
@@ -121,7 +121,7 @@ class PublishedVersionAdmin(ReviewPages, NamesActors):
             now = services.roll_back(version.program, version.version, actor=actor, reason=reason)
         except DocumentInvalid as invalid:
             for problem in invalid.problems:
-                form.add_error(None, str(problem))
+                form.add_error(None, told(problem, version.document))
             return None
         except LoyaltyError as error:
             form.add_error(None, error.detail)

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from loyalty.errors import CodeTaken, DraftChanged, NotFound
-from loyalty.programs import document, drafts, entries, services
+from loyalty.programs import document, drafts, entries, selectors, services
 from loyalty.programs.models import (
     Campaign,
     EarningRule,
@@ -23,7 +23,7 @@ from loyalty.programs.models import (
     Store,
     TierLevel,
 )
-from loyalty.programs.problems import DocumentInvalid, Path, Problem
+from loyalty.programs.problems import DocumentInvalid, Path, Problem, told
 from loyalty.programs.shapes.tiers import TiersEntry
 
 Written = Mapping[str, Any]
@@ -240,8 +240,8 @@ def _check(program: Program, path: tuple[str, ...], code: str = "") -> None:
     try:
         services.check_draft(program)
     except DocumentInvalid as invalid:
-        rows = _codes(program, path)
-        raise DocumentInvalid(_seen_from(path, rows, code, invalid.problems)) from None
+        rows, draft = _codes(program, path), selectors.draft(program)
+        raise DocumentInvalid(_seen_from(path, rows, code, draft, invalid.problems)) from None
 
 
 def _codes(program: Program, path: tuple[str, ...]) -> Sequence[str]:
@@ -252,11 +252,15 @@ def _codes(program: Program, path: tuple[str, ...]) -> Sequence[str]:
 
 
 def _seen_from(
-    path: tuple[str, ...], codes: Sequence[str], code: str, problems: Sequence[Problem]
+    path: tuple[str, ...],
+    codes: Sequence[str],
+    code: str,
+    draft: Mapping[str, Any],
+    problems: Sequence[Problem],
 ) -> Iterator[Problem]:
     mine: Path = (*path, codes.index(code)) if code in codes else path
     for problem in problems:
         if problem.path[: len(mine)] == mine:
             yield Problem(problem.path[len(mine) :], problem.message)
         else:
-            yield Problem((), str(problem))
+            yield Problem((), told(problem, draft))

@@ -5,7 +5,7 @@ nobody believes that a rule works which does not exist yet.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -69,6 +69,24 @@ class DocumentInvalid(ValidationFailed):
                 {"pointer": found.pointer, "message": found.message} for found in self.problems
             ],
         )
+
+
+def told(problem: Problem, document: Mapping[str, Any]) -> str:
+    """Tell of a problem with the codes of entries, which people know: rewards[mug].tiers[0].
+
+    Args:
+        document: In which it was found.
+    """
+    found: Any = document
+    words = ""
+    for step in problem.path:
+        try:
+            found = found[step]
+        except (LookupError, TypeError):
+            found = None
+        name = found.get("code", step) if isinstance(found, dict) else step
+        words += f"[{name}]" if isinstance(step, int) else f".{step}"
+    return f"{words.removeprefix('.')}: {problem.message}" if words else problem.message
 
 
 def dotted(path: Path) -> str:

@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from loyalty.errors import DraftChanged, NotFound, ValidationFailed
-from loyalty.programs import drafts, services
+from loyalty.programs import drafts, selectors, services
 from loyalty.programs.models import Outcome, Program, ScheduledPublication
-from loyalty.programs.problems import DocumentInvalid
+from loyalty.programs.problems import DocumentInvalid, told
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,8 @@ def _try(program: Program, plan: ScheduledPublication) -> tuple[Outcome, str]:
     except DraftChanged as refused:
         return Outcome.REFUSED, refused.detail
     except DocumentInvalid as refused:
-        return Outcome.REFUSED, "\n".join(map(str, refused.problems))
+        draft = selectors.draft(program)
+        return Outcome.REFUSED, "\n".join(told(problem, draft) for problem in refused.problems)
     return Outcome.PUBLISHED, f"Version {version} is live."
 
 

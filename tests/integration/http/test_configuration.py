@@ -104,7 +104,7 @@ def test_what_cannot_be_is_refused_at_its_place(
 def test_what_others_need_cannot_be_taken_out(shop: Shop, api: Caller) -> None:
     api.call("PATCH", "/v1/rewards/mug", {"tiers": ["silver"]})
     refused = api.call("DELETE", "/v1/tiers/silver")
-    assert problems(refused)[0][1].startswith("rewards[1].tiers[0]: ")
+    assert problems(refused)[0][1].startswith("rewards[mug].tiers[0]: ")
     assert api.get("/v1/tiers/silver").status_code == 200
 
 

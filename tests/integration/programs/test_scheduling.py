@@ -63,7 +63,7 @@ def test_a_draft_that_is_not_accepted_any_more_is_not_published(grocer: Program)
     Reward.objects.filter(program=grocer, code="mug").update(tiers=["platinum"])
     scheduling.publish_due(now=LATER)
     assert Program.objects.get(pk=grocer.pk).version == 1
-    assert "rewards[1].tiers[0]" in state(grocer)[1]
+    assert "rewards[mug].tiers[0]" in state(grocer)[1]
 
 
 def test_a_plan_replaces_the_one_before_and_can_be_cancelled(grocer: Program) -> None:
