@@ -9,6 +9,9 @@ from typing import Any, Final, Literal
 
 from loyalty.programs import sentences
 
+MOST_IN_ORDER: Final = 8
+"""A longer list is only said to be in another order."""
+
 Kind = Literal["added", "removed", "changed", "moved"]
 
 
@@ -41,7 +44,7 @@ class Change:
         if self.kind == "changed":
             return f"{self.before} → {self.after}"
         if self.kind == "moved":
-            return "in another order"
+            return f"in another order{f': {self.after}' if self.after else ''}"
         return f"{self.kind}: {self.after or self.before}"
 
     def __str__(self) -> str:
@@ -158,7 +161,8 @@ def _of_list(
             told = sentences.of_entry(group, entry, currency)
             yield Change(group, "removed", code, before=told)
     if [code for code in before if code in after] != [code for code in after if code in before]:
-        yield Change(group, "moved")
+        order = ", ".join(after) if len(after) <= MOST_IN_ORDER else ""
+        yield Change(group, "moved", after=order)
 
 
 def _of_entry(

@@ -166,7 +166,10 @@ class TestChanges:
         document: dict[str, Any] = files.read(GROCER)
         turned = {**document, "rewards": document["rewards"][::-1]}
 
-        assert describe_changes(document, turned) == ["Rewards: in another order"]
+        assert describe_changes(document, turned) == ["Rewards: in another order: mug, five-off"]
+        stores = [{"code": str(number), "name": "Store"} for number in range(9)]
+        many, others = {**document, "stores": stores}, {**document, "stores": stores[::-1]}
+        assert describe_changes(many, others) == ["Stores: in another order"]
 
     def test_of_the_first_version(self) -> None:
         assert describe_changes(None, files.read(GROCER)) == ["first version"]
