@@ -12,8 +12,9 @@ BIRTH_DATE = Read(
     f"""
 SELECT r.ord, m.birth_date
 FROM {{questions}}
-JOIN loyalty_member AS m ON m.id = {MEMBER_OF}
-WHERE m.program_id = $1
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_member AS m WHERE m.id = {MEMBER_OF} AND m.program_id = $1 OFFSET 0
+) AS m
 """,
     REF,
 )
@@ -36,7 +37,10 @@ SEGMENTS = Read(
     f"""
 SELECT r.ord, s.segment
 FROM {{questions}}
-JOIN loyalty_segmentmember AS s ON s.member_id = {MEMBER_OF} AND s.program_id = $1
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_segmentmember AS s
+    WHERE s.member_id = {MEMBER_OF} AND s.program_id = $1 OFFSET 0
+) AS s
 """,
     REF,
 )

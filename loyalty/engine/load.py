@@ -51,9 +51,14 @@ KEY: Final = {"key": "text"}
 # own key to see to, when the answer is written.
 KEY_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($2::text, $1::bigint))"
 
+# OFFSET 0 keeps all keys of a client from being read to find a batch's among them, which a plan
+# made while the table was small would do for ever.
 STORED = """
 SELECT k.key, k.request_hash, k.status, k.body FROM {questions}
-JOIN loyalty_idempotencykey AS k ON k.client = $1 AND k.key = r.key
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_idempotencykey AS k
+    WHERE k.client = $1 AND k.key = r.key OFFSET 0
+) AS k
 """
 
 LOCK = f"""

@@ -154,7 +154,10 @@ MOVABLE_LOTS = Read(
     f"""
 SELECT r.ord, {LOT_COLUMNS}
 FROM {{questions}}
-JOIN loyalty_lot AS l ON l.member_id = {MEMBER_OF} AND (l.available > 0 OR l.pending > 0)
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_lot AS l
+    WHERE l.member_id = {MEMBER_OF} AND (l.available > 0 OR l.pending > 0) OFFSET 0
+) AS l
 """,
     REF,
 )
@@ -225,10 +228,13 @@ CROSS JOIN LATERAL (
     SELECT * FROM loyalty_membermerge AS m WHERE m.member_id = {MEMBER_OF}
     ORDER BY m.number DESC LIMIT 1
 ) AS m
-JOIN loyalty_lot AS l ON l.member_id = m.survivor_id AND (l.available > 0 OR l.pending > 0)
-    AND (l.number > m.base AND l.number <= m.base + m.size
-        OR l.origin > m.base AND l.origin <= m.base + m.size
-        OR l.order_number > m.base AND l.order_number <= m.base + m.size)
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_lot AS l
+    WHERE l.member_id = m.survivor_id AND (l.available > 0 OR l.pending > 0)
+        AND (l.number > m.base AND l.number <= m.base + m.size
+            OR l.origin > m.base AND l.origin <= m.base + m.size
+            OR l.order_number > m.base AND l.order_number <= m.base + m.size) OFFSET 0
+) AS l
 """,
     REF,
 )
@@ -246,7 +252,9 @@ MERGED_TO = Read(
     "where a member's rows went",
     f"""
 SELECT r.ord, s.merged_base FROM {{questions}}
-JOIN loyalty_memberstate AS s ON s.member_id = {MEMBER_OF}
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_memberstate AS s WHERE s.member_id = {MEMBER_OF} OFFSET 0
+) AS s
 """,
     REF,
 )

@@ -94,8 +94,9 @@ SELECT r.ord, m.first_name, m.last_name, m.birth_date, m.language, m.attributes,
     (SELECT c.code FROM loyalty_referralcode AS c WHERE c.member_id = m.id),
     (SELECT f.referrer_id FROM loyalty_referral AS f WHERE f.member_id = m.id)
 FROM {{questions}}
-JOIN loyalty_member AS m ON m.id = {MEMBER_OF}
-WHERE m.program_id = $1
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_member AS m WHERE m.id = {MEMBER_OF} AND m.program_id = $1 OFFSET 0
+) AS m
 """,
     REF,
 )

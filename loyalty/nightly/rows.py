@@ -123,7 +123,9 @@ SELECT r.ord, a.day, EXISTS (
     WHERE n.member_id = m.id AND n.kind = r.kind
         AND n.about = (a.day::timestamp AT TIME ZONE r.zone))
 FROM {{questions}}
-JOIN loyalty_member AS m ON m.id = {MEMBER_OF}
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_member AS m WHERE m.id = {MEMBER_OF} OFFSET 0
+) AS m
 CROSS JOIN LATERAL (SELECT {LAST_ACTIVE.format(zone="r.zone")} AS day) AS a
 """,
     {**REF, "kind": "text", "zone": "text"},

@@ -45,9 +45,12 @@ SELECT r.ord, d.member_id, {COLUMNS},
      WHERE u.used > 0)
 FROM {{questions}}
 CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x
-JOIN loyalty_redemption AS d ON d.member_id IN {PERSON} AND d.order_ref = r.order_ref
-    AND d.order_ref <> '' AND d.reward = ''
-    AND (d.captured > d.reinstated OR d.state = 'held')
+CROSS JOIN LATERAL {PERSON} AS o (member_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_redemption AS d
+    WHERE d.member_id = o.member_id AND d.order_ref = r.order_ref AND d.order_ref <> ''
+        AND d.reward = '' AND (d.captured > d.reinstated OR d.state = 'held') OFFSET 0
+) AS d
 ORDER BY r.ord, d.member_id, d.number
 """,
     {**REF, "order_ref": "text"},

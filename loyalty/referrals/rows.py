@@ -138,8 +138,10 @@ SELECT r.ord, f.member_id, f.referrer_id, f.referrer_id, f.state, f.created_at, 
     f.order_scope, f.order_ref, {_GIFT_OF.format(g="f")}, {_LOTS.format(g="f")}
 FROM {{questions}}
 {_PEOPLE}
-JOIN loyalty_referral AS f ON f.member_id = o.member_id AND f.state = 'converted'
-    AND f.order_ref = r.order_ref
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_referral AS f
+    WHERE f.member_id = o.member_id AND f.state = 'converted' AND f.order_ref = r.order_ref OFFSET 0
+) AS f
 """,
     {**REF, "order_ref": "text"},
 )

@@ -64,8 +64,10 @@ REDEMPTION_OF = Read(
     f"""
 SELECT r.ord, {COLUMNS}, h.expires_at, c.id, c.sealed, c.valid_until
 FROM {{questions}}
-JOIN loyalty_redemption AS d
-    ON d.member_id = r.member_id AND d.number = r.number AND d.program_id = $1
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_redemption AS d
+    WHERE d.member_id = r.member_id AND d.number = r.number AND d.program_id = $1 OFFSET 0
+) AS d
 LEFT JOIN loyalty_hold AS h ON h.member_id = d.member_id AND h.number = d.number
 LEFT JOIN loyalty_poolcode AS c
     ON c.member_id = d.member_id AND c.number = d.number AND c.state IN ('held', 'given')

@@ -32,16 +32,18 @@ KEYS = ("member_id", "referrer_id", "merged_into", "ref)", "value)", "key)", "(c
 
 
 def reads() -> dict[str, str]:
-    """Every statement of the load, as a single command sends it."""
+    """Every statement of the load, as a single command sends it, and as a batch does."""
     assert urls.urlpatterns  # which imports all domains
     modules = [module for name, module in sys.modules.items() if name.startswith("loyalty.")]
     found = {id(v): v for module in modules for v in vars(module).values() if isinstance(v, Read)}
-    one = {read.name: read.statement(single=True) for read in found.values()}
-    ref = tuple(REF.items())
-    return one | {
-        "lock": fill_questions(LOCK, ref, single=True),
-        "members": fill_questions(MEMBERS, ref, single=True),
-        "stored answers": fill_questions(STORED, tuple(KEY.items()), single=True),
+    all_reads = [(read.name, read.sql, read.columns) for read in found.values()]
+    all_reads += [("lock", LOCK, REF), ("members", MEMBERS, REF), ("stored answers", STORED, KEY)]
+    return {
+        f"{name}, {'one' if single else 'many'}": fill_questions(
+            sql, tuple(columns.items()), single=single
+        )
+        for name, sql, columns in all_reads
+        for single in (True, False)
     }
 
 
