@@ -3,13 +3,15 @@
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
 from loyalty.engine.exchange import Binary
+
+Row = tuple[Any, ...]
+"""The values of a row, in the order of its table's columns."""
 
 
 def _json(value: Any) -> str:
@@ -37,18 +39,15 @@ _WRITERS: dict[type, Callable[[Any], str | Binary | None]] = {
 }
 
 
-def as_parameters(
-    columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
-) -> list[str | Binary | None]:
+def as_parameters(columns: Mapping[str, str], rows: Iterable[Row]) -> list[str | Binary | None]:
     """Give the values of rows one after another, each as text that its column's type reads.
 
     Text, since psycopg would choose for each number the smallest type that holds it, and a
-    statement is prepared anew for other types. What a column does not say is null, as in JSON.
+    statement is prepared anew for other types.
     """
     found: list[str | Binary | None] = []
     for row in rows:
-        for column, type_ in columns.items():
-            value = row.get(column)
+        for value, type_ in zip(row, columns.values(), strict=True):
             kind = value.__class__
             if kind is int:  # most are
                 found.append(str(value))
@@ -62,7 +61,7 @@ def as_parameters(
 
 
 def as_arrays(
-    columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], shared: Collection[str] = ()
+    columns: Mapping[str, str], rows: Sequence[Row], shared: Collection[str] = ()
 ) -> list[str | Binary | None]:
     """Give the values of many rows, all of a column at once; `arrays_of` reads them.
 
@@ -76,12 +75,11 @@ def as_arrays(
         ValueError: They do not. What the first row says would be written for all.
     """
     found: list[str | Binary | None] = []
-    for column, type_ in columns.items():
-        values = _values(column, rows)
+    for (column, type_), values in zip(columns.items(), zip(*rows, strict=True), strict=True):
         if column not in shared:
             found.append(array_of(type_, values))
         elif values.count(values[0]) == len(values):
-            found += as_parameters({column: type_}, rows[:1])
+            found += as_parameters({column: type_}, [values[:1]])
         else:
             raise ValueError(f"Rows do not say the same in {column}, which is sent once.")
     return found
@@ -105,14 +103,7 @@ _DOCUMENTS: Final = {
 }
 
 
-def _values(column: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    try:
-        return list(map(itemgetter(column), rows))
-    except KeyError:  # most rows say all columns
-        return [row.get(column) for row in rows]
-
-
-def array_of(type_: str, values: list[Any]) -> str | Binary:
+def array_of(type_: str, values: Sequence[Any]) -> str | Binary:
     """Write values of a type as an array of it; of documents, as an array of JSON."""
     if type_ == "uuid" and set(map(type, values)) == {UUID}:
         return _array(2950, [_ID + value.int.to_bytes(16, "big") for value in values])

@@ -5,14 +5,15 @@ rows, and whether one or many, so that a process prepares a handful of statement
 for ever. One row is parameters, many are an array of each column.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 from loyalty.engine.exchange import Binary
-from loyalty.engine.values import arrays_of, as_arrays, as_parameters
+from loyalty.engine.values import Row, arrays_of, as_arrays, as_parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +34,7 @@ class Table:
         few: How many rows are parameters at most.
         shared: Columns of which all rows of one run say the same, since the program, the caller,
             the moment or the table's kind of row does; of many rows they are sent once.
+        pick: Takes the values of all columns out of a row that says them all.
     """
 
     name: str
@@ -44,6 +46,22 @@ class Table:
     order_by: str = ""
     few: int = 1
     shared: frozenset[str] = frozenset()
+    pick: Callable[[Mapping[str, Any]], Row] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what every row is read by."""
+        object.__setattr__(self, "pick", _picker(*self.columns))
+
+    def row(self, said: Mapping[str, Any]) -> Row:
+        """Give the values of a row in the order of the columns; what it does not say is null."""
+        try:
+            return self.pick(said)
+        except KeyError:  # most rows say all columns
+            return tuple(map(said.get, self.columns))
+
+    def named(self, row: Row) -> dict[str, Any]:
+        """Give a row as it was put."""
+        return dict(zip(self.columns, row, strict=True))
 
     def statement(self, first: int, *, rows: int) -> str:
         """Give the SQL of this table with its parameters from number `first` on.
@@ -66,13 +84,13 @@ class Table:
             source = f"SELECT {names} FROM {self._many(first)}{order}"
         return f"INSERT INTO {self.name} ({names}) {source} {self.tail}"
 
-    def parameters(self, rows: list[dict[str, Any]]) -> Sequence[str | Binary | None]:
+    def parameters(self, rows: Sequence[Row]) -> Sequence[str | Binary | None]:
         """Give the values of as many parameters as the statement for these rows takes."""
         if self.shape(rows):
             return as_parameters(self.columns, rows)
         return as_arrays(self.columns, rows, self.shared)
 
-    def shape(self, rows: list[dict[str, Any]]) -> int:
+    def shape(self, rows: Sequence[Row]) -> int:
         """Tell for how many rows their statement is; 0 is any number."""
         few = 1 if self.update else self.few
         return len(rows) if len(rows) <= few else 0
@@ -86,6 +104,13 @@ class Table:
 
     def _many(self, first: int) -> str:
         return f"({arrays_of(self.columns, first, self.shared)}) AS r"
+
+
+def _picker(*columns: str) -> Callable[[Mapping[str, Any]], Row]:
+    if len(columns) > 1:
+        return itemgetter(*columns)
+    [only] = columns
+    return lambda said: (said[only],)
 
 
 @lru_cache(maxsize=256)
@@ -103,41 +128,49 @@ def write_statement(tables: tuple[tuple[Table, int], ...]) -> str:
 
 
 class Rows:
-    """The rows that commands decided to write, in their order."""
+    """The rows that commands decided to write, in their order.
+
+    A row is kept as its values: a batch puts ten thousand, and in dictionaries they would fill the
+    processor's cache, and be looked through once for each column.
+    """
 
     __slots__ = ("_rows",)
 
     def __init__(self) -> None:
-        self._rows: list[tuple[Table, dict[str, Any]]] = []
+        self._rows: list[tuple[Table, Row]] = []
 
-    def put(self, table: Table, row: dict[str, Any]) -> None:
+    def put(self, table: Table, said: Mapping[str, Any]) -> None:
         """Add a row; in a table with a key it replaces or adds to the one with its key."""
-        self._rows.append((table, row))
+        self._rows.append((table, table.row(said)))
 
     def extend(self, other: "Rows") -> None:
         """Take over all rows of another collection."""
         self._rows += other._rows
 
-    def items(self) -> list[tuple[Table, list[dict[str, Any]]]]:
+    def items(self) -> list[tuple[Table, list[Row]]]:
         """List tables with their rows, in an order that is the same for the same tables."""
-        found: dict[Table, list[dict[str, Any]]] = {}
+        found: dict[Table, list[Row]] = defaultdict(list)
         for table, row in self._rows:
-            found.setdefault(table, []).append(row)
+            found[table].append(row)
         merged = [
             (table, _by_key(table, rows) if table.key else rows) for table, rows in found.items()
         ]
-        return sorted(merged, key=lambda item: (item[0].name, bool(item[0].key)))
+        return sorted(merged, key=lambda item: (item[0].name, bool(item[0].key), item[0].update))
 
 
-def _by_key(table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _by_key(table: Table, rows: list[Row]) -> list[Row]:
     """Let each row replace, or add to, the earlier one with its key."""
-    keyed: dict[Any, dict[str, Any]] = {}
-    key_of = itemgetter(*table.key)
+    keyed: dict[Any, Row] = {}
+    key_of = itemgetter(*map([*table.columns].index, table.key))
     for row in rows:
         key = key_of(row)
         earlier = keyed.get(key)
-        if earlier is not None and table.add:
-            keyed[key] = {**earlier, **{name: earlier[name] + row[name] for name in table.add}}
-        else:
-            keyed[key] = row
+        keyed[key] = _sum_of(table, earlier, row) if earlier and table.add else row
     return list(keyed.values())
+
+
+def _sum_of(table: Table, one: Row, other: Row) -> Row:
+    return tuple(
+        a + b if column in table.add else b
+        for column, a, b in zip(table.columns, one, other, strict=True)
+    )

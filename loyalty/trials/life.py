@@ -249,7 +249,8 @@ class Life:
 
     def harvest(self) -> None:
         """Count what would have been written, and forget it."""
-        for table, rows in self.work.rows.items():
+        for table, found in self.work.rows.items():
+            rows = map(table.named, found)
             if table is ACTIVITY_DAY:
                 for row in rows:
                     self.activity.add(row["day"], row["spend"], row["points"], row["orders"])

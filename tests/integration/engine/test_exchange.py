@@ -80,7 +80,7 @@ def test_many_bytes_arrive_as_bytes_and_as_text(raw):
 def test_what_all_rows_say_alike_is_sent_once(raw):
     columns = {"number": "int", "version": "smallint", "at": "timestamptz"}
     now = datetime(2026, 2, 3, 4, 5, 6, 7, UTC)
-    rows = [{"number": number, "version": 1, "at": now} for number in (1, 2)]
+    rows = [(number, 1, now) for number in (1, 2)]
     shared = {"version", "at"}
     sent = Statement(arrays_of(columns, 1, shared), as_arrays(columns, rows, shared))
     exchange(raw, [sent])
@@ -89,25 +89,24 @@ def test_what_all_rows_say_alike_is_sent_once(raw):
 
 
 def test_what_rows_do_not_say_alike_is_not_written_for_all():
-    rows = [{"number": number, "version": number} for number in (1, 2)]
+    rows = [(number, number) for number in (1, 2)]
     with pytest.raises(ValueError, match="version"):
         as_arrays({"number": "int", "version": "smallint"}, rows, {"version"})
 
 
 def there_and_back(connection, type_, values):
     columns = {"number": "int", "value": type_}
-    rows = [{"number": number, "value": value} for number, value in enumerate(values)]
-    sent = Statement(arrays_of(columns, 1), as_arrays(columns, rows))
+    sent = Statement(arrays_of(columns, 1), as_arrays(columns, [*enumerate(values)]))
     exchange(connection, [sent])
     assert [number for number, _ in sent.rows] == list(range(len(values)))
     return [value for _, value in sent.rows]
 
 
-def test_of_many_rows_what_is_not_said_is_null_and_a_constant_is_its_value(raw):
+def test_of_many_rows_none_is_null_and_a_constant_is_its_value(raw):
     columns = {"id": "uuid", "status": "text", "bucket": "smallint", "hash": "bytea"}
     rows = [
-        {"id": str(UUID(int=1)), "status": MemberState.Status.FROZEN, "bucket": Bucket.HELD},
-        {"status": 'a "word"', "hash": "\\x00ff"},
+        (str(UUID(int=1)), MemberState.Status.FROZEN, Bucket.HELD, None),
+        (None, 'a "word"', None, "\\x00ff"),
     ]
     sent = Statement(arrays_of(columns, 1), as_arrays(columns, rows))
     exchange(raw, [sent])

@@ -10,7 +10,7 @@ import pytest
 
 from loyalty.engine import writing
 from loyalty.engine.tables import EMPTY_LOT, KEY_ANSWER, LEDGER_TRANSACTION, LOT, OUTBOX_EVENT
-from loyalty.engine.values import as_arrays
+from loyalty.engine.values import Row, as_arrays
 from tests.factories import line, open_till, unique
 
 
@@ -20,7 +20,7 @@ def test_rows_of_one_run_say_the_same_where_it_is_sent_once(
     seen: set[str] = set()
 
     def watched(
-        columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], shared: Collection[str]
+        columns: Mapping[str, str], rows: Sequence[Row], shared: Collection[str]
     ) -> list[Any]:
         seen.update(shared)
         return as_arrays(columns, rows, shared)

@@ -14,14 +14,18 @@ from loyalty.engine.tables import (
     OUTBOX_EVENT,
     POSTING,
 )
-from loyalty.engine.values import as_parameters
-from loyalty.engine.writing import Rows, write_statement
+from loyalty.engine.values import Row, as_parameters
+from loyalty.engine.writing import Rows, Table, write_statement
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.models import MemberState
 
 
 def found(rows: Rows) -> dict[str, list[dict]]:
-    return {table.name: list(values) for table, values in rows.items()}
+    return {table.name: [said(table, row) for row in found] for table, found in rows.items()}
+
+
+def said(table: Table, row: Row) -> dict:
+    return {name: value for name, value in table.named(row).items() if value is not None}
 
 
 def test_rows_of_a_table_without_a_key_are_all_kept():
@@ -67,7 +71,9 @@ def test_the_same_tables_come_in_the_same_order():
 
 
 def test_one_row_is_parameters_and_many_are_an_array_of_each_column():
-    row = {"member_id": UUID(int=1), "day": date(2026, 1, 2), "spend": 5, "points": -1}
+    row = ACTIVITY_DAY.row(
+        {"member_id": UUID(int=1), "day": date(2026, 1, 2), "spend": 5, "points": -1}
+    )
     assert ACTIVITY_DAY.parameters([row]) == [
         "00000000-0000-0000-0000-000000000001",
         "2026-01-02",
@@ -107,4 +113,4 @@ def test_parameters_are_numbered_through_all_tables():
     ],
 )
 def test_a_value_is_what_postgresql_reads_for_its_type(type_, value, text):
-    assert as_parameters({"column": type_}, [{"column": value}]) == [text]
+    assert as_parameters({"column": type_}, [(value,)]) == [text]
