@@ -418,7 +418,6 @@ class Migration(migrations.Migration):
                 ('returns', loyalty.events.documents.DocumentField(default=dict, help_text='Answers of returns by their ref.')),
                 ('transaction_number', models.BigIntegerField(help_text='Its first award.', null=True)),
                 ('awarded_to', models.UUIDField(help_text="In whose ledger that is, where it is not the member's own.", null=True)),
-                ('content_hash', models.CharField(max_length=64)),
                 ('program_version', models.IntegerField()),
                 ('recorded_at', models.DateTimeField()),
                 ('taken', loyalty.events.documents.DocumentField(default=list, help_text='Of limits of earning rules.')),

@@ -18,7 +18,7 @@ from loyalty.errors import OrderConflict, ValidationFailed
 from loyalty.ledger import rules as ledger
 from loyalty.members.services import require
 from loyalty.orders.brought import asks_to_reverse, follow_referral
-from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
+from loyalty.orders.reading import award_for, check_order, new_order, read_lines
 from loyalty.orders.repaid import asks_payers, paid_with, payers, repay
 from loyalty.orders.returns import claw_back, release
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
@@ -180,7 +180,6 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     record.day = local_day(order.occurred_at, work.program.timezone)
     record.occurred_at = order.occurred_at
     record.revision, record.state = request.body.revision, order.state
-    record.content_hash = content_hash(order, lines)
     record.net_amount = net_spend(record.lines)
     change = (_worth(record)[1] if order.state == "paid" else 0) - kept
     ledger.check_room(work.books, max(0, change))

@@ -40,7 +40,6 @@ class Order(models.Model):
     awarded_to = models.UUIDField(
         null=True, help_text="In whose ledger that is, where it is not the member's own."
     )
-    content_hash = models.CharField(max_length=64)
     program_version = models.IntegerField()
     recorded_at = models.DateTimeField()
     taken = DocumentField(default=list, help_text="Of limits of earning rules.")

@@ -1,6 +1,5 @@
 """Read an order as it was sent: is it acceptable, what are its lines, what would it earn."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -16,11 +15,10 @@ from loyalty.errors import (
 )
 from loyalty.orders.rules import (
     OrderRecord,
-    content_of,
     line_json,
     net_spend,
     order_scope,
-    quantity_units,
+    same_lines,
 )
 from loyalty.orders.schemas import Line, Order, OrderState
 from loyalty.programs.currencies import parse_amount
@@ -109,19 +107,15 @@ def award_for(
     return calculate_points(program=work.program, purchase=purchase, earner=earner)
 
 
-def content_hash(order: Order | OrderState, lines: Sequence[OrderLine]) -> str:
-    """Hash what an order says after parsing, so that `1.0` and `1.00` are the same."""
-    content = {
-        "store": order.store,
-        "channel": order.channel,
-        "occurred_at": order.occurred_at.timestamp(),
-        "currency": order.currency,
-        "lines": [
-            (line, sku, quantity_units(quantity), amount, category, brand)
-            for line, sku, quantity, amount, category, brand in lines
-        ],
-    }
-    return hashlib.sha256(content_of(content)).hexdigest()
+def is_as_recorded(
+    record: OrderRecord, order: Order | OrderState, lines: Sequence[OrderLine]
+) -> bool:
+    """Tell whether an order says after parsing what is recorded: `1.0` and `1.00` are the same."""
+    return (
+        (order.store or "", order.channel or "") == (record.store, record.channel)
+        and (order.occurred_at, order.currency) == (record.occurred_at, record.currency)
+        and same_lines(record.lines, lines)
+    )
 
 
 def new_order(
@@ -149,7 +143,7 @@ def new_order(
         returns={},
         transaction_number=None,
         awarded_to=None,
-        content_hash=content_hash(order, lines),
         program_version=work.program.version,
         recorded_at=work.now,
+        is_new=True,
     )

@@ -6,7 +6,7 @@ from loyalty.engine.session import MemberWork
 from loyalty.engine.writing import Table
 from loyalty.orders.rules import OrderRecord
 
-ORDER = Table(
+NEW_ORDER = Table(
     "loyalty_order",
     {
         "member_id": "uuid",
@@ -27,22 +27,38 @@ ORDER = Table(
         "returns": "json",
         "transaction_number": "bigint",
         "awarded_to": "uuid",
-        "content_hash": "text",
         "program_version": "int",
         "recorded_at": "timestamptz",
         "taken": "json",
     },
     key=("member_id", "number"),
-    tail=(
-        "ON CONFLICT (member_id, number) DO UPDATE SET state = excluded.state,"
-        " revision = excluded.revision, occurred_at = excluded.occurred_at, day = excluded.day,"
-        " net_amount = excluded.net_amount, lines = excluded.lines, points = excluded.points,"
-        " clawed_back = excluded.clawed_back, returns = excluded.returns,"
-        " transaction_number = excluded.transaction_number, awarded_to = excluded.awarded_to,"
-        " content_hash = excluded.content_hash, program_version = excluded.program_version,"
-        " taken = excluded.taken"
-    ),
     shared=frozenset({"program_id"}),
+)
+
+_CHANGING = (
+    "state",
+    "revision",
+    "occurred_at",
+    "day",
+    "net_amount",
+    "lines",
+    "points",
+    "clawed_back",
+    "returns",
+    "transaction_number",
+    "awarded_to",
+    "program_version",
+    "taken",
+)
+
+ORDER = Table(
+    "loyalty_order",
+    {name: NEW_ORDER.columns[name] for name in (*NEW_ORDER.key, *_CHANGING)},
+    key=NEW_ORDER.key,
+    update=(
+        f"UPDATE loyalty_order AS o SET {', '.join(f'{name} = r.{name}' for name in _CHANGING)}"
+        " FROM {rows} WHERE o.member_id = r.member_id AND o.number = r.number"
+    ),
 )
 
 ORDER_CLAIM = Table(
@@ -65,7 +81,7 @@ ORDER_BY_REF = Read(
     """
 SELECT r.ord, o.member_id, c.scope, o.number, o.ref, o.store, o.channel, o.state, o.revision,
     o.occurred_at, o.day, o.currency, o.net_amount, o.lines::text, o.points, o.clawed_back,
-    o.returns::text, o.transaction_number, o.awarded_to, o.content_hash,
+    o.returns::text, o.transaction_number, o.awarded_to,
     o.program_version, o.recorded_at,
     o.taken::text,
     (SELECT t.explanation::text FROM loyalty_ledgertransaction AS t
@@ -128,9 +144,9 @@ def order_by_ref(scope: str, ref: str) -> Ask:
 
 
 def put_order(work: MemberWork, order: OrderRecord) -> None:
-    """Write an order as it is now."""
+    """Write an order as it is now; one that this run recorded is still inserted."""
     work.rows.put(
-        ORDER,
+        NEW_ORDER if order.is_new else ORDER,
         {
             "member_id": order.member_id,
             "number": order.number,
@@ -150,7 +166,6 @@ def put_order(work: MemberWork, order: OrderRecord) -> None:
             "returns": order.returns,
             "transaction_number": order.transaction_number,
             "awarded_to": order.awarded_to,
-            "content_hash": order.content_hash,
             "program_version": order.program_version,
             "recorded_at": order.recorded_at,
             "taken": order.taken,

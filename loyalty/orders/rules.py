@@ -30,6 +30,7 @@ class OrderRecord:
         taken: What it took of limits and budgets; "back" where that was given back.
         explanation: Of its first award.
         lots: What it earned.
+        is_new: Whether it is being recorded in this run.
     """
 
     member_id: UUID
@@ -50,12 +51,12 @@ class OrderRecord:
     returns: dict[str, Any]
     transaction_number: int | None
     awarded_to: UUID | None
-    content_hash: str
     program_version: int
     recorded_at: datetime
     taken: list[dict[str, Any]] = field(default_factory=list)
     explanation: dict[str, Any] = field(default_factory=dict)
     lots: list[LotState] = field(default_factory=list)
+    is_new: bool = False
 
 
 def order_scope(store: str | None, channel: str | None) -> str:

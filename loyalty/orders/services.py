@@ -23,7 +23,13 @@ from loyalty.ledger import rules as ledger
 from loyalty.members.rows import owner_of
 from loyalty.members.services import create_member, require
 from loyalty.orders.brought import asks_of_referrals, follow_referral
-from loyalty.orders.reading import award_for, check_order, content_hash, new_order, read_lines
+from loyalty.orders.reading import (
+    award_for,
+    check_order,
+    is_as_recorded,
+    new_order,
+    read_lines,
+)
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import OrderRecord, order_scope
 from loyalty.orders.schemas import EarnOrder
@@ -220,7 +226,7 @@ def _decide_earn(session: Session, decision: Decision) -> tuple[int, dict[str, A
     lines = read_lines(session.program, order.lines)
     known = find_order(session, order_scope(order.store, order.channel), order.ref)
     if known is not None:
-        return _known_order(decision, known, content_hash(order, lines))
+        return _known_order(decision, known, is_same=is_as_recorded(known, order, lines))
     work = earn_member(session, decision, request.member)
     award = award_for(work, request.member, order, lines)
     ledger.check_room(work.books, award.points)
@@ -269,11 +275,11 @@ def with_issued(issued: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _known_order(
-    decision: Decision, known: OrderRecord, content: str
+    decision: Decision, known: OrderRecord, *, is_same: bool
 ) -> tuple[int, dict[str, Any]]:
     """Answer an order that is recorded already: the original award, or a conflict."""
     work = decision.work
-    if work is None or known.member_id != work.member_id or known.content_hash != content:
+    if work is None or known.member_id != work.member_id or not is_same:
         raise OrderConflict(f"The order {known.ref} is recorded with other content.")
     status = status_of(known.lots[0], work) if known.lots else "none"
     return 200, earn_body(work, known, status=status, changed=False)
