@@ -1,6 +1,7 @@
 """How a person sets up a connection: the settings of its kind, instead of JSON."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -8,6 +9,7 @@ from django.contrib.postgres.forms import SimpleArrayField
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
@@ -69,7 +71,7 @@ class ConnectionForm(ModelForm):
                 self.fields[setting.name].help_text = _KEPT
                 self.fields[setting.name].required = False
             else:
-                self.fields[setting.name].initial = self.instance.config.get(setting.name, "")
+                self.fields[setting.name].initial = stored(setting, self.instance.config)
 
     def clean(self) -> dict[str, Any]:
         """Let the adapter judge what belongs to it; its sentence appears at the field."""
@@ -102,7 +104,7 @@ def settings_of(adapter: str) -> list[Setting]:
 
 def form_for(adapter: str) -> type[ConnectionForm]:
     """Make the form for one kind of destination."""
-    fields: dict[str, Any] = {setting.name: _input(setting) for setting in settings_of(adapter)}
+    fields: dict[str, Any] = {setting.name: input_of(setting) for setting in settings_of(adapter)}
     return type("ConnectionFormOfKind", (ConnectionForm,), fields)
 
 
@@ -121,7 +123,22 @@ def shows_what_it_has(adapter: str) -> bool:
     return isinstance(adapters().get(adapter), ReadsBack)
 
 
-def _input(setting: Setting) -> forms.CharField:
+def stored(setting: Setting, config: Mapping[str, Any]) -> str:
+    """Give what a setting is; a choice that was never made is not the first of them."""
+    return str(config.get(setting.name) or (setting.default if setting.choices else ""))
+
+
+def input_of(setting: Setting) -> forms.Field:
+    """Make the field of a setting: a choice where there is one, a secret that is never shown."""
+    if setting.choices:
+        return forms.ChoiceField(
+            label=setting.label,
+            required=setting.is_required,
+            choices=[(choice, choice.replace("_", " ")) for choice in setting.choices],
+            widget=UnfoldAdminSelectWidget(),
+            help_text=setting.help,
+            initial=setting.default,
+        )
     widget = (
         UnfoldAdminPasswordWidget(render_value=False)
         if setting.is_secret

@@ -49,6 +49,7 @@ class Setting:
         default: What is taken where nothing is filled in, as API versions are.
         is_secret: Encrypted at rest, and never shown again.
         pattern: What the whole value must match; the default shows what that looks like.
+        choices: What there is to choose from; empty where it is to be written.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Setting:
     is_required: bool = False
     is_secret: bool = False
     pattern: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

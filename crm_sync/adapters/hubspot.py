@@ -92,6 +92,7 @@ class HubSpotAdapter:
             label="Events",
             help="custom_events (Enterprise plans), properties (the newest event only), or none.",
             default="custom_events",
+            choices=("custom_events", "properties", "none"),
         ),
         Setting(
             name="access_token",

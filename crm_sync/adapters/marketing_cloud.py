@@ -91,7 +91,8 @@ class MarketingCloudAdapter:
             name="contact_key",
             label="Contact key is the member's",
             default="member_id",
-            help="member_id, external_id or email: what your subscriber keys are.",
+            help="What your subscriber keys are.",
+            choices=("member_id", "external_id", "email"),
         ),
         Setting(
             name="members_key",

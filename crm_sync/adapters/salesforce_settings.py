@@ -38,7 +38,7 @@ SETTINGS: Final = (
         name="object",
         label="Members are",
         default="contact",
-        help="contact, lead or person_account.",
+        choices=("contact", "lead", "person_account"),
     ),
     Setting(
         name="record_type",
@@ -55,6 +55,7 @@ SETTINGS: Final = (
         label="Events become",
         default="records",
         help="records of Loyalty_Event__c, or fields: only the last one, on the person.",
+        choices=("records", "fields"),
     ),
     Setting(
         name="calls_per_day",
@@ -66,7 +67,7 @@ SETTINGS: Final = (
         name="campaigns",
         label="Take in campaigns as segments",
         default="no",
-        help="yes or no.",
+        choices=("yes", "no"),
     ),
     Setting(name="api_version", label="API version", default=VERSION),
 )

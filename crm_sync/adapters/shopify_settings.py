@@ -48,9 +48,10 @@ SETTINGS: Final = (
     ),
     Setting(
         name="store_credit",
-        label="Book rewards of store credit (yes or no)",
+        label="Book rewards of store credit",
         help="Needs read_ and write_store_credit_account_transactions.",
         default="no",
+        choices=("yes", "no"),
     ),
 )
 DEFAULT_FIELDS: Final = (

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from crm_sync.adapters.contract import ConfigRefused, Setting
+from crm_sync.forms import input_of, stored
 from crm_sync.inbound.models import Source
 from crm_sync.inbound.sources import check_account, check_source
 from crm_sync.inbound.vendors import KINDS
@@ -38,7 +39,7 @@ class SourceForm(ModelForm):
         for name in ("program", "kind"):
             self.fields[name].disabled = True
         for setting in settings_of(self.instance.kind):
-            self.fields[setting.name].initial = self.instance.config.get(setting.name, "")
+            self.fields[setting.name].initial = stored(setting, self.instance.config)
         if "secret" in self.fields:
             self.fields["secret"].help_text = _KEPT
 
@@ -82,17 +83,7 @@ def settings_of(kind: str) -> list[Setting]:
 
 def form_for(kind: str) -> type[SourceForm]:
     """Make the form for one kind of source."""
-    fields: dict[str, Any] = {
-        setting.name: forms.CharField(
-            label=setting.label,
-            required=setting.is_required,
-            max_length=500,
-            widget=UnfoldAdminTextInputWidget(),
-            help_text=setting.help,
-            initial=setting.default,
-        )
-        for setting in settings_of(kind)
-    }
+    fields: dict[str, Any] = {setting.name: input_of(setting) for setting in settings_of(kind)}
     if kind in KINDS and not KINDS[kind].makes_secret:
         fields["secret"] = forms.CharField(
             label="Secret",

@@ -72,15 +72,17 @@ class ShopifySource:
         Setting(
             name="phones",
             label="Match by phone number",
-            help="yes or no: Shopify does not verify phone numbers of checkouts.",
+            help="Shopify does not verify phone numbers of checkouts.",
             default="no",
+            choices=("yes", "no"),
         ),
         Setting(
             name="verifies",
             label="Believe its verified emails",
-            help="yes or no: what the shop calls verified is then verified here too. Shopify says "
-            "so of every customer whom staff or an app made.",
+            help="What the shop calls verified is then verified here too. Shopify says so of every"
+            " customer whom staff or an app made.",
             default="no",
+            choices=("yes", "no"),
         ),
     )
     makes_secret = False

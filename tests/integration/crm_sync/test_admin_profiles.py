@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from crm_sync.adapters.contract import Match
+from crm_sync.adapters.contract import Match, Setting
+from crm_sync.forms import stored
 from crm_sync.models import Backfill, Connection, Contact, Delivery, FieldMapping
 from crm_sync.sandboxes.klaviyo import Klaviyo
 from crm_sync.services.credentials import StoredCredentials
@@ -66,6 +68,26 @@ class TestSetUp:
         assert "loyalty_points_balance" in shown
         tried = page.post(f"{CONNECTIONS}{destination.pk}/test/", follow=True)
         assert "It was taken" in text_of(tried)
+
+    @pytest.mark.parametrize(
+        ("address", "field", "shown"),
+        [
+            ("connection/add/?adapter=salesforce", "object", "person account"),
+            ("connection/add/?adapter=shopify", "store_credit", "no"),
+            ("source/add/?kind=shopify", "phones", "no"),
+        ],
+    )
+    def test_what_is_one_of_a_few_is_chosen(
+        self, page: Client, address: str, field: str, shown: str
+    ) -> None:
+        form = page.get(f"/admin/crm_sync/{address}").context["adminform"].form
+        assert shown in dict(form.fields[field].choices).values()
+        assert form.fields[field].initial in dict(form.fields[field].choices)
+
+    def test_a_choice_that_was_never_made_is_the_default(self) -> None:
+        setting = Setting(name="phones", label="", default="no", choices=("yes", "no"))
+        assert (stored(setting, {}), stored(setting, {"phones": "yes"})) == ("no", "yes")
+        assert stored(Setting(name="shop", label="", default="x"), {}) == ""
 
     def test_an_empty_key_keeps_the_old_one_and_a_new_one_replaces_it(
         self, page: Client, till: Till, klaviyo: Klaviyo, settings: Any
