@@ -23,6 +23,7 @@ MEMBER_MERGE = Table(
         "size": "bigint",
         "status_before": "text",
         "level_before": "text",
+        "terms_before": "jsonb",
         "level_after": "text",
         "debt": "bigint",
         "counted": "jsonb",
@@ -208,7 +209,8 @@ SELECT r.ord, m.number, m.survivor_id, m.base, m.size, m.status_before, m.level_
     (SELECT count(*) FROM loyalty_identifier AS i
      WHERE i.member_id = m.survivor_id AND i.number > m.base AND i.number <= m.base + m.size),
     (SELECT count(*) FROM loyalty_order AS o
-     WHERE o.member_id = m.survivor_id AND o.number > m.base AND o.number <= m.base + m.size)
+     WHERE o.member_id = m.survivor_id AND o.number > m.base AND o.number <= m.base + m.size),
+    m.terms_before::text
 FROM {{questions}}
 CROSS JOIN LATERAL (
     SELECT * FROM loyalty_membermerge AS m WHERE m.member_id = {MEMBER_OF}

@@ -10,6 +10,9 @@ from loyalty.tiers.rules import level_for, rank_of
 Days = list[list[Any]]
 """[day, spend, points, orders], the day as text."""
 
+Terms = tuple[str | None, str, str | None]
+"""Until when a level is valid; if it is assigned, which one it stands in for, and until when."""
+
 
 def join_tiers(merged: MemberWork, survivor: MemberWork, days: Days) -> None:
     """Let the survivor's metric count what the merged one's did, and keep the higher level."""
@@ -45,6 +48,7 @@ def part_tiers(
     days: Days,
     changes: Days,
     levels: tuple[str, str],
+    terms: Terms,
 ) -> None:
     """Count for each again what is theirs; the survivor loses only a level that the merge gave.
 
@@ -52,6 +56,7 @@ def part_tiers(
         days: What the merged member's days counted for when they were merged.
         changes: What became of their orders since, on top of that.
         levels: The survivor's before the merge, and after it.
+        terms: Of the one before.
     """
     for day, spend, points, orders in [*days, *changes]:
         on = date.fromisoformat(day)
@@ -68,5 +73,12 @@ def part_tiers(
     to = max(rank_of(tiers, before), rank_of(tiers, reached.code))
     if to < rank_of(tiers, after):
         level = tiers.levels[to]
-        until = fresh_validity(survivor, level)
-        change_level(survivor, to=level, kind="unmerge", valid_until=until)
+        until, earned_level, earned_until = fresh_validity(survivor, level), "", None
+        if level.code == before:
+            until, earned_level, earned_until = _day(terms[0]), terms[1], _day(terms[2])
+        earned = (earned_level, earned_until)
+        change_level(survivor, to=level, kind="unmerge", valid_until=until, earned=earned)
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None

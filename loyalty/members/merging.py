@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from loyalty.engine.activity import tier_body
+from loyalty.engine.activity import held_by, tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef, ReadAgain
 from loyalty.engine.inactivity import carry_over
 from loyalty.engine.session import MemberWork, Session
@@ -44,6 +44,7 @@ from loyalty.members.merge_tiers import changes_of, join_tiers, part_tiers
 from loyalty.members.schemas import EraseMember, MergeMembers, UnmergeMember
 from loyalty.members.services import require
 from loyalty.programs.rules import PublishedProgram
+from loyalty.tiers.rules import Held
 
 REVERSIBLE = timedelta(days=30)
 ALL = 2**63 - 1
@@ -147,7 +148,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     Move(merged, survivor, above=0, upto=ALL, shift=base).put()
     _both(USES_JOINED, merged, survivor)
     _both(SEGMENTS_JOINED, merged, survivor)
-    before = survivor.level
+    before = held_by(survivor)
     join_tiers(merged, survivor, orjson.loads(days))
     _put_merge(merged, survivor, (out, into, base, size), before, moved.debt, (counted, taken))
     if merged.status == "frozen":
@@ -165,7 +166,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
         **facts,
         "reversible_until": (merged.now + REVERSIBLE).isoformat(),
         "balance": survivor.books.wallet.as_balance(),
-        "tier": tier_body(survivor, changed=survivor.level != before),
+        "tier": tier_body(survivor, changed=survivor.level != before.level),
     }
 
 
@@ -195,7 +196,7 @@ def _put_merge(
     merged: MemberWork,
     survivor: MemberWork,
     numbers: tuple[int, int, int, int],
-    level_before: str,
+    before: Held,
     debt: int,
     orders: tuple[str, str],
 ) -> None:
@@ -211,7 +212,8 @@ def _put_merge(
             "base": base,
             "size": size,
             "status_before": merged.status,
-            "level_before": level_before,
+            "level_before": before.level,
+            "terms_before": [before.valid_until, before.earned_level, before.earned_until],
             "level_after": survivor.level,
             "debt": debt,
             "counted": orjson.loads(counted),
@@ -253,7 +255,7 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
         )
     survivor = _survivor(session, request, found[0])
     number, _, base, size, status, level_before, level_after, debt, counted = found[0][:9]
-    counted_now, days, identifiers, orders = found[0][12:]
+    counted_now, days, identifiers, orders, terms = found[0][12:]
     with_them = [
         row for row in session.found(merged_with(request.member)) if base < row[1] < base + size
     ]
@@ -279,7 +281,8 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
     for earlier, their_base in before_them:
         earlier.merged, earlier.touched = (merged.member_id, their_base - base), True
     changes = changes_of(orjson.loads(counted), orjson.loads(counted_now))
-    part_tiers(merged, survivor, orjson.loads(days), changes, (level_before, level_after))
+    levels = (level_before, level_after)
+    part_tiers(merged, survivor, orjson.loads(days), changes, levels, orjson.loads(terms))
     undone = {"member_id": merged.member_id, "number": number, "undone_at": merged.now}
     merged.rows.put(MERGE_UNDONE, undone)
     facts = {"points": moved.available, "pending": moved.pending, "debt": moved.debt}

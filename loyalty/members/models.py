@@ -88,6 +88,7 @@ class MemberMerge(models.Model):
     Attributes:
         number: The merged member's ledger transaction of the merge; `survivor_number` the other's.
         level_before, level_after: The survivor's tier.
+        terms_before: Of that before: [valid_until, earned_level, earned_until].
         counted: By day, what the orders that moved counted for then: [day, spend, points, orders].
         taken: What they took of limits then: rule, per, starts_on, times, points.
     """
@@ -102,6 +103,7 @@ class MemberMerge(models.Model):
     size = models.BigIntegerField()
     status_before = models.CharField(max_length=10)
     level_before = models.CharField(max_length=50, blank=True)
+    terms_before = models.JSONField()
     level_after = models.CharField(max_length=50, blank=True)
     debt = models.BigIntegerField()
     counted = models.JSONField()

@@ -91,6 +91,7 @@ class Migration(migrations.Migration):
                 ('size', models.BigIntegerField()),
                 ('status_before', models.CharField(max_length=10)),
                 ('level_before', models.CharField(blank=True, max_length=50)),
+                ('terms_before', models.JSONField()),
                 ('level_after', models.CharField(blank=True, max_length=50)),
                 ('debt', models.BigIntegerField()),
                 ('counted', models.JSONField()),

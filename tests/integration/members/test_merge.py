@@ -1,10 +1,14 @@
 """Two members who are one person: what goes over, what leads where, and what comes back."""
 
 from datetime import timedelta
+from json import dumps
 
 import pytest
 
 from loyalty.ledger.audit import audit
+from loyalty.members.identifiers import MemberRef
+from loyalty.standing.schemas import AssignLevel, AssignRequest
+from loyalty.standing.services import ASSIGN
 from tests.factories import Clock, Till, balance_of, line, open_till, rows, unique
 from tests.people import merge, unmerge
 
@@ -177,6 +181,22 @@ def test_a_merge_is_taken_back(till: Till, clock: Clock):
     proved(till)
     assert merge(till, old, new).status == 200  # and again
     proved(till)
+
+
+def test_a_level_that_was_assigned_before_a_merge_is_assigned_after_it(clock: Clock):
+    levels = [{"code": f"l{place}", "from": f"{place}00"} for place in range(3)]
+    till = open_till(tiers={"qualify_by": "spend", "levels": levels})
+    old, new = till.member(), till.member()
+    kept = {"level": "l1", "until": "2027-03-31", "reason": "a friend of the house"}
+    payload = AssignLevel(MemberRef("card", new), AssignRequest.model_validate_json(dumps(kept)))
+    assigned = till.send(till.command(ASSIGN, payload, kept))[0]
+    assert till.earn(old, unique("o"), "200.00").tier["code"] == "l2"
+    merged = merge(till, old, new).tier
+    assert (merged["code"], merged["assigned"], merged["valid_until"]) == ("l2", False, None)
+    unmerge(till, old)
+    after = till.earn(new, unique("o"), "1.00").tier
+    names = ("code", "assigned", "valid_until")
+    assert [after[name] for name in names] == [assigned.body[name] for name in names]
 
 
 def test_what_the_survivor_spent_does_not_come_back(till: Till, clock: Clock):
