@@ -63,6 +63,9 @@ class Contact(models.Model):
             asked yet.
         matched_on: Hash of what the vendor was asked by; where that changes, who was not found is
             looked for again.
+        addresses: Hashes of the email and phone number that the vendor was told of whom we made
+            there, or by which they were found: whoever has one is, to the vendor, them. Empty where
+            something else led to them, or a person has said so.
         fingerprint: Hash of what was sent last; the same again is not sent. Empty where nobody
             knows what the vendor has: nothing was sent, what was sent last failed, or its worker
             died.
@@ -86,6 +89,7 @@ class Contact(models.Model):
     vendor_id = models.CharField(max_length=200, blank=True)
     matched_by = models.CharField(max_length=20, blank=True)
     matched_on = models.CharField(max_length=64, blank=True)
+    addresses = models.JSONField(default=dict)
     wanted = models.BigIntegerField(default=0)
     done = models.BigIntegerField(default=0)
     fingerprint = models.CharField(max_length=64, blank=True)

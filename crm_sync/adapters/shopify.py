@@ -91,6 +91,7 @@ class ShopifyAdapter:
     settings = SETTINGS
     batch_size = 1
     bulk_size = 60  # whom a full bucket of points finds and makes customers
+    tells_one_address = True
     segment_pattern = r"(gid://shopify/Segment/)?[0-9]{1,20}"
     segment_hint = "the number at the end of the segment's address in the shop's admin"
     is_signed = False

@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from crm_sync.adapters.access import SecretMissing
 from crm_sync.admin.found import FoundAdmin
+from crm_sync.inbound.deciding import say_they_are
 from crm_sync.inbound.polling import try_again
 from crm_sync.models import Connection, LeftOutPerson
 
@@ -28,7 +29,7 @@ class LeftOutPersonAdmin(FoundAdmin):
     search_fields = ("vendor_id",)
     search_help_text = "The vendor's id of a person, or the id of a member"
     ordering = ("-at", "-id")
-    actions = ("try_chosen_again", "leave_chosen")
+    actions = ("try_chosen_again", "say_they_are_chosen", "leave_chosen")
     member_lookup = "members__contains"
     text_field = "vendor_id"
 
@@ -41,6 +42,16 @@ class LeftOutPersonAdmin(FoundAdmin):
         """Take in what was said of them."""
         try:
             count = try_again(left_out_ids=list(chosen.values_list("pk", flat=True)))
+        except SecretMissing as error:
+            messages.error(request, str(error))
+            return
+        messages.success(request, f"{count:,} people are not left out any more.")
+
+    @admin.action(description="They are the member", permissions=["decide"])
+    def say_they_are_chosen(self, request: HttpRequest, chosen: QuerySet[LeftOutPerson]) -> None:
+        """Take the person's word for who they are, where one member may be meant."""
+        try:
+            count = say_they_are(left_out_ids=list(chosen.values_list("pk", flat=True)))
         except SecretMissing as error:
             messages.error(request, str(error))
             return

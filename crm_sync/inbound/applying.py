@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import orjson
 from pydantic import ValidationError
 
+from crm_sync.adapters.fields import Field
 from crm_sync.inbound.contract import (
     AsksPerson,
     NotForUs,
@@ -69,13 +70,13 @@ def find_meant(source: Source, said: Said, *, chosen: UUID | None = None) -> Fou
     """Say whom a message means; strictly where they would gain or agree by it."""
     if isinstance(said, NotForUs):
         return Found()
-    find = find_proven if _needs_proof(said) else find_person
+    find = find_proven if _needs_proof(source, said) else find_person
     return find(source, said.who, chosen=chosen)
 
 
-def _needs_proof(said: Said) -> bool:
+def _needs_proof(source: Source, said: Said) -> bool:
     if isinstance(said, PersonSaid):
-        return gives(said.consents)
+        return gives(said, _mapping_of(source))
     return isinstance(said, OrderSaid | PurchaseSaid | RefundSaid)
 
 
@@ -134,13 +135,11 @@ def _do(source: Source, said: OrderSaid | PersonSaid, found: Found, heard: Heard
 
 def origin_of(source: Source) -> Origin:
     """Say for histories and the ledger who speaks."""
-    connection = source.connection
-    return Origin(
-        source.program_id,
-        source.name,
-        f"source:{source.name}",
-        fields_of(connection) if connection is not None else (),
-    )
+    return Origin(source.program_id, source.name, f"source:{source.name}", _mapping_of(source))
+
+
+def _mapping_of(source: Source) -> Sequence[Field]:
+    return fields_of(source.connection) if source.connection is not None else ()
 
 
 def _put_order(source: Source, said: OrderSaid, found: Found) -> Result:

@@ -1,4 +1,4 @@
-"""What a person decides about messages: try again, settled by hand, this member is meant."""
+"""What a person decides of what waits: try again, settled by hand, this member is meant."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -7,8 +7,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from crm_sync.inbound import polling
+from crm_sync.inbound.left_out import who_was
 from crm_sync.inbound.matching import learn
-from crm_sync.inbound.models import InboxMessage
+from crm_sync.inbound.models import InboxMessage, LeftOutPerson
+from crm_sync.models import Contact
+from crm_sync.services.people import resolve_match
+from loyalty.members.selectors import list_present
 
 State = InboxMessage.State
 _AGAIN = (State.DEAD, State.PARKED, State.KEPT)
@@ -52,6 +57,35 @@ def choose_member(*, message_id: int, member_id: UUID) -> int:
         waiting = InboxMessage.objects.filter(same, state__in=open_).exclude(candidates=[])
         InboxMessage.objects.filter(pk=message_id).update(member_id=member_id)
         return _reopen(waiting)
+
+
+def say_they_are(*, left_out_ids: Collection[int]) -> int:
+    """Take a person's word that people who were left out are the only members whom they may be.
+
+    Returns:
+        How many are left out no more.
+
+    Raises:
+        SecretMissing: What was said was sealed under a key that is not configured any more.
+    """
+    rows = LeftOutPerson.objects.filter(pk__in=left_out_ids)
+    for row in rows.select_related("connection"):
+        vendor_id = who_was(row).vendor_id
+        if vendor_id and len(row.members) == 1:
+            for member_id in _known_as(row, vendor_id):
+                resolve_match(
+                    connection_id=row.connection_id, member_id=member_id, vendor_id=vendor_id
+                )
+    return polling.try_again(left_out_ids=left_out_ids)
+
+
+def _known_as(row: LeftOutPerson, vendor_id: str) -> list[UUID]:
+    """List as whom the vendor's person is known: the member, or who was merged into them."""
+    (member_id,) = map(UUID, row.members)
+    contacts = Contact.objects.filter(connection_id=row.connection_id, vendor_id=vendor_id)
+    known = list(contacts.values_list("member_id", flat=True))
+    present = list_present(program_id=row.connection.program_id, member_ids=known)
+    return [one for one in known if present.get(one) == member_id] or [member_id]
 
 
 def _reopen(rows: QuerySet[InboxMessage]) -> int:

@@ -34,10 +34,10 @@ UNPROVEN: Final = (
     "the member, or at the people in doubt, and try again."
 )
 
-MADE_UNPROVEN: Final = (
-    "The connection made this person with an email or phone number of the member, and nobody has "
-    "verified that it is theirs: consent that is given there is taken in when somebody has said so "
-    "at the member."
+KNOWN_UNPROVEN: Final = (
+    "The connection made or found this person by an email or phone number, and nobody has verified "
+    "that it is the member's: what is given there, such as consent, is taken in when somebody has "
+    "said so at the member, or that it is them."
 )
 
 
@@ -90,6 +90,11 @@ def settle(known: Iterable[LeftOutPerson]) -> None:
     """Forget what is taken in by now; what was left out anew since it was read stays."""
     for row in known:
         LeftOutPerson.objects.filter(pk=row.pk, content=row.content).delete()
+
+
+def try_soon(known: Iterable[LeftOutPerson]) -> None:
+    """Let be tried again by themselves what is left out of these people."""
+    LeftOutPerson.objects.filter(pk__in=[row.pk for row in known]).update(next_at=Now())
 
 
 def who_was(row: LeftOutPerson) -> Change:

@@ -1,14 +1,17 @@
 """Whom a source speaks of: found in one order of ways, kept, and never guessed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Q
+
 from crm_sync.inbound.contract import Who
 from crm_sync.inbound.models import Source, SourcePerson
-from crm_sync.models import Connection, Contact
-from loyalty.members.selectors import Standing, list_owners, list_present, list_standings
+from crm_sync.inbound.proof import Claim, list_unproven
+from crm_sync.models import Contact
+from loyalty.members.selectors import list_owners, list_present
 
 Way = tuple[str, UUID]  # how somebody was found, and who
 
@@ -34,12 +37,13 @@ _UNPROVEN: Final = (
     "say whether it is them."
 )
 
-MADE: Final = frozenset({"new", "no_email"})
+_CHOSEN: Final = "a person"
+_MADE: Final = frozenset({"new", "no_email"})
 # By what the vendor may have from us, if we made the person there.
 _MAY_BE_OUR_WORD: Final = frozenset({"member_id", "external_id"})
-_MADE_UNPROVEN: Final = (
-    "The connection made this customer with an email or phone number, and nobody has verified "
-    "that it is the member's: say whether it is them."
+_KNOWN_UNPROVEN: Final = (
+    "The connection made or found this customer by an email or phone number, and nobody has "
+    "verified that it is the member's: say whether it is them."
 )
 
 
@@ -54,7 +58,7 @@ def find_person(source: Source, who: Who, *, chosen: UUID | None = None) -> Foun
         chosen: A person has said so.
     """
     if chosen is not None:
-        return Found(chosen, "a person")
+        return Found(chosen, _CHOSEN)
     found = _one_of(_certain(source, who)) or _found_by_address(source, who)
     if found.member_id is not None and who.vendor_id:
         learn(source, who.vendor_id, found.member_id, found.matched_by)
@@ -68,36 +72,24 @@ def find_proven(source: Source, who: Who, *, chosen: UUID | None = None) -> Foun
     agree to, would be another's.
     """
     found = find_person(source, who, chosen=chosen)
-    if found.member_id is None or not _is_made_unproven(source, found.member_id, found.matched_by):
+    if found.member_id is None or _is_proven(source, who, found.member_id, found.matched_by):
         return found
-    return Found(candidates=(found.member_id,), doubt=_MADE_UNPROVEN)
+    return Found(candidates=(found.member_id,), doubt=_KNOWN_UNPROVEN)
 
 
-def list_unproven(connection: Connection, member_ids: Collection[UUID]) -> set[UUID]:
-    """List with whose email or phone number nobody can tell whom the connection would make."""
-    if connection.matches_unverified or not member_ids:
-        return set()
-    shared = (("email", connection.shares_email), ("phone", connection.shares_phone))
-    types = [type_ for type_, is_shared in shared if is_shared]
-    standings = list_standings(member_ids)
-    return {member for member, one in standings.items() if _is_unproven(one, types)}
-
-
-def _is_unproven(standing: Standing, types: Sequence[str]) -> bool:
-    used = [standing.address(type_) for type_ in types]
-    first = next((one for one in used if one.value), None)  # vendors make people with one of them
-    return first is not None and not first.is_verified
-
-
-def _is_made_unproven(source: Source, member_id: UUID, matched_by: str) -> bool:
+def _is_proven(source: Source, who: Who, member_id: UUID, matched_by: str) -> bool:
     connection = source.connection
-    if connection is None or source.matches_unverified:
-        return False
-    is_made = matched_by in MADE
+    if connection is None or source.matches_unverified or matched_by == _CHOSEN:
+        return True
+    names = tuple(name for name in (who.vendor_id, *who.known_as) if name)
+    meant = Q(vendor_id__in=names)
     if matched_by in _MAY_BE_OUR_WORD:
-        contact = Contact.objects.filter(connection=connection, member_id=member_id)
-        is_made = contact.filter(matched_by__in=MADE).exists()
-    return is_made and bool(list_unproven(connection, [member_id]))
+        meant |= Q(member_id=member_id)
+    contacts = list(Contact.objects.filter(meant, connection=connection))
+    has = {"email": who.email, "phone": who.phone}
+    is_our_word = matched_by in _MADE or (matched_by == "member_id" and bool(contacts))
+    claim = Claim(member_id, contacts, names, has, is_our_word)
+    return not list_unproven(connection, {0: claim})
 
 
 def learn(source: Source, vendor_id: str, member_id: UUID, matched_by: str) -> None:

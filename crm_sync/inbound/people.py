@@ -111,9 +111,18 @@ def withdrawals(consents: Sequence[Consent]) -> tuple[Consent, ...]:
     return tuple(consent for consent in consents if not consent.is_given)
 
 
-def gives(consents: Sequence[Consent]) -> bool:
-    """Say whether any consent is given by them."""
-    return any(consent.is_given for consent in consents)
+def gives(said: PersonSaid, fields: Sequence[Field]) -> bool:
+    """Say whether a member would have anything by it that may be another's.
+
+    What is withdrawn, left or empty is nobody's.
+
+    Args:
+        fields: The mapping, which says what is taken in.
+    """
+    is_given = any(consent.is_given for consent in said.consents)
+    is_in = bool(said.segments or said.joined)
+    filled = (value not in (None, "") for value in taken_in(fields, said.fields).values())
+    return is_given or is_in or any(filled)
 
 
 def take_withdrawals(

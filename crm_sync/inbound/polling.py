@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -23,7 +23,7 @@ from crm_sync.adapters.outcomes import Outcome, Permanent, Postponed, Retryable,
 from crm_sync.inbound.contract import PersonSaid, Who
 from crm_sync.inbound.left_out import (
     FAILED,
-    MADE_UNPROVEN,
+    KNOWN_UNPROVEN,
     SEVERAL,
     UNPROVEN,
     add_earlier,
@@ -31,11 +31,13 @@ from crm_sync.inbound.left_out import (
     list_left_out,
     name_of,
     settle,
+    try_soon,
     who_was,
 )
-from crm_sync.inbound.matching import MADE, as_uuid, list_unproven
+from crm_sync.inbound.matching import as_uuid
 from crm_sync.inbound.models import LeftOutPerson, PollCursor
 from crm_sync.inbound.people import Origin, consents_of, gives, take_in, withdrawals
+from crm_sync.inbound.proof import Claim, list_unproven
 from crm_sync.inbound.rounds import LED_ROUND, step
 from crm_sync.models import Connection, Contact
 from crm_sync.services.calls import adapter_of, call
@@ -146,8 +148,8 @@ def _take_safely(connection: Connection, changes: Sequence[Change]) -> bool:
 def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
     """Take in what changed about members; who may be two of them is left out, and kept in sight.
 
-    That consent is withdrawn is taken in of all who may be meant. That it is given is left out of
-    whom we made there with an address that nobody has verified: its owner may have given it.
+    That consent is withdrawn is taken in of all who may be meant. Of whom an address made us think
+    that nobody has verified nothing else is, where it gives anything: its owner may be meant.
 
     Returns:
         Nobody was left out; those who are no members are not meant.
@@ -161,32 +163,44 @@ def take_page(connection: Connection, changes: Sequence[Change]) -> bool:
     known = list_left_out(connection, changes)
     whole = add_earlier(changes, known)
     meant = _find(connection, whole)
-    giving = {name_of(change) for change in whole if gives(change.consents)}
-    words, held = [], []
+    giving = {name_of(change) for change in whole if gives(_said(change), origin.fields)}
+    words, waiting = [], []
     for place, found in meant.items():
         change, consents = whole[place], whole[place].consents
         is_held = found.is_unproven and name_of(change) in giving
-        if found.doubt or is_held:
+        why = found.doubt or (KNOWN_UNPROVEN if is_held else "")
+        if why:
             consents = withdrawals(consents)
         for member_id in found.members:
             words += consents_of(origin, consents, member_id, change.vendor_id)
-        if found.doubt:  # to what is kept of them by now
-            leave_out(connection, changes[place], found.doubt, found.members)
-            continue
-        if is_held:
-            held.append((replace(change, segments=None, fields={}), found.members))
-        _take_rest(origin, change, found.members)
+        if why:  # to what is kept of them by now
+            leave_out(connection, changes[place], why, found.members)
+            waiting.append(changes[place])
+        else:
+            _take_rest(origin, change, found.members)
     record_consents(program_id=connection.program_id, said=words)
-    with transaction.atomic():
-        settle(known.values())
-        for change, members in held:
-            leave_out(connection, change, MADE_UNPROVEN, members)
-    return not held and not any(found.doubt for found in meant.values())
+    settle(known.values())
+    if waiting:
+        _look_once_more(connection, waiting)
+    return not waiting
+
+
+def _look_once_more(connection: Connection, left_out: Sequence[Change]) -> None:
+    """Let go on who came to be clear before anybody could see that they wait."""
+    meant = _find(connection, left_out)
+    clear = [left_out[place] for place, one in meant.items() if one.is_clear]
+    try_soon(list_left_out(connection, clear).values())
+
+
+def _said(change: Change) -> PersonSaid:
+    return PersonSaid(
+        who=Who(), consents=change.consents, segments=change.segments, fields=change.fields
+    )
 
 
 def _take_rest(origin: Origin, change: Change, members: Collection[UUID]) -> None:
     """Take in what is said besides consent."""
-    said = PersonSaid(who=Who(), segments=change.segments, fields=change.fields)
+    said = replace(_said(change), consents=())
     if said.segments is not None or said.fields:
         (member_id,) = members
         take_in(origin, said, member_id)
@@ -198,18 +212,23 @@ class Meant:
 
     Attributes:
         doubt: Why nobody but a person can tell; empty if it is clear.
-        is_unproven: We made them there with an address that nobody has verified.
+        is_unproven: They are known by an address that nobody has verified.
     """
 
     members: set[UUID]
     doubt: str = ""
     is_unproven: bool = False
 
+    @property
+    def is_clear(self) -> bool:
+        """Say whether what is given there is the member's."""
+        return not (self.doubt or self.is_unproven)
+
 
 def find_members(connection: Connection, changes: Sequence[Change]) -> dict[int, UUID]:
     """Say whom the changes are about, by their places; of whom that is in doubt is missing."""
     meant = _find(connection, changes)
-    return {place: next(iter(one.members)) for place, one in meant.items() if not one.doubt}
+    return {place: next(iter(one.members)) for place, one in meant.items() if one.is_clear}
 
 
 def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, Meant]:
@@ -218,42 +237,46 @@ def _find(connection: Connection, changes: Sequence[Change]) -> dict[int, Meant]
     By the vendor's id that we stored, or our own id that the vendor keeps, which must agree; else
     by email, where the connection finds people by it.
     """
-    known, made = _known(connection, changes)
-    named = [_named(change, known) for change in changes]
+    contacts = _contacts(connection, changes)
+    named = [_named(change, contacts[place]) for place, change in enumerate(changes)]
     everybody = {member for members in named for member in members}
     present = list_present(program_id=connection.program_id, member_ids=everybody)
-    unproven = list_unproven(connection, {present[one] for one in made if one in present})
-    found = {}
+    found, claims = {}, {}
     for place, change in enumerate(changes):
         members = {present[member] for member in named[place] if member in present}
         if len(members) > 1:
             found[place] = Meant(members, SEVERAL)
         elif members:
-            is_unproven = bool(named[place] & made and members & unproven)
-            found[place] = Meant(members, is_unproven=is_unproven)
+            found[place] = Meant(members)
+            claims[place] = _claim(change, contacts[place], *members)
         elif owner := _owner(connection, change):
             found[place] = owner
+    for place in list_unproven(connection, claims):
+        found[place] = replace(found[place], is_unproven=True)
     return found
 
 
-def _known(
-    connection: Connection, changes: Sequence[Change]
-) -> tuple[dict[str, set[UUID]], set[UUID]]:
-    """Give who is known by the vendor's ids, and whom of all who are named we made there."""
-    vendor_ids = [change.vendor_id for change in changes if change.vendor_id]
-    ours = [ours for change in changes if (ours := as_uuid(change.member_id))]
+def _claim(change: Change, contacts: Sequence[Contact], member_id: UUID) -> Claim:
+    names = (change.vendor_id,) if change.vendor_id else ()
+    return Claim(member_id, contacts, names, {"email": change.email}, is_our_word=True)
+
+
+def _contacts(connection: Connection, changes: Sequence[Change]) -> list[list[Contact]]:
+    """Give whom the connection knows by the vendor's id of each, or as the member named there."""
+    vendor_ids = {change.vendor_id for change in changes} - {""}
+    ours = {as_uuid(change.member_id) for change in changes} - {None}
     theirs = Q(vendor_id__in=vendor_ids) | Q(member_id__in=ours)
-    contacts = Contact.objects.filter(theirs, connection=connection)
-    known: dict[str, set[UUID]] = {}
-    made = set()
-    for vendor_id, member_id, matched_by in contacts.values_list(
-        "vendor_id", "member_id", "matched_by"
-    ):
-        if vendor_id:
-            known.setdefault(vendor_id, set()).add(member_id)
-        if matched_by in MADE:
-            made.add(member_id)
-    return known, made
+    by_name: dict[str, list[Contact]] = {}
+    by_member: dict[UUID | None, list[Contact]] = {}
+    for contact in Contact.objects.filter(theirs, connection=connection):
+        by_name.setdefault(contact.vendor_id, []).append(contact)
+        by_member[contact.member_id] = [contact]
+    found = []
+    for change in changes:
+        named = by_name.get(change.vendor_id, []) if change.vendor_id else []
+        mine = by_member.get(as_uuid(change.member_id), [])
+        found.append([*named, *(one for one in mine if one not in named)])
+    return found
 
 
 def _owner(connection: Connection, change: Change) -> Meant | None:
@@ -276,11 +299,11 @@ def _may_be(connection: Connection, change: Change) -> set[UUID]:
     except OperationalError:
         raise
     except Exception:  # what failed may be the looking
-        return _named(change, {})
+        return _named(change, ())
 
 
-def _named(change: Change, known: dict[str, set[UUID]]) -> set[UUID]:
-    members = set(known.get(change.vendor_id, ()))
+def _named(change: Change, contacts: Sequence[Contact]) -> set[UUID]:
+    members = {one.member_id for one in contacts}
     ours = as_uuid(change.member_id)
     return members | {ours} if ours else members
 

@@ -177,6 +177,7 @@ class Migration(migrations.Migration):
                 ('vendor_id', models.CharField(blank=True, max_length=200)),
                 ('matched_by', models.CharField(blank=True, max_length=20)),
                 ('matched_on', models.CharField(blank=True, max_length=64)),
+                ('addresses', models.JSONField(default=dict)),
                 ('wanted', models.BigIntegerField(default=0)),
                 ('done', models.BigIntegerField(default=0)),
                 ('fingerprint', models.CharField(blank=True, max_length=64)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from django.db import connection as database
 from django.db import transaction
 
@@ -29,6 +30,7 @@ from crm_sync.mapping import hash_identity
 from crm_sync.models import Connection, Contact, Delivery, Relay
 from crm_sync.services import lanes
 from crm_sync.services.calls import adapter_of, call, within_lease
+from crm_sync.services.known_by import addresses_learned, with_late_ones
 from crm_sync.services.redeliver import redeliver
 from loyalty.members.selectors import Standing, list_erased, list_standings
 
@@ -44,9 +46,9 @@ _CANNOT_BE_MADE: Final = (
 
 _WANT = """
 INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by,
-    matched_on, wanted, done, fingerprint, version, attempts, stuck, last_error, candidates,
-    is_backfill)
-SELECT connection_id, member_id, '', '', '', 1, 0, '', 0, 0, '', '', '[]', %(backfill)s
+    matched_on, addresses, wanted, done, fingerprint, version, attempts, stuck, last_error,
+    candidates, is_backfill)
+SELECT connection_id, member_id, '', '', '', '{}', 1, 0, '', 0, 0, '', '', '[]', %(backfill)s
 FROM unnest(%(connections)s::bigint[], %(members)s::uuid[]) AS wanted (connection_id, member_id)
 ORDER BY connection_id, member_id
 ON CONFLICT (connection_id, member_id) DO UPDATE SET
@@ -56,12 +58,13 @@ ON CONFLICT (connection_id, member_id) DO UPDATE SET
 
 _LEARN = """
 INSERT INTO crm_sync_contact AS contact (connection_id, member_id, vendor_id, matched_by,
-    matched_on, wanted, done, fingerprint, version, attempts, stuck, last_error, candidates,
-    is_backfill)
-VALUES (%(connection)s, %(member)s, %(vendor_id)s, %(matched_by)s, %(matched_on)s, 0, 0, '', 0, 0,
-    '', '', '[]', false)
+    matched_on, addresses, wanted, done, fingerprint, version, attempts, stuck, last_error,
+    candidates, is_backfill)
+VALUES (%(connection)s, %(member)s, %(vendor_id)s, %(matched_by)s, %(matched_on)s, %(addresses)s,
+    0, 0, '', 0, 0, '', '', '[]', false)
 ON CONFLICT (connection_id, member_id) DO UPDATE SET vendor_id = excluded.vendor_id,
-    matched_by = excluded.matched_by, matched_on = excluded.matched_on
+    matched_by = excluded.matched_by, matched_on = excluded.matched_on,
+    addresses = excluded.addresses
 """
 
 
@@ -159,6 +162,7 @@ def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> Non
         vendor_id=vendor_id,
         matched_by="person" if vendor_id else _NOBODY,
         matched_on=known.identity,
+        addresses={},
     )
 
 
@@ -178,10 +182,11 @@ def say_who_cannot_be_made(known: Known, outcome: Outcome) -> Outcome:
     return Permanent(duration_ms=outcome.duration_ms, error=f"{outcome.error} {_CANNOT_BE_MADE}")
 
 
-def _decide(connection_id: int, member_id: UUID, **decided: str) -> None:
+def _decide(connection_id: int, member_id: UUID, **decided: Any) -> None:
     """Write down what was decided of a member who was in doubt, and send what was parked."""
     with transaction.atomic():
         Relay.objects.select_for_update().get(connection_id=connection_id)
+        want_profiles(connection_id=connection_id, member_ids=[member_id])
         Contact.objects.filter(connection_id=connection_id, member_id=member_id).update(
             **decided,
             stuck="",
@@ -190,7 +195,6 @@ def _decide(connection_id: int, member_id: UUID, **decided: str) -> None:
             fingerprint="",
             attempts=0,
         )
-        want_profiles(connection_id=connection_id, member_ids=[member_id])
         lanes.open_lanes(connection_id=connection_id, member_ids=[member_id])
     parked = Delivery.objects.filter(
         connection_id=connection_id, member_id=member_id, state=Delivery.State.PARKED
@@ -316,23 +320,28 @@ def _learn(connection: Connection, known: Known, match: Match) -> Known:
         return _park(known, unproven_match(match.matched_by, match.vendor_id))
     is_ours = contact.matched_by in _NOT_FOUND and match.matched_by == "member_id"
     is_decided = contact.matched_by == _NOBODY and contact.matched_on == known.identity
+    addresses = addresses_learned(connection, contact, known.person, match)
     if not is_ours and not is_decided:
         contact.matched_on = known.identity
         contact.matched_by = _matched_by(known, match)
     contact.vendor_id = match.vendor_id or contact.vendor_id
+    now = _known(connection, contact, known.standing)
+    contact.addresses = with_late_ones(addresses, now.person)
     learned = {
         "vendor_id": contact.vendor_id,
         "matched_by": contact.matched_by,
         "matched_on": contact.matched_on,
+        "addresses": contact.addresses,
     }
     if contact.stuck == Contact.Stuck.PARKED:
         _decide(connection.pk, contact.member_id, **learned)
         return _troubled(known, Postponed(seconds=0, error=_IS_CLEAR_NOW))
+    learned["addresses"] = orjson.dumps(contact.addresses).decode()
     with database.cursor() as cursor:
         cursor.execute(
             _LEARN, {"connection": connection.pk, "member": contact.member_id, **learned}
         )
-    return replace(_known(connection, contact, known.standing), was_asked=True)
+    return replace(now, was_asked=True)
 
 
 def _is_decided_meanwhile(contact: Contact) -> bool:

@@ -1,6 +1,6 @@
 """What other systems want to know of many members at once."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple, cast
@@ -101,11 +101,15 @@ class Standing:
 
     def address(self, type_: str) -> Named:
         """Give the oldest that is verified; the oldest where none is, an empty one without any."""
-        found = sorted(
-            (one for one in self.identifiers if one.type == type_),
-            key=lambda one: not one.is_verified,
-        )
-        return found[0] if found else Named(type_, "", is_verified=False)
+        return address_of(self.identifiers, type_)
+
+
+def address_of(identifiers: Iterable[Named], type_: str) -> Named:
+    """Choose the address that stands for who has these identifiers, the oldest first."""
+    found = sorted(
+        (one for one in identifiers if one.type == type_), key=lambda one: not one.is_verified
+    )
+    return found[0] if found else Named(type_, "", is_verified=False)
 
 
 def list_standings(member_ids: Collection[UUID]) -> dict[UUID, Standing]:
@@ -158,6 +162,16 @@ def list_owners(
         rows = rows.exclude(verified_by="")
     owner = {(row.type, row.value): row.member_id for row in rows}
     return list(dict.fromkeys(owner[named] for named in wanted if named in owner))
+
+
+def list_addresses(member_ids: Collection[UUID]) -> dict[UUID, list[Named]]:
+    """List these members' emails and phone numbers, of each the oldest first."""
+    rows = Identifier.objects.filter(member_id__in=member_ids, type__in=("email", "phone"))
+    found: dict[UUID, list[Named]] = {}
+    for row in rows.order_by("member_id", "number"):
+        named = Named(row.type, row.value, is_verified=bool(row.verified_by))
+        found.setdefault(row.member_id, []).append(named)
+    return found
 
 
 def has_unverified(*, member_id: UUID, type_: IdentifierType, value: str) -> bool:

@@ -144,10 +144,10 @@ class ShopifySource:
         if topic in ("customers/create", "customers/update"):
             return _person(document, config)
         if topic == "customers_email_marketing_consent/update":
-            who = Who(vendor_id=str(document["customer_id"]))
+            who = _who({"id": document["customer_id"]}, config)
             return PersonSaid(who=who, consents=_consents(document))
         if topic == "customers_marketing_consent/update":
-            who = Who(vendor_id=str(document["id"]))
+            who = _who({"id": document["id"]}, config)
             return PersonSaid(who=who, consents=_consents(document))
         return None
 
@@ -244,7 +244,7 @@ def _consents(said: Mapping[str, Any]) -> tuple[Consent, ...]:
 def _customer_in(document: Mapping[str, Any], config: Mapping[str, Any]) -> Who:
     customer = document.get("customer") or {}
     kept = str(document.get("admin_graphql_api_customer_kept_id") or "").rpartition("/")[2]
-    return _who(customer, config) if customer else Who(vendor_id=kept)
+    return _who(customer or {"id": kept}, config)
 
 
 def _who(customer: Mapping[str, Any], config: Mapping[str, Any]) -> Who:

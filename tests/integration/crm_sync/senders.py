@@ -15,13 +15,16 @@ from django.test import Client
 from standardwebhooks import Webhook
 
 from crm_sync import tasks
+from crm_sync.addresses import hash_addresses
 from crm_sync.inbound.sources import create_source
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Connection, Contact, FeedCursor, InboxMessage, Source
 from loyalty.events.selectors import last_position
 from loyalty.events.services import stamp_events
-from loyalty.members.naming import ADD_IDENTIFIER
-from loyalty.members.schemas import AddIdentifier, IdentifierInput
+from loyalty.members.identifiers import MemberRef
+from loyalty.members.models import Identifier
+from loyalty.members.naming import ADD_IDENTIFIER, REMOVE_IDENTIFIER
+from loyalty.members.schemas import AddIdentifier, IdentifierInput, RemoveIdentifier
 from tests.factories import Till, line, unique
 from tests.shopify_shop import CUSTOMER, SHOP
 
@@ -117,6 +120,14 @@ def verify(till: Till, card: str, value: str, type_: str = "email") -> None:
     assert till.send(command)[0].status == 200
 
 
+def remove(till: Till, card: str, type_: str) -> None:
+    """Take the only identifier of a type away from a member."""
+    number = Identifier.objects.get(member_id=till.ids[card], type=type_).number
+    payload = RemoveIdentifier(MemberRef("card", card), number)
+    command = till.command(REMOVE_IDENTIFIER, payload, card, key=unique("k"))
+    assert till.send(command)[0].status == 200
+
+
 def begin_to_follow() -> None:
     """Pass over what happened in other tests."""
     stamp_all()
@@ -146,5 +157,6 @@ def shop_of_whom_we_made(till: Till, card: str, connection: Connection, **config
         member_id=till.ids[card],
         vendor_id=f"gid://shopify/Customer/{CUSTOMER['id']}",
         matched_by="new",
+        addresses=hash_addresses({"email": CUSTOMER["email"]}),
     )
     return Sender(source, "shpss")

@@ -288,9 +288,10 @@ def test_two_who_subscribe_later_are_for_a_person(till: Till, settings: Any) -> 
 
 
 _CROWD = """
-INSERT INTO crm_sync_contact (connection_id, member_id, vendor_id, matched_by, matched_on, wanted,
-    done, fingerprint, version, attempts, stuck, last_error, candidates, is_backfill)
-SELECT %s, gen_random_uuid(), 'v' || n, '', '', 0, 0, '', 0, 0, '', '', '[]', false
+INSERT INTO crm_sync_contact (connection_id, member_id, vendor_id, matched_by, matched_on,
+    addresses, wanted, done, fingerprint, version, attempts, stuck, last_error, candidates,
+    is_backfill)
+SELECT %s, gen_random_uuid(), 'v' || n, '', '', '{}', 0, 0, '', 0, 0, '', '', '[]', false
 FROM generate_series(1, 5000) AS n
 """
 

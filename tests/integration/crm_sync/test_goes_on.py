@@ -11,16 +11,13 @@ from crm_sync.inbound.deciding import choose_member, settle_by_hand
 from crm_sync.inbound.following import follow_feed
 from crm_sync.inbound.working import work_inbox
 from crm_sync.models import Connection, InboxMessage
-from loyalty.members.identifiers import MemberRef
-from loyalty.members.models import Identifier
-from loyalty.members.naming import REMOVE_IDENTIFIER
-from loyalty.members.schemas import RemoveIdentifier
 from tests.factories import Till, balance_of, unique
 from tests.integration.crm_sync.senders import (
     StandardSender,
     begin_to_follow,
     name,
     pass_a_second,
+    remove,
     said,
     shop_of_whom_we_made,
     stamp_all,
@@ -38,12 +35,6 @@ FIRST = 466157049  # 3 × 10.00 of an order's 50.00
 def sender(till: Till) -> StandardSender:
     begin_to_follow()
     return standard(till)
-
-
-def remove(till: Till, card: str, type_: str) -> None:
-    number = Identifier.objects.get(member_id=till.ids[card], type=type_).number
-    payload = RemoveIdentifier(MemberRef("card", card), number)
-    assert till.send(till.command(REMOVE_IDENTIFIER, payload, card))[0].status == 200
 
 
 class Doubt:

@@ -151,6 +151,34 @@ def test_whoever_the_connection_knows_is_known_here(
     assert points(till.ids[card]) == 50
 
 
+@pytest.mark.parametrize(
+    ("topic", "number", "channel"),
+    [
+        ("customers_email_marketing_consent/update", "customer_id", "email"),
+        ("customers_marketing_consent/update", "id", "sms"),
+    ],
+)
+def test_consent_of_whom_only_the_connection_knows_comes_in(
+    till: Till, shop: Sender, connect_vendor: Any, topic: str, number: str, channel: str
+) -> None:
+    """Of whom the shop has sent nothing else: an opt-out was nobody's, and was thrown away."""
+    shop.source.connection = connect_vendor(Vendor())
+    shop.source.save()
+    member = till.ids[till.member()]
+    Contact.objects.create(
+        connection=shop.source.connection,
+        member_id=member,
+        vendor_id=f"gid://shopify/Customer/{CUSTOMER['id']}",
+        matched_by="new",
+    )
+    said = {"state": "unsubscribed", "consent_updated_at": "2026-11-21T09:00:00Z"}
+    send(shop, topic, {number: CUSTOMER["id"], f"{channel}_marketing_consent": said})
+    work_inbox(seconds=30)
+    assert shop.only().state == "done"
+    found = [(row.channel, row.is_given) for row in list_consents([UUID(member)])]
+    assert found == [(channel, False)]
+
+
 def test_what_only_a_person_may_decide_waits_for_one(till: Till, shop: Sender) -> None:
     """A request to erase is never lost, and never done by a machine that may be fooled."""
     member = buyer(till)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from crm_sync import tasks
 from crm_sync.adapters.contract import Change, Consent
+from crm_sync.addresses import hash_addresses
 from crm_sync.inbound import polling
 from crm_sync.inbound.in_doubt import work_again
 from crm_sync.inbound.polling import take_page, try_again, try_due
@@ -23,6 +24,7 @@ from tests.integration.crm_sync.senders import (
     begin_to_follow,
     name,
     pass_a_second,
+    remove,
     standard,
     verify,
 )
@@ -40,7 +42,11 @@ class Made:
         self.member, self.email = till.ids[self.card], f"{self.card}@example.com"
         name(till, self.card, "email", self.email, verified=False)
         self.contact = Contact.objects.create(
-            connection=connection, member_id=self.member, vendor_id="v1", matched_by="new"
+            connection=connection,
+            member_id=self.member,
+            vendor_id="v1",
+            matched_by="new",
+            addresses=hash_addresses({"email": self.email}),
         )
 
     def tell(self, *consents: Consent, **said: Any) -> bool:
@@ -53,6 +59,13 @@ class Made:
 
     def try_again(self) -> int:
         return try_again(left_out_ids=self.connection.left_out.values_list("pk", flat=True))
+
+    def language(self) -> str:
+        return Member.objects.get(pk=self.member).language
+
+    def segments(self) -> list[str]:
+        rows = SegmentMember.objects.filter(member_id=self.member)
+        return list(rows.values_list("segment", flat=True))
 
     def counts(self) -> dict[str, bool]:
         """Say which consents count."""
@@ -85,21 +98,19 @@ def word(channel: str, is_given: bool, hour: int | None) -> Consent:
 
 
 @pytest.mark.parametrize(
-    ("matched_by", "is_verified", "is_trusting", "is_taken"),
+    ("is_by_email", "is_verified", "is_trusting", "is_taken"),
     [
-        ("new", False, False, False),
-        ("no_email", False, False, False),
-        ("new", True, False, True),
-        ("new", False, True, True),
-        ("email", False, False, True),
-        ("external_id", False, False, True),
-        ("person", False, False, True),
+        (True, False, False, False),
+        (True, True, False, True),
+        (True, False, True, True),
+        (False, False, False, True),
     ],
 )
 def test_that_it_is_given_counts_only_where_it_is_surely_the_members(
-    made: Made, matched_by: str, is_verified: bool, is_trusting: bool, is_taken: bool
+    made: Made, is_by_email: bool, is_verified: bool, is_trusting: bool, is_taken: bool
 ) -> None:
-    Contact.objects.filter(connection=made.connection).update(matched_by=matched_by)
+    if not is_by_email:
+        Contact.objects.filter(connection=made.connection).update(addresses={})
     made.connection.matches_unverified = is_trusting
     if is_verified:
         made.verify()
@@ -114,23 +125,45 @@ def test_our_own_id_that_the_vendor_has_from_us_proves_nothing(made: Made) -> No
     assert made.counts() == {}
 
 
-def test_that_it_is_withdrawn_counts_at_once_and_all_the_rest_comes_in(made: Made) -> None:
+def test_that_it_is_withdrawn_counts_at_once_and_all_the_rest_waits(made: Made) -> None:
     FieldMapping.objects.create(
         connection=made.connection, attribute="language", name="lang", owner="vendor"
     )
     rest: dict[str, Any] = {"fields": {"lang": "fr"}, "segments": ("Gold",)}
     assert not made.tell(given("sms"), withdrawn("email"), **rest)
-    assert made.counts() == {"email": False}
-    assert Member.objects.get(pk=made.member).language == "fr"
-    assert SegmentMember.objects.get(member_id=made.member).segment == "vendor.gold"
+    assert (made.counts(), made.language(), made.segments()) == ({"email": False}, "", [])
     (left,) = made.connection.left_out.all()
     assert (left.members, "nobody has verified" in left.note) == ([made.member], True)
-    assert made.tell(fields={"lang": "de"}) is False  # it is still not theirs
-    assert made.tell(withdrawn("sms", 1), fields={"lang": "it"})
-    assert (made.counts(), made.connection.left_out.exists()) == (
-        {"email": False, "sms": False},
-        False,
+    assert not made.tell(fields={"lang": "de"})  # it is still not theirs
+    assert not made.tell(withdrawn("sms", 1))
+    made.verify()
+    assert made.try_again() == 1
+    assert made.counts() == {"email": False, "sms": False}
+    assert (made.language(), made.segments()) == ("de", ["vendor.gold"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"fields": {"lang": "fr"}}, {"segments": ("Gold",)}, {"fields": {"lang": "fr"}, "hour": 1}],
+)
+def test_fields_and_segments_wait_by_themselves_until_nothing_is_given(
+    made: Made, said: dict[str, Any]
+) -> None:
+    FieldMapping.objects.create(
+        connection=made.connection, attribute="language", name="lang", owner="vendor"
     )
+    hour = said.pop("hour", None)
+    assert not made.tell(*([withdrawn("sms", hour)] if hour else []), **said)
+    assert (made.language(), made.segments()) == ("", [])
+    assert made.connection.left_out.count() == 1
+    empty = {"fields": {"lang": None}, "segments": ()}
+    assert made.tell(**{name: empty[name] for name in said})
+    assert not made.connection.left_out.exists()
+
+
+def test_fields_that_are_not_mapped_hold_up_nobody(made: Made) -> None:
+    assert made.tell(withdrawn("sms"), fields={"lang": "fr", "loyalty_points": 3})
+    assert not made.connection.left_out.exists()
 
 
 @pytest.mark.parametrize("hours", [(0, 1), (None, None)])
@@ -228,6 +261,40 @@ class TestAMessage:
         pass_a_second()
         assert made.counts() == {"email": False, "sms": True}
         assert self.send(sender, person, sms=True)[0] == "done"
+
+    @pytest.mark.parametrize(
+        ("told", "is_taken"),
+        [
+            ({"fields": {"lang": "fr"}}, False),
+            ({"segments": ["Gold"]}, False),
+            ({"joined": ["Gold"]}, False),
+            ({"left": ["Gold"], "fields": {"lang": None, "unmapped": 1}}, True),
+        ],
+    )
+    def test_waits_with_fields_and_segments(
+        self, made: Made, sender: StandardSender, told: Any, is_taken: bool
+    ) -> None:
+        FieldMapping.objects.create(
+            connection=made.connection, attribute="language", name="lang", owner="vendor"
+        )
+        sender.send("person", {"person": {"id": "v1"}, **told})
+        pass_a_second()
+        assert sender.only().state == ("done" if is_taken else "parked")
+        assert (made.language(), made.segments()) == ("", [])
+        made.verify()
+        pass_a_second()
+        assert sender.only().state == "done"
+        assert bool(made.language() or made.segments()) != is_taken
+
+    def test_waits_also_for_who_has_another_email_by_now(
+        self, till: Till, made: Made, sender: StandardSender
+    ) -> None:
+        remove(till, made.card, "email")
+        own = f"own-{made.email}"
+        name(till, made.card, "email", own)
+        for person in ({"id": "v1"}, {"member": made.member}, {"id": "v9", "member": made.member}):
+            assert self.send(sender, person, sms=True)[0] == "parked"
+        assert self.send(sender, {"id": "v1", "email": own}, sms=True)[0] == "done"
 
     def test_is_done_if_it_withdraws(self, made: Made, sender: StandardSender) -> None:
         assert self.send(sender, {"id": "v1"}, sms=False)[0] == "done"

@@ -58,7 +58,8 @@ class Vendor:
             return [self.outcomes.pop(0)]
         for profile in profiles:
             self.keep(profile)
-        return [Delivered(vendor_id=f"v-{p.person.member_id}") for p in profiles]
+        people = [profile.person for profile in profiles]
+        return [Delivered(vendor_id=one.vendor_id or f"v-{one.member_id}") for one in people]
 
     def match(self, target: Target, people: Sequence[Person]) -> list[Match]:
         self.asked += len(people)
