@@ -285,6 +285,35 @@ def test_what_was_used_before_a_merge_ends_with_the_survivors_points(
     prove(till, old, new)
 
 
+@pytest.mark.parametrize("ended", ["before", "in between", "after", "not yet"])
+@pytest.mark.parametrize("by", ["a night", "itself"])
+def test_what_was_used_before_two_merges_ends_when_those_points_did(
+    clock: Clock, ended: str, by: str
+):
+    """Whose wait had ended when they were merged on had it end for whom they took over, too."""
+    till = open_till(points={**EXPIRY, "lapsed": "expire"}, earning_rules=RULES)
+    first, second, third = till.member(30), till.member(), till.member()
+    used = till.redeem(first, points=30)
+    moments = {"before": 0, "in between": 1, "after": 2, "not yet": 3}
+    for step in range(3):
+        if step == moments[ended]:
+            clock.set(JULY)
+            if by == "a night":
+                night(till, clock)
+        if step < 2:
+            giver, taker = ((first, second), (second, third))[step]
+            assert merge(till, giver, into=taker).status == 200
+    is_over = ended != "not yet"
+    assert till.reverse(used.id, points=10).balance["available"] == (0 if is_over else 10)
+    if is_over:
+        assert lots(till, first)[0] == (0, JULY)
+    prove(till, first, second, third)
+    clock.set(AUGUST)
+    night(till, clock)
+    assert available(till, third) == 0
+    prove(till, first, second, third)
+
+
 def test_the_notice_comes_again_for_the_new_date(clock: Clock):
     till = open_till(points={**EXPIRY, "expiring_notice_days": [30]})
     anna = till.member(100)

@@ -15,7 +15,9 @@ from django.db import connection
 
 from loyalty import urls
 from loyalty.engine.commands import REF, Read, fill_questions
+from loyalty.engine.inactivity import LOTS_ENDED
 from loyalty.engine.load import KEY, LOCK, LOT_JSON, MEMBERS, STORED
+from loyalty.engine.writing import Table
 from tests.factories import connect, open_till
 
 FUNCTIONS = import_module("loyalty.migrations.0003_read_what_is_due")
@@ -27,7 +29,10 @@ SMALL = {
     "loyalty_poolnotice",
     "loyalty_poolcode",  # the next of a pool, by an index that has the free ones only
 }
-KEYS = ("member_id", "referrer_id", "merged_into", "ref)", "value)", "key)", "(code)", " id", "(id")
+KEYS = (
+    *("member_id", "referrer_id", "merged_into", "personal_of"),
+    *("ref)", "value)", "key)", "(code)", " id", "(id"),
+)
 """What an index must be entered with: a member, or a name that is unique."""
 
 
@@ -45,6 +50,23 @@ def reads() -> dict[str, str]:
         for name, sql, columns in all_reads
         for single in (True, False)
     }
+
+
+def updates() -> dict[str, str]:
+    """Every statement that changes rows which are there, as a single command sends it.
+
+    And that of lots that ended, of many: it finds all that a member has, and who was merged in.
+    """
+    assert urls.urlpatterns
+    modules = [module for name, module in sys.modules.items() if name.startswith("loyalty.")]
+    found = {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, Table) and value.update
+    }
+    one = {name: table.statement(1, rows=1) for name, table in found.items()}
+    return one | {"LOTS_ENDED of many": LOTS_ENDED.statement(1, rows=0)}
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -90,6 +112,12 @@ def entered_by_key(node: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("name", sorted(reads()))
 def test_a_read_finds_its_rows_by_a_key(name: str):
     assert scans_through(reads()[name]) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", sorted(updates()))
+def test_an_update_finds_its_rows_by_a_key(name: str):
+    assert scans_through(updates()[name]) == []
 
 
 @pytest.mark.django_db
