@@ -167,8 +167,14 @@ def resolve_match(*, connection_id: int, member_id: UUID, vendor_id: str) -> Non
 
 
 def look_again(*, connection_id: int, member_id: UUID) -> None:
-    """Ask the vendor once more who a member is: something was put right there."""
-    _decide(connection_id, member_id, matched_by="", matched_on="")
+    """Ask the vendor once more who a member is: something was put right there.
+
+    Whom we made there stays whom we made: who is known by nothing is asked for with each event.
+    """
+    contact = Contact.objects.get(connection_id=connection_id, member_id=member_id)
+    is_ours = contact.matched_by in _NOT_FOUND
+    matched_by = contact.matched_by if is_ours else ""
+    _decide(connection_id, member_id, matched_by=matched_by, matched_on="")
 
 
 def say_who_cannot_be_made(known: Known, outcome: Outcome) -> Outcome:
@@ -370,7 +376,8 @@ def _matched_by(known: Known, match: Match) -> str:
     """Say how somebody is known now; whom we made there without an email still lacks it."""
     contact = known.contact
     if contact.vendor_id:
-        return "no_email" if contact.matched_by == _NOBODY else contact.matched_by
+        was = "no_email" if contact.matched_by == _NOBODY else contact.matched_by
+        return was or match.matched_by or "new"
     return match.matched_by or ("new" if known.person.email else "no_email")
 
 

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from crm_sync.adapters.contract import Change
+from crm_sync.adapters.contract import Change, Match
 from crm_sync.inbound.polling import find_members
 from crm_sync.models import Allowance, Connection, Contact, Delivery, Lane
 from crm_sync.sandboxes.postscript import Postscript
@@ -311,3 +311,26 @@ def test_whom_a_vendor_speaks_of_is_found_without_reading_everybody(
         plan = "\n".join(line for (line,) in cursor.fetchall())
         transaction.set_rollback(True)
     assert "contact_at_vendor" in plan, plan
+
+
+def test_who_was_looked_for_again_is_not_asked_for_with_each_event(
+    till: Till, connect_vendor: Callable[..., Connection]
+) -> None:
+    vendor = Vendor()
+    shop = Shop(till, CASES[0], None, connect_vendor(vendor))
+    card = till.member(balance=5)
+    member = UUID(till.ids[card])
+    shop.tell()
+    made = shop.contact(member).vendor_id
+    vendor.matches["ada@example.com"] = Match(vendor_id="v9", matched_by="email")
+    shop.give_email(member, "ada@example.com")
+    shop.tell()
+    assert shop.contact(member).stuck == "parked"
+    vendor.matches.clear()  # somebody has put it right there
+    look_again(connection_id=shop.destination.pk, member_id=member)
+    shop.tell()
+    contact, asked = shop.contact(member), vendor.asked
+    assert (contact.stuck, contact.vendor_id, contact.matched_by) == ("", made, "new")
+    till.adjust(card, 3)
+    shop.tell()
+    assert vendor.asked == asked
