@@ -158,14 +158,15 @@ def storable(outcome: Outcome) -> Outcome:
         outcome = replace(outcome, vendor_id="")
     if isinstance(outcome, Ambiguous):
         outcome = replace(outcome, candidates=tuple(filter(_is_id, outcome.candidates)))
-    if not (outcome.error or outcome.notice or outcome.answer):
+    error, notice = _cut(outcome.error, 500), _cut(outcome.notice, 500)
+    answer = _cut(outcome.answer, ANSWER_CHARACTERS)
+    if (error, notice, answer) == (outcome.error, outcome.notice, outcome.answer):
         return outcome
-    return replace(
-        outcome,
-        error=outcome.error.replace("\x00", "")[:500],
-        notice=outcome.notice.replace("\x00", "")[:500],
-        answer=outcome.answer.replace("\x00", "")[:ANSWER_CHARACTERS],
-    )
+    return replace(outcome, error=error, notice=notice, answer=answer)
+
+
+def _cut(text: str, characters: int) -> str:
+    return text.replace("\x00", "")[:characters]
 
 
 def _is_id(text: str) -> bool:

@@ -11,10 +11,13 @@ from django.db import transaction
 from crm_sync import vault
 from crm_sync.adapters.access import MustWait, SecretMissing, Token
 from crm_sync.models import Vault
+from loyalty.database.statements import Prepared
 
 RENEWAL_SECONDS = 45  # longer than any call may take
 EARLY_SECONDS = 60  # a token is renewed so long before it ends
 WAIT_SECONDS = 1.0
+
+_CONTENT = Prepared("SELECT content FROM crm_sync_vault WHERE connection_id = %(connection)s")
 
 # Claimed only if nobody has changed the row since it was read: whoever comes late reads again.
 _CLAIM = """
@@ -114,10 +117,11 @@ class StoredCredentials:
         return self._seen or self._read_anew()
 
     def _read_anew(self) -> tuple[str, dict[str, Any]]:
-        row = Vault.objects.filter(connection_id=self._connection_id).first()
-        if row is None:
+        found = _CONTENT.fetch({"connection": self._connection_id})
+        if not found:
             raise SecretMissing("This connection has no secrets; enter them in the admin.")
-        self._seen = row.content, vault.unseal(row.content)
+        ((content,),) = found
+        self._seen = content, vault.unseal(content)
         return self._seen
 
     def _claim(self, renewal: UUID, seen: str) -> bool:

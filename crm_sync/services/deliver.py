@@ -23,8 +23,10 @@ from crm_sync.services.people import get_to_know
 from crm_sync.services.profiles import fail_profile_here, push_profile
 from crm_sync.services.turns import Report, Turn, Visit, begin_turn, outgoing
 from crm_sync.services.waiting import Waiting, list_waiting
+from loyalty.database.statements import PreparedRows
 from loyalty.events.rules import event_id
 
+_CONNECTION = PreparedRows(Connection, "WHERE id = %(connection)s")
 DELIVERIES_AT_ONCE = 100  # of all lanes together; one with more goes to the back of the queue
 _DELETED = Permanent(error="The event is older than events are kept, and was deleted.")
 log = structlog.get_logger(__name__)
@@ -48,7 +50,7 @@ def serve_lanes(leases: Sequence[Lease], *, until: float = math.inf) -> Report:
         leases: Of one connection.
         until: On the monotonic clock, when the turn ends: no further call is begun then.
     """
-    connection = Connection.objects.get(pk=leases[0].connection_id)
+    (connection,) = _CONNECTION.fetch({"connection": leases[0].connection_id})
     if not connection.is_enabled:
         lanes.give_back_all(leases)
         return Report()

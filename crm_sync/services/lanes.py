@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from crm_sync.services.contacts import forget_what_was_told
+from loyalty.database.statements import Prepared
 
 # Statements compare with statement_timestamp() where an index shall be used, and the clock is
 # always PostgreSQL's: workers' clocks differ.
@@ -26,11 +27,12 @@ JOIN crm_sync_connection AS destination ON destination.id = relay.connection_id
 WHERE relay.connection_id = %(connection)s
 FOR UPDATE OF relay
 """
-_OR_LEAVE_IT = "SKIP LOCKED"
+_WAIT_FOR_RELAY = Prepared(_LOCK_RELAY)
+_RELAY_OR_NOTHING = Prepared(_LOCK_RELAY + "SKIP LOCKED")
 
 # By key, and so many as were locked: joined with them, whose number no plan can know, each claim
 # read all lanes of the backlog.
-_CLAIM = """
+_CLAIM = Prepared("""
 WITH due AS MATERIALIZED (
     SELECT member_id, lease_token IS NOT NULL AS was_left FROM crm_sync_lane
     WHERE connection_id = %(connection)s
@@ -38,8 +40,8 @@ WITH due AS MATERIALIZED (
       AND (lease_until IS NULL OR lease_until < statement_timestamp())
     ORDER BY next_at
     LIMIT (
-        SELECT least(%(limit)s, CASE WHEN %(token)s IS NULL OR %(is_down)s OR free = 0 THEN free
-                                     ELSE %(limit)s END)
+        SELECT CASE WHEN %(token)s::uuid IS NULL OR %(is_down)s OR free = 0
+                    THEN least(%(limit)s, free) ELSE %(limit)s END
         FROM (
             SELECT greatest(0, %(allowed)s - count(DISTINCT lease_token)) AS free
             FROM crm_sync_lane
@@ -54,7 +56,7 @@ WITH due AS MATERIALIZED (
     RETURNING connection_id, member_id, lease_token, additions
 )
 SELECT leased.*, due.was_left FROM leased JOIN due ON due.member_id = leased.member_id
-"""
+""")
 
 _DUE_CONNECTIONS = """
 SELECT destination.id
@@ -79,27 +81,27 @@ ORDER BY destination.id
 _OURS = """
 WITH ours AS MATERIALIZED (
     SELECT member_id FROM crm_sync_lane
-    WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s)
-      AND lease_token = ANY(%(tokens)s)
+    WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s::uuid[])
+      AND lease_token = ANY(%(tokens)s::uuid[])
     ORDER BY member_id FOR UPDATE
 )
 """
 
-_RENEW = f"""{_OURS}UPDATE crm_sync_lane AS lane
+_RENEW = Prepared(f"""{_OURS}UPDATE crm_sync_lane AS lane
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
 RETURNING lane.connection_id, lane.member_id, lane.lease_token, lane.additions
-"""
+""")
 
 _GIVE_BACK = """
 UPDATE crm_sync_lane SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
 WHERE connection_id = %(connection)s AND member_id = %(member)s AND lease_token = %(token)s
 """
 
-_GIVE_BACK_ALL = f"""{_OURS}UPDATE crm_sync_lane AS lane
+_GIVE_BACK_ALL = Prepared(f"""{_OURS}UPDATE crm_sync_lane AS lane
 SET lease_until = NULL, lease_token = NULL, next_at = clock_timestamp()
 FROM ours WHERE lane.connection_id = %(connection)s AND lane.member_id = ours.member_id
-"""
+""")
 
 _WAIT = """
 UPDATE crm_sync_lane SET lease_until = NULL, lease_token = NULL,
@@ -175,7 +177,8 @@ def claim_lanes(
         patiently: Wait while somebody else claims here. Who serves many connections does not: a
             worker that is frozen in the middle of a claim must not hold up the others' deliveries.
     """
-    return _claim(connection_id, limit=limit, token=None, wait="" if patiently else _OR_LEAVE_IT)
+    lock = _WAIT_FOR_RELAY if patiently else _RELAY_OR_NOTHING
+    return _claim(connection_id, limit=limit, token=None, lock=lock)
 
 
 def claim_together(*, connection_id: int, limit: int) -> list[Lease]:
@@ -183,10 +186,10 @@ def claim_together(*, connection_id: int, limit: int) -> list[Lease]:
 
     Together they are one of those that the connection may have at once.
     """
-    return _claim(connection_id, limit=limit, token=uuid4(), wait="")
+    return _claim(connection_id, limit=limit, token=uuid4(), lock=_WAIT_FOR_RELAY)
 
 
-def _claim(connection_id: int, *, limit: int, token: UUID | None, wait: str) -> list[Lease]:
+def _claim(connection_id: int, *, limit: int, token: UUID | None, lock: Prepared) -> list[Lease]:
     values: dict[str, Any] = {
         "connection": connection_id,
         "breaker": settings.CRM_BREAKER_FAILURES,
@@ -195,14 +198,13 @@ def _claim(connection_id: int, *, limit: int, token: UUID | None, wait: str) -> 
         "limit": limit,
         "token": token,
     }
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
+    with transaction.atomic(durable=True):
         # Counted in a later statement than the lock, or two claims would each see the other's none.
-        cursor.execute(_LOCK_RELAY + wait, values)
-        values["allowed"], values["is_down"] = cursor.fetchone() or (0, False)
+        (found,) = lock.fetch(values) or [(0, False)]
+        values["allowed"], values["is_down"] = found
         if not values["allowed"]:
             return []
-        cursor.execute(_CLAIM, values)
-        rows = cursor.fetchall()
+        rows = _CLAIM.fetch(values)
     # Whoever had these may have died while they told of a profile that holds no more. Later than
     # the claim, since contacts are locked before lanes; if it fails, these leases run out as well.
     if left := [row[1] for row in rows if row[-1]]:
@@ -235,9 +237,7 @@ def _renew(
         "tokens": list(tokens),
         "seconds": settings.CRM_LEASE_SECONDS,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_RENEW, values)
-        return [Lease(*row) for row in cursor.fetchall()]
+    return [Lease(*row) for row in _RENEW.fetch(values)]
 
 
 def renew_one(lease: Lease) -> bool:
@@ -260,8 +260,7 @@ def give_back_all(leases: Sequence[Lease]) -> None:
             "members": [lease.member_id for lease in leases],
             "tokens": list({lease.token for lease in leases}),
         }
-        with connection.cursor() as cursor:
-            cursor.execute(_GIVE_BACK_ALL, values)
+        _GIVE_BACK_ALL.fetch(values)
 
 
 def wait(lease: Lease, seconds: float) -> bool:

@@ -32,6 +32,7 @@ from crm_sync.services import lanes
 from crm_sync.services.calls import adapter_of, call, within_lease
 from crm_sync.services.known_by import addresses_learned, with_late_ones
 from crm_sync.services.redeliver import redeliver
+from loyalty.database.statements import PreparedRows
 from loyalty.members.selectors import Standing, list_erased, list_standings
 
 _GONE = {"closed", "erased"}
@@ -42,6 +43,10 @@ _IS_CLEAR_NOW: Final = "It is clear now who is meant: what was parked goes first
 _CANNOT_BE_MADE: Final = (
     "Email and phone lead to somebody else at the vendor, who was said not to be the member, and "
     "without them it makes nobody: correct them here, or there and look again."
+)
+
+_CONTACTS = PreparedRows(
+    Contact, "WHERE connection_id = %(connection)s AND member_id = ANY(%(members)s::uuid[])"
 )
 
 _WANT = """
@@ -121,7 +126,7 @@ def get_to_know(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID
     What was wanted is read before where a member stands, so that nothing that happens meanwhile
     counts as sent.
     """
-    rows = Contact.objects.filter(connection=connection, member_id__in=member_ids)
+    rows = _CONTACTS.fetch({"connection": connection.pk, "members": member_ids})
     contacts = {row.member_id: row for row in rows}
     standings = list_standings(member_ids)
     known = {}

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from django.db import connection as database
 from django.utils import timezone
 
 from crm_sync.adapters.access import Target
@@ -28,11 +27,14 @@ from crm_sync.services.contacts import forget_what_was_told
 from crm_sync.services.forget import forget_contacts, keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
 from crm_sync.services.people import Known, get_to_know, say_who_cannot_be_made
+from loyalty.database.statements import Prepared, PreparedRows
+
+_FIELDS = PreparedRows(FieldMapping, "WHERE connection_id = %(connection)s ORDER BY id")
 
 # As for deliveries: one statement, all or nothing, and each lane's part only under its own lease. A
 # lane is done then: it waits after a failure, goes to the back of the queue if something was added,
 # or closes. Who asks for profiles locks contacts before lanes, and in this order.
-_SETTLE = """
+_SETTLE = Prepared("""
 WITH told AS MATERIALIZED (
     SELECT * FROM unnest(
         %(members)s::uuid[], %(tokens)s::uuid[], %(additions)s::int[], %(waits)s::bool[],
@@ -71,7 +73,7 @@ WITH told AS MATERIALIZED (
 ), logged AS (
     INSERT INTO crm_sync_attempt (connection_id, member_id, at, duration_ms, status_code, outcome,
                                   correlation_id, answer, error)
-    SELECT %(connection)s, told.member_id, %(at)s, told.duration_ms, told.status_code,
+    SELECT %(connection)s, told.member_id, %(at)s::timestamptz, told.duration_ms, told.status_code,
         CASE WHEN ours.member_id IS NULL THEN 'fenced' ELSE told.outcome END,
         told.correlation_id, told.answer, told.error
     FROM told LEFT JOIN ours ON ours.member_id = told.member_id
@@ -93,7 +95,7 @@ WITH told AS MATERIALIZED (
 )
 SELECT failures, ARRAY(SELECT member_id FROM ours)
 FROM crm_sync_relay WHERE connection_id = %(connection)s
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,7 @@ class Pushed:
 
 def fields_of(connection: Connection) -> list[Field]:
     """List the connection's mapping as adapters know it."""
-    rows = FieldMapping.objects.filter(connection=connection).order_by("id")
-    return [row.as_field() for row in rows]
+    return [row.as_field() for row in _FIELDS.fetch({"connection": connection.pk})]
 
 
 def draft_profile(connection: Connection, known: Known, fields: Sequence[Field]) -> Draft | None:
@@ -296,9 +297,7 @@ def settle(
 def _write(connection_id: int, told: Sequence[Told], began: datetime) -> None:
     if not told:
         return
-    with database.cursor() as cursor:
-        cursor.execute(_SETTLE, {"at": began, **_values(connection_id, told)})
-        failures, held = cursor.fetchone()
+    ((failures, held),) = _SETTLE.fetch({"at": began, **_values(connection_id, told)})
     for one in told:
         if one.lease.member_id in held:
             failures = health.note(connection_id, failures, one.verdict, one.outcome)

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection as database
 
 from crm_sync.adapters.contract import Outgoing
 from crm_sync.adapters.outcomes import Outcome, Postponed
@@ -24,6 +23,7 @@ from crm_sync.services import health
 from crm_sync.services.forget import keep_nothing_of_erased
 from crm_sync.services.lanes import Lease
 from crm_sync.services.waiting import Waiting
+from loyalty.database.statements import Prepared
 
 AT_ONCE = 20
 WITHIN_SECONDS = 0.1
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 # goes on, waits or closes, its deliveries get their state, and the attempts are kept in any case.
 # Lanes are locked in the order in which they are opened. Who adds deliveries counts `additions` up:
 # one of the two waits for the other, and a lane that got something new is not closed.
-_SETTLE = """
+_SETTLE = Prepared("""
 WITH told AS MATERIALIZED (
     SELECT * FROM unnest(
         %(of)s::uuid[], %(deliveries)s::bigint[], %(states)s::text[], %(at)s::timestamptz[],
@@ -86,7 +86,7 @@ WITH told AS MATERIALIZED (
 )
 SELECT failures, ARRAY(SELECT member_id FROM ours)
 FROM crm_sync_relay WHERE connection_id = %(connection)s
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +198,12 @@ class Books:
         self._told, self._served = [], {}
         # Who was erased since, while another call was made, is not spoken of either.
         said = keep_nothing_of_erased([(one.lease.member_id, one.outcome) for one in told])
-        told = [replace(one, outcome=outcome) for one, outcome in zip(told, said, strict=True)]
-        with database.cursor() as cursor:
-            cursor.execute(_SETTLE, _values(self._connection_id, told, list(served.values())))
-            failures, held = cursor.fetchone()
+        told = [
+            one if outcome is one.outcome else replace(one, outcome=outcome)
+            for one, outcome in zip(told, said, strict=True)
+        ]
+        values = _values(self._connection_id, told, list(served.values()))
+        ((failures, held),) = _SETTLE.fetch(values)
         self._lost |= served.keys() - set(held)
         for one in told:
             if one.lease.member_id in self._lost:

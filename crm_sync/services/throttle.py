@@ -9,11 +9,12 @@ from typing import Any
 from django.db import connection as database
 
 from crm_sync.adapters.access import Limit, MustWait
+from loyalty.database.statements import Prepared
 
 # Gives the seconds to wait where the call may not be made; the row is written only where it may.
 # Its commit waits for no disk: all calls of a connection wait for this row, one after the other,
 # and what a crash of PostgreSQL forgets of it costs a few calls too many.
-_TAKE = """
+_TAKE = Prepared("""
 WITH taken AS (
     INSERT INTO crm_sync_allowance AS allowance (connection_id, name, free_at)
     VALUES (%(connection)s, %(name)s, clock_timestamp() + make_interval(secs => %(each)s))
@@ -26,7 +27,7 @@ SELECT EXISTS (SELECT FROM taken), extract(epoch FROM free_at - clock_timestamp(
     set_config('synchronous_commit', 'off', true)
 FROM (SELECT max(free_at) AS free_at FROM crm_sync_allowance
       WHERE connection_id = %(connection)s AND name = %(name)s) AS allowance
-"""
+""")
 
 _HOLD = """
 INSERT INTO crm_sync_allowance AS allowance (connection_id, name, free_at)
@@ -51,9 +52,7 @@ class SharedThrottle:
         each = limit.seconds / limit.calls
         ahead = each * max(limit.burst - units, 0)
         values = self._values(limit, each=each * units, ahead=ahead)
-        with database.cursor() as cursor:
-            cursor.execute(_TAKE, values)
-            may, free_in, _ = cursor.fetchone()
+        ((may, free_in, _),) = _TAKE.fetch(values)
         if not may:
             raise MustWait(max((free_in or 0.0) - ahead, 0.01))
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection as database
-
 from crm_sync.services.lanes import Lease
+from loyalty.database.statements import Prepared
 from loyalty.events import selectors as events
 from loyalty.events.models import OutboxEvent
 
-_WAITING = """
+_WAITING = Prepared("""
 SELECT delivery.*
 FROM unnest(%(members)s::uuid[]) AS lane (member_id)
 CROSS JOIN LATERAL (
@@ -21,7 +20,7 @@ CROSS JOIN LATERAL (
     ORDER BY sequence LIMIT %(limit)s
 ) AS delivery
 ORDER BY delivery.member_id, delivery.sequence
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,7 @@ def list_waiting(leases: Sequence[Lease], *, limit: int) -> dict[UUID, list[Wait
         "members": [lease.member_id for lease in leases],
         "limit": limit,
     }
-    with database.cursor() as cursor:
-        cursor.execute(_WAITING, values)
-        rows = cursor.fetchall()
+    rows = _WAITING.fetch(values)
     found = events.list_events_of([(member_id, sequence) for member_id, _, sequence, *_ in rows])
     waiting: dict[UUID, list[Waiting]] = {lease.member_id: [] for lease in leases}
     for member_id, pk, sequence, attempts, is_backfill in rows:

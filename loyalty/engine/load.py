@@ -11,10 +11,10 @@ from uuid import UUID
 
 import orjson
 
+from loyalty.database.exchange import Statement
+from loyalty.database.values import array_of
 from loyalty.engine.commands import REF, Ask, Command, MemberRef, Read, fill_questions
-from loyalty.engine.exchange import Statement
 from loyalty.engine.session import MemberWork, OpenHold, Session
-from loyalty.engine.values import array_of
 from loyalty.http.auth import Principal
 from loyalty.ledger.rules import NEVER, LotState, Use, WalletState
 from loyalty.programs.rules import PublishedProgram

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import psycopg
 
+from loyalty.database.exchange import Statement, exchange
 from loyalty.engine.commands import Ask, MemberRef
-from loyalty.engine.exchange import Statement, exchange
 from loyalty.engine.load import Loaded, build_session, by_read, gather, members_of, reads_for
 from loyalty.engine.run import connect, errors_named, known_program, learn_version
 from loyalty.engine.session import MemberWork, Session

@@ -17,8 +17,8 @@ from django.db import connection as django_connection
 from django.db import utils as django_errors
 from psycopg import errors as pg
 
+from loyalty.database.exchange import Statement, exchange
 from loyalty.engine.commands import Answer, Ask, Command, Decision, ReadAgain, fill_questions
-from loyalty.engine.exchange import Statement, exchange
 from loyalty.engine.load import (
     KEY,
     KEY_LOCK,

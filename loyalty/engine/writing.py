@@ -12,8 +12,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from loyalty.engine.exchange import Binary
-from loyalty.engine.values import Row, arrays_of, as_arrays, as_parameters
+from loyalty.database.exchange import Binary
+from loyalty.database.values import Row, arrays_of, as_arrays, as_parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,14 +12,17 @@ from uuid import UUID
 
 from django.db.models import Count, Max, Min
 
+from loyalty.database.statements import PreparedRows
 from loyalty.events.models import FeedHead, OutboxEvent
 
-_BY_KEY = """
-SELECT event.*
-FROM unnest(%s::uuid[], %s::bigint[]) AS wanted (member_id, sequence)
-JOIN loyalty_outboxevent AS event
-    ON event.member_id = wanted.member_id AND event.sequence = wanted.sequence
-"""
+_BY_KEY = PreparedRows(
+    OutboxEvent,
+    """
+JOIN unnest(%(members)s::uuid[], %(sequences)s::bigint[]) AS wanted (member_id, sequence)
+    ON loyalty_outboxevent.member_id = wanted.member_id
+    AND loyalty_outboxevent.sequence = wanted.sequence
+""",
+)
 
 
 class EventKey(NamedTuple):
@@ -99,7 +102,7 @@ def list_events_of(keys: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int],
     if not keys:
         return {}
     members, sequences = zip(*keys, strict=True)
-    rows = OutboxEvent.objects.raw(_BY_KEY, [list(members), list(sequences)])
+    rows = _BY_KEY.fetch({"members": members, "sequences": sequences})
     return {(row.member_id, row.sequence): row for row in rows}
 
 

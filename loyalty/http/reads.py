@@ -1,7 +1,7 @@
 """Read rows in one round trip, outside the engine.
 
 Nothing is prepared: psycopg ends what it has prepared by DEALLOCATE ALL, which would end the
-engine's statements as well (loyalty/engine/exchange.py).
+engine's statements as well (loyalty/database/exchange.py).
 """
 
 from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
-from django.db import connection
 
+from loyalty.database.statements import Prepared
 from loyalty.errors import NotFound
 from loyalty.ledger.models import MemberState
 from loyalty.members.identifiers import IdentifierType, normalise, parse_member_ref
@@ -17,7 +17,7 @@ from loyalty.members.rows import expiring_after
 from loyalty.programs.expiry import last_day
 from loyalty.programs.selectors import published_program
 
-_STANDINGS = f"""
+_STANDINGS = Prepared(f"""
 SELECT member.id, member.program_id, program.code, program.timezone, state.status,
     state.event_seq, member.enrolled_at, member.first_name, member.last_name, member.birth_date,
     member.language, member.attributes, tier.level, tier.since,
@@ -30,7 +30,8 @@ SELECT member.id, member.program_id, program.code, program.timezone, state.statu
     (SELECT json_agg(json_build_array(identifier.type, identifier.value,
         identifier.verified_by <> '') ORDER BY identifier.number)
      FROM loyalty_identifier AS identifier WHERE identifier.member_id = member.id),
-    (SELECT code.code FROM loyalty_referralcode AS code WHERE code.member_id = member.id)
+    (SELECT code.code FROM loyalty_referralcode AS code WHERE code.member_id = member.id),
+    program.version
 FROM loyalty_member AS member
 JOIN loyalty_memberstate AS state ON state.member_id = member.id
 JOIN loyalty_program AS program ON program.id = member.program_id
@@ -41,8 +42,12 @@ LEFT JOIN LATERAL (
     FROM ({expiring_after("statement_timestamp()", "member.id", most=1)}) AS soon
     GROUP BY soon.expires_at ORDER BY soon.expires_at LIMIT 1
 ) AS ending ON true
-WHERE member.id = ANY(%s)
-"""
+WHERE member.id = ANY(%(members)s::uuid[])
+""")
+
+_ERASED = Prepared(
+    "SELECT member_id FROM loyalty_erasure WHERE member_id = ANY(%(members)s::uuid[])"
+)
 
 
 class Named(NamedTuple):
@@ -114,11 +119,9 @@ def address_of(identifiers: Iterable[Named], type_: str) -> Named:
 
 def list_standings(member_ids: Collection[UUID]) -> dict[UUID, Standing]:
     """Read where these members stand, in one query; those who do not exist are missing."""
-    with connection.cursor() as cursor:
-        cursor.execute(_STANDINGS, [list(member_ids)])
-        rows = cursor.fetchall()
-    ground = {program_id: _ground_level(program_id) for program_id in {row[1] for row in rows}}
-    return {row[0]: _standing(row, ground[row[1]]) for row in rows}
+    rows = _STANDINGS.fetch({"members": member_ids})
+    ground = {live: _ground_level(*live) for live in {(row[1], row[24]) for row in rows}}
+    return {row[0]: _standing(row, ground[row[1], row[24]]) for row in rows}
 
 
 def list_member_ids(*, program_id: int, after: UUID | None, limit: int) -> list[UUID]:
@@ -199,7 +202,7 @@ def list_present(*, program_id: int, member_ids: Collection[UUID]) -> dict[UUID,
 
 def list_erased(member_ids: Collection[UUID]) -> set[UUID]:
     """Say who of these members was erased."""
-    return set(Erasure.objects.filter(pk__in=member_ids).values_list("pk", flat=True))
+    return {row[0] for row in _ERASED.fetch({"members": member_ids})}
 
 
 def walk_erased(*, at_once: int = 1000) -> Iterator[list[UUID]]:
@@ -256,10 +259,10 @@ def _json(found: Any) -> Any:
     return orjson.loads(found) if isinstance(found, str | bytes) else found
 
 
-def _ground_level(program_id: int) -> str:
+def _ground_level(program_id: int, version: int) -> str:
     """Give the level of those who never rose: no row says it."""
     try:
-        tiers = published_program(program_id).tiers
+        tiers = published_program(program_id, version=version).tiers
     except NotFound:
         return ""
     return tiers.levels[0].code if tiers is not None else ""

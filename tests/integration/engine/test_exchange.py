@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from django.db import connection as django_connection
 
-from loyalty.engine.exchange import Statement, exchange
-from loyalty.engine.values import arrays_of, as_arrays
+from loyalty.database.exchange import Statement, exchange
+from loyalty.database.values import arrays_of, as_arrays
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.models import MemberState
 

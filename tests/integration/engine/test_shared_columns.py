@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from loyalty.database.values import Row, as_arrays
 from loyalty.engine import writing
 from loyalty.engine.tables import EMPTY_LOT, KEY_ANSWER, LEDGER_TRANSACTION, LOT, OUTBOX_EVENT
-from loyalty.engine.values import Row, as_arrays
 from tests.factories import line, open_till, unique
 
 

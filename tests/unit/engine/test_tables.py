@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from loyalty.database.values import Row, as_parameters
 from loyalty.engine.tables import (
     ACTIVITY_DAY,
     HOLD,
@@ -14,7 +15,6 @@ from loyalty.engine.tables import (
     OUTBOX_EVENT,
     POSTING,
 )
-from loyalty.engine.values import Row, as_parameters
 from loyalty.engine.writing import Rows, Table, write_statement
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.models import MemberState

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from loyalty.engine.exchange import Binary
+from loyalty.database.exchange import Binary
 
 Row = tuple[Any, ...]
 """The values of a row, in the order of its table's columns."""
