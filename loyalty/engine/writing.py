@@ -52,6 +52,11 @@ class Table:
         """Make what every row is read by."""
         object.__setattr__(self, "pick", _picker(*self.columns))
 
+    @property
+    def place(self) -> tuple[str, bool, str]:
+        """Where it comes among the tables of a statement; several may write the same one."""
+        return self.name, bool(self.key), self.update + self.tail
+
     def row(self, said: Mapping[str, Any]) -> Row:
         """Give the values of a row in the order of the columns; what it does not say is null."""
         try:
@@ -155,7 +160,7 @@ class Rows:
         merged = [
             (table, _by_key(table, rows) if table.key else rows) for table, rows in found.items()
         ]
-        return sorted(merged, key=lambda item: (item[0].name, bool(item[0].key), item[0].update))
+        return sorted(merged, key=lambda item: item[0].place)
 
 
 def _by_key(table: Table, rows: list[Row]) -> list[Row]:

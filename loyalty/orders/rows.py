@@ -51,14 +51,16 @@ _CHANGING = (
     "taken",
 )
 
+# Not an UPDATE: the plan for many rows of one may look through all orders.
 ORDER = Table(
     "loyalty_order",
-    {name: NEW_ORDER.columns[name] for name in (*NEW_ORDER.key, *_CHANGING)},
+    NEW_ORDER.columns,
     key=NEW_ORDER.key,
-    update=(
-        f"UPDATE loyalty_order AS o SET {', '.join(f'{name} = r.{name}' for name in _CHANGING)}"
-        " FROM {rows} WHERE o.member_id = r.member_id AND o.number = r.number"
+    tail=(
+        "ON CONFLICT (member_id, number) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
     ),
+    shared=NEW_ORDER.shared,
 )
 
 ORDER_CLAIM = Table(

@@ -18,6 +18,7 @@ from loyalty.engine.tables import (
 from loyalty.engine.writing import Rows, Table, write_statement
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.models import MemberState
+from loyalty.orders.rows import NEW_ORDER, ORDER
 
 
 def found(rows: Rows) -> dict[str, list[dict]]:
@@ -63,7 +64,7 @@ def test_taking_over_rows_follows_the_same_rules():
 
 def test_the_same_tables_come_in_the_same_order():
     one, other = Rows(), Rows()
-    tables = (KEY_ANSWER, POSTING, OUTBOX_EVENT, HOLD)
+    tables = (KEY_ANSWER, POSTING, OUTBOX_EVENT, HOLD, NEW_ORDER, ORDER)
     for rows, order in ((one, tables), (other, tables[::-1])):
         for table in order:
             rows.put(table, {"client": 1, "key": "k", "member_id": 1, "number": 1})
