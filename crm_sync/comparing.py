@@ -54,7 +54,7 @@ def _is_same(here: Any, there: Any, form: Form) -> bool:
         return _is_nothing(here) and _is_nothing(there)
     try:
         return bool(_READERS[form](here) == _READERS[form](there))
-    except (ValueError, InvalidOperation, OverflowError):
+    except (ValueError, InvalidOperation, OverflowError, OSError):  # the last: of a far year
         return str(here) == str(there)
 
 
