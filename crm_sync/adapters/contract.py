@@ -372,13 +372,6 @@ class Matches(Protocol):
 
 
 @runtime_checkable
-class TellsOneAddress(Protocol):
-    """A destination that makes people with their email or else their phone number, not both."""
-
-    tells_one_address: bool
-
-
-@runtime_checkable
 class ReadsBack(Protocol):
     """A destination that shows what it has, to be compared with what it should have."""
 

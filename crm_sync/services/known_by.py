@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from crm_sync.adapters.contract import Match, Person, TellsOneAddress
+from crm_sync.adapters.contract import Match, Person
+from crm_sync.adapters.making import TellsOneAddress
 from crm_sync.addresses import TYPES, Addresses, hash_addresses, join
 from crm_sync.models import Connection, Contact
 from crm_sync.services.calls import adapter_of
