@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import OperationalError
 
 from crm_sync.adapters.contract import Outgoing
 from crm_sync.adapters.outcomes import Outcome, Postponed
@@ -191,7 +192,12 @@ class Books:
         self._served.setdefault(lease.member_id, Served(lease)).ends = True
 
     def write(self) -> None:
-        """Write down what is not written down yet."""
+        """Write down what is not written down yet.
+
+        Raises:
+            OperationalError: PostgreSQL is away or busy. It may be tried once more: what a
+                destination took, and nobody has written down, is sent to it again.
+        """
         told, served = self._told, self._served
         if not served:
             return
@@ -203,7 +209,11 @@ class Books:
             for one, outcome in zip(told, said, strict=True)
         ]
         values = _values(self._connection_id, told, list(served.values()))
-        ((failures, held),) = _SETTLE.fetch(values)
+        try:
+            ((failures, held),) = _SETTLE.fetch(values)
+        except OperationalError:
+            self._told, self._served = told, served
+            raise
         self._lost |= served.keys() - set(held)
         for one in told:
             if one.lease.member_id in self._lost:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from crm_sync.adapters.outcomes import Outcome
@@ -220,6 +220,32 @@ def test_where_writing_down_failed_nothing_is_told_that_is_older_than_what_other
     drain()
     balances = [user.traits["loyalty_points_balance"] for user in segment.users.values()]
     assert balances == [12] * MEMBERS
+
+
+def test_what_arrived_is_written_down_once_more_where_postgresql_was_busy(
+    destination: Connection, leases: list[Lease], segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(type(settle._SETTLE), "fetch", fail_only(settle._SETTLE, fail))
+    with pytest.raises(OperationalError, match="lock timeout"):
+        serve_lanes(leases)
+    assert counts(destination) == (2 * MEMBERS, 0)
+    pass_time(destination, "61 seconds")
+    drain()
+    assert counts(destination) == (2 * MEMBERS, MEMBERS)
+    assert len(segment.calls) == 1 + MEMBERS  # the events once, and each profile by itself
+
+
+def fail_only(meant: Any, fail: Callable[..., Any]) -> Callable[..., Any]:
+    real = type(meant).fetch
+
+    def fetch(statement: Any, *given: Any) -> Any:
+        return fail() if statement is meant else real(statement, *given)
+
+    return fetch
 
 
 def test_a_bug_in_serving_them_together_lets_each_be_served_alone(
