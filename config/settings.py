@@ -138,8 +138,8 @@ DATABASES["default"]["OPTIONS"] = {
     "application_name": env.text(
         "DB_APPLICATION_NAME", "loyalty-web" if WEB_PROCESS else "loyalty"
     ),
-    # Executions of a statement until the server keeps its plan. Only the engine's own cursors bind
-    # on the server; the ORM's do not. 0 = never, for PgBouncer before 1.21 in transaction mode.
+    # Executions of a statement until the server keeps its plan. Only loyalty/database binds on the
+    # server; the ORM's cursors do not. 0 = never, for PgBouncer before 1.21 in transaction mode.
     "prepare_threshold": env.integer("DB_PREPARE_THRESHOLD", 2, low=0, high=5) or None,
     # A plan is made once and kept. Left to choose, the server plans the statement that locks anew
     # each time, for three look-ups that it could leave out: three times what running it costs.

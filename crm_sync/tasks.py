@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db import OperationalError as DatabaseBusy
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis import RedisError
@@ -135,10 +136,19 @@ def _serve(connection_id: int, member_ids: list[UUID], token: UUID) -> None:
         now = time.monotonic()
         PACE.charge(connection_id, served.sent - places)
         limit = lanes_at_once(len(leases), now - began, are_mixed=served.was_mixed)
-        leases = lanes.claim_together(connection_id=connection_id, limit=limit)
+        leases = _claim_more(connection_id, limit)
         if now >= ends:
             ring(leases, priority=BACKLOG)
             return
+
+
+def _claim_more(connection_id: int, limit: int) -> list[Lease]:
+    """Lease what is next of a connection; nothing where others hold its relay row for long."""
+    try:
+        return lanes.claim_together(connection_id=connection_id, limit=limit)
+    except DatabaseBusy as error:
+        log.info("a claim has to wait", connection=connection_id, error=str(error))
+        return []
 
 
 def _patience() -> float:

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from celery import Task
+from django.db import OperationalError as DatabaseBusy
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisGone
 
@@ -171,6 +172,23 @@ def test_what_is_left_of_a_quick_turn_is_one_turn_that_waits_for_its_place(
     assert pace.waited[1] == 20
     sent = Delivery.objects.filter(connection=destination, state="delivered")
     assert {str(one) for one in sent.values_list("member_id", flat=True)} >= set(members)
+
+
+def test_a_turn_ends_where_the_relay_row_is_held_for_long(
+    outbox: Outbox, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has sent is written down; the relay rings for what is left."""
+    destination = outbox.connect()
+    outbox.write_many(members=9, each=1)
+    tasks.relay()
+
+    def be_late(**_: object) -> None:
+        raise DatabaseBusy("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(tasks.lanes, "claim_together", be_late)
+    tasks.deliver_lanes(*rung[0]["args"])
+    assert Delivery.objects.filter(connection=destination, state="delivered").count() == 1
+    assert Lane.objects.filter(connection=destination).count() == 8
 
 
 def test_turns_go_behind_the_timetable_and_what_is_left_of_them_behind_what_is_due(
