@@ -165,7 +165,7 @@ def read(message: InboxMessage) -> Said | None:
         return kind.read(message.topic, document, message.source.config)
     except Unreadable:
         raise
-    except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, OSError) as error:
         kind_of_error = type(error).__name__
         raise Unreadable(f"It is not what its topic promises ({kind_of_error}).") from error
 

@@ -182,6 +182,17 @@ class TestKlaviyo:
             assert code_of(refused) == (401, "signature_invalid")
         assert code_of(self.post(sender, {"data": 1})) == (400, "malformed_json")
 
+    def test_a_time_that_is_none_is_said_at_once(self, till: Till) -> None:
+        """Some of them the system itself refuses, and in a way of its own."""
+        sender = source(till, "klaviyo")
+        knows(sender, till, "01PROFILE")
+        data = [self.event(number, "subscribed_to_sms_marketing") for number in range(2)]
+        for one, timestamp in zip(data, (10**13, 10**17), strict=True):
+            one["payload"]["data"]["attributes"]["timestamp"] = timestamp
+        self.post(sender, {"data": data})
+        work_inbox(seconds=30)
+        assert [message.state for message in sender.messages()] == ["dead", "dead"]
+
     def test_the_connections_page_says_that_polls_stand_in_for_webhooks(
         self, till: Till, page: Client, settings: Any
     ) -> None:
