@@ -118,7 +118,10 @@ LEFT JOIN {{questions}} ON true
 LEFT JOIN LATERAL (SELECT {MEMBER_OF} AS member_id OFFSET 0) AS x ON true
 LEFT JOIN loyalty_memberstate AS s ON s.member_id = x.member_id AND s.program_id = $1
 LEFT JOIN loyalty_member AS m ON m.id = s.member_id
-LEFT JOIN loyalty_wallet AS w ON w.member_id = s.member_id AND w.currency = 1
+LEFT JOIN LATERAL (
+    SELECT * FROM loyalty_wallet AS w
+    WHERE w.member_id = s.member_id AND w.currency = 1 OFFSET 0
+) AS w ON true
 LEFT JOIN loyalty_membertier AS g ON g.member_id = s.member_id
 LEFT JOIN LATERAL (
     SELECT CASE $4::text

@@ -124,7 +124,10 @@ SELECT r.ord, f.member_id, f.referrer_id, coalesce(s.merged_into, f.referrer_id)
         JOIN loyalty_member AS m ON m.id = p.member_id)
 FROM {{questions}}
 {_PEOPLE}
-JOIN loyalty_referral AS f ON f.member_id = o.member_id AND f.state = 'open'
+CROSS JOIN LATERAL (
+    SELECT * FROM loyalty_referral AS f
+    WHERE f.member_id = o.member_id AND f.state = 'open' OFFSET 0
+) AS f
 JOIN loyalty_memberstate AS s ON s.member_id = f.referrer_id
 """,
     REF,
