@@ -131,7 +131,8 @@ class TestMapping:
         address = f"{CONNECTIONS}{destination.pk}/preview/"
         shown = text_of(page.post(address, {"member": f"card:{card}"}))
         assert "loyalty_points" in shown
-        assert shown.count("321") == text_of(page.post(address, {"member": card})).count("321")
+        by_card = text_of(page.post(address, {"member": card}))
+        assert shown[shown.index("loyalty_points") :] == by_card[by_card.index("loyalty_points") :]
         assert "Nobody is found by this" in text_of(page.post(address, {"member": "a@b.example"}))
         assert "321" in shown
         assert "too_long was left out" in shown
