@@ -19,8 +19,6 @@ from tests.concurrency.delivery.workers import Workers
 from tests.integration.crm_sync.outbox import Outbox
 from tests.integration.crm_sync.receivers import RawServer, Receiver
 
-pytestmark = pytest.mark.serial
-
 HOSTILE = 50
 NAME = "a worker in a crowd"
 AS_INSTALLED = {"CRM_TOTAL_SECONDS": "15", "CRM_LEASE_SECONDS": "60"}
