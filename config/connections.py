@@ -1,4 +1,4 @@
-"""A worker's connections to PostgreSQL are kept from one task to the next, as the settings say.
+"""A worker's connections to PostgreSQL are kept from one task to the next: they go to their pool.
 
 Celery's own way closes them before and after each task, whatever `CONN_MAX_AGE` is: each task then
 logged in anew and had all of its statements planned anew, which cost more than most tasks do.
@@ -13,7 +13,7 @@ class _Worker(celery_django.DjangoWorkerFixup):  # type: ignore[name-defined, mi
     """What a worker does around its tasks."""
 
     def close_database(self, **_: object) -> None:
-        """Close a connection that is broken or old."""
+        """Give a connection back to its pool, which drops it if it is broken."""
         close_old_connections()
 
 
