@@ -79,15 +79,11 @@ class Pace:
             me = self._enter(connection_id, deliveries)
             if self._go(me):
                 return True
-        self._before_waiting()
-        until = self._clock() + at_most
-        with self._lock:
-            while not self._go(me):
-                if (left := until - self._clock()) <= 0:
-                    self._leave(me, connection_id)
-                    return False
-                me.is_first.wait(min(left, self._seconds(me)))
-            return True
+        try:
+            self._before_waiting()
+            return self._wait(me, self._clock() + at_most)
+        finally:
+            self._leave(me, connection_id)
 
     def charge(self, connection_id: int, deliveries: int) -> None:
         """Count what was sent beyond a place, or, below zero, what a place was too large for."""
@@ -124,11 +120,22 @@ class Pace:
         self._call_first()
         return True
 
+    def _wait(self, me: _Waiter, until: float) -> bool:
+        with self._lock:
+            while not self._go(me):
+                if (left := until - self._clock()) <= 0:
+                    return False
+                me.is_first.wait(min(left, self._seconds(me)))
+            return True
+
     def _leave(self, me: _Waiter, connection_id: int) -> None:
-        self._waiting.remove(me)
-        heapq.heapify(self._waiting)
-        self._count(connection_id, -me.deliveries)
-        self._call_first()
+        """Leave the line, where it was not gone through: whoever stays in it holds up all."""
+        with self._lock:
+            if me in self._waiting:
+                self._waiting.remove(me)
+                heapq.heapify(self._waiting)
+                self._count(connection_id, -me.deliveries)
+                self._call_first()
 
     def _call_first(self) -> None:
         if self._waiting:

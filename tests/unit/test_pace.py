@@ -157,6 +157,20 @@ def test_who_does_not_wait_any_longer_leaves_the_line_to_the_others() -> None:
     assert not crowd.pace.is_behind
 
 
+def test_who_fails_while_waiting_leaves_the_line_to_the_others() -> None:
+    clock = Clock()
+
+    def fail() -> None:
+        raise ValueError("it failed")
+
+    pace = Pace(10, clock=clock, before_waiting=fail)
+    pace.charge(ONE, 10)
+    with pytest.raises(ValueError, match="it failed"):
+        may(pace, 5)
+    clock.now += 1
+    assert may(pace, 50, OTHER)
+
+
 def test_a_connection_has_turns_until_the_last_one_ends() -> None:
     turns = Turns()
     with turns.at(ONE):
