@@ -281,9 +281,11 @@ CODE_BACK = Table(
     "loyalty_poolcode",
     {"member_id": "uuid", "number": "bigint"},
     key=("member_id", "number"),
+    # By ids, so that no plan of the first day looks through all codes for those of many.
     update=(
         "UPDATE loyalty_poolcode AS c SET state = 'free', member_id = NULL, number = NULL"
-        " FROM {rows} WHERE c.member_id = r.member_id AND c.number = r.number"
-        " AND c.state = 'held'"
+        " WHERE c.state = 'held' AND c.id = ANY (ARRAY(SELECT k.id FROM {rows}"
+        " CROSS JOIN LATERAL (SELECT k.id FROM loyalty_poolcode AS k"
+        " WHERE k.member_id = r.member_id AND k.number = r.number OFFSET 0) AS k))"
     ),
 )

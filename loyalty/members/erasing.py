@@ -55,13 +55,17 @@ ERASED_NOTES = Table(
     ),
 )
 
-# The key stays claimed: a till that repeats an enrolment must not enrol the person anew.
+# The key stays claimed: a till that repeats an enrolment must not enrol the person anew. Inserted
+# onto themselves, as profiles are.
 ERASED_ANSWERS = Table(
     "loyalty_idempotencykey",
     {"personal_of": "uuid", "status": "smallint", "body": "text"},
     update=(
-        "UPDATE loyalty_idempotencykey AS k SET status = r.status, body = r.body,"
-        " personal_of = NULL FROM {rows} WHERE k.personal_of = r.personal_of"
+        "INSERT INTO loyalty_idempotencykey (client, key, request_hash, status, body, created_at)"
+        " SELECT k.client, k.key, k.request_hash, r.status, r.body, k.created_at FROM {rows}"
+        " CROSS JOIN LATERAL (SELECT * FROM loyalty_idempotencykey AS k"
+        " WHERE k.personal_of = r.personal_of OFFSET 0) AS k ON CONFLICT (client, key) DO UPDATE"
+        " SET status = excluded.status, body = excluded.body, personal_of = NULL"
     ),
 )
 

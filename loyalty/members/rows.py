@@ -19,6 +19,7 @@ NEW_MEMBER = Table(
     },
 )
 
+# Inserted onto themselves, so that no plan of the first day looks through all members for many.
 PROFILE_CHANGE = Table(
     "loyalty_member",
     {
@@ -32,9 +33,15 @@ PROFILE_CHANGE = Table(
     },
     key=("id",),
     update=(
-        "UPDATE loyalty_member AS m SET first_name = r.first_name, last_name = r.last_name,"
-        " birth_date = r.birth_date, language = r.language, attributes = r.attributes,"
-        " updated_at = r.updated_at FROM {rows} WHERE m.id = r.id"
+        "INSERT INTO loyalty_member (id, program_id, first_name, last_name, birth_date, language,"
+        " attributes, enrolled_at, updated_at)"
+        " SELECT r.id, m.program_id, r.first_name, r.last_name, r.birth_date, r.language,"
+        " r.attributes, m.enrolled_at, r.updated_at FROM {rows} CROSS JOIN LATERAL ("
+        "SELECT * FROM loyalty_member AS m WHERE m.id = r.id OFFSET 0) AS m"
+        " ON CONFLICT (id) DO UPDATE SET first_name = excluded.first_name,"
+        " last_name = excluded.last_name, birth_date = excluded.birth_date,"
+        " language = excluded.language, attributes = excluded.attributes,"
+        " updated_at = excluded.updated_at"
     ),
 )
 

@@ -62,6 +62,7 @@ STEP: Final = Table(
     key=("member_id", "friend_id", "step"),
 )
 
+# Inserted onto themselves, so that no plan of the first day looks through all steps for many.
 STEP_SETTLED: Final = Table(
     "loyalty_referralstep",
     {
@@ -73,10 +74,16 @@ STEP_SETTLED: Final = Table(
     },
     key=("member_id", "friend_id", "step"),
     update=(
-        "UPDATE loyalty_referralstep AS t SET settled_at = r.settled_at,"
-        " awarded_to = r.awarded_to, transaction_number = r.transaction_number,"
-        " lot_number = r.lot_number, points = r.points, taken = r.taken FROM {rows}"
-        " WHERE t.member_id = r.member_id AND t.friend_id = r.friend_id AND t.step = r.step"
+        "INSERT INTO loyalty_referralstep (member_id, friend_id, step, program_id, day, facts,"
+        " occurred_at, recorded_at, settled_at, awarded_to, transaction_number, lot_number, points,"
+        " taken) SELECT t.member_id, t.friend_id, t.step, t.program_id, t.day, t.facts,"
+        " t.occurred_at, t.recorded_at, r.settled_at, r.awarded_to, r.transaction_number,"
+        " r.lot_number, r.points, r.taken FROM {rows} CROSS JOIN LATERAL ("
+        "SELECT * FROM loyalty_referralstep AS t WHERE t.member_id = r.member_id"
+        " AND t.friend_id = r.friend_id AND t.step = r.step OFFSET 0) AS t"
+        " ON CONFLICT (member_id, friend_id, step) DO UPDATE SET settled_at = excluded.settled_at,"
+        " awarded_to = excluded.awarded_to, transaction_number = excluded.transaction_number,"
+        " lot_number = excluded.lot_number, points = excluded.points, taken = excluded.taken"
     ),
 )
 
