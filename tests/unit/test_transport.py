@@ -29,6 +29,7 @@ class Wire(httpcore.NetworkStream):
 
 def talk(wire: Wire, *parts: bytes) -> bytes:
     stream = transport._Stream(wire)
+    transport._moment.set(0)
     with transport.deadline(5):
         for part in parts:
             stream.write(part)
