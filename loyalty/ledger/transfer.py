@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loyalty.ledger.buckets import Bucket
-from loyalty.ledger.rules import Books, LotState, check_room
+from loyalty.ledger.rules import Books, LotState
 
 
 @dataclass(slots=True)
@@ -35,17 +35,14 @@ def move_lots(
 ) -> Moved:
     """Move what lots have, pending and available, into new lots that continue them.
 
-    What is held stays: a hold is settled where it was made.
+    What is held stays: a hold is settled where it was made. Whether the taker has room is for
+    whoever may refuse to ask first: what comes back after a merge has no other place to go.
 
     Args:
         out: Number of the giver's ledger transaction.
         into: Number of the taker's.
         continued: Gives the taker's new lot, still empty, for one of the giver's.
-
-    Raises:
-        BalanceTooLarge: The taker's balance would pass the largest one.
     """
-    check_room(taker, sum(lot.pending + lot.available for lot in lots))
     moved = Moved()
     for lot in lots:
         target = taker.open_lot(continued(lot))

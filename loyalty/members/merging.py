@@ -23,7 +23,7 @@ from loyalty.errors import (
     NotMerged,
     SameMember,
 )
-from loyalty.ledger.rules import LotState
+from loyalty.ledger.rules import LotState, check_room
 from loyalty.ledger.transfer import Moved, move_debt, move_lots
 from loyalty.members.merge_rows import (
     MEMBER_MERGE,
@@ -133,6 +133,7 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
         raise MemberHasHolds(f"{merged.books.wallet.held} points are held.")
     before_them = merged_before(session, request, session.found(merged_with(request.member)))
     merged.add_lots([LotState(*row) for row in session.found(movable_lots(request.member))])
+    check_room(survivor.books, _points_of(merged.books.lots.values()))
     base, size = survivor.number_seq, merged.number_seq
     survivor.number_seq = base + size
     moved, out, into = hand_over(
@@ -168,6 +169,10 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
         "balance": survivor.books.wallet.as_balance(),
         "tier": tier_body(survivor, changed=survivor.level != before.level),
     }
+
+
+def _points_of(lots: Iterable[LotState]) -> int:
+    return sum(lot.pending + lot.available for lot in lots)
 
 
 def merged_before(
@@ -262,6 +267,7 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
     before_them = merged_before(session, request, with_them)
     survivor.add_lots([LotState(*row) for row in session.found(their_lots(request.account))])
     theirs = [lot for lot in survivor.books.lots.values() if _came(lot, base, base + size)]
+    check_room(merged.books, _points_of(theirs))
     moved, _, _ = hand_over(
         survivor,
         merged,
@@ -363,7 +369,10 @@ def take_used(work: MemberWork, lots: Sequence[LotState]) -> None:
 
 
 def pass_on(work: MemberWork) -> MemberWork:
-    """Hand what came back to a merged member on to the survivor; give whoever has it now."""
+    """Hand what came back to a merged member on to the survivor; give whoever has it now.
+
+    Never refused: what came back is in the books of both by then.
+    """
     session = work.session
     if work.status != "merged":
         return work

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from loyalty.ledger import rules as ledger
 from loyalty.ledger.audit import audit
 from tests.factories import STORE, Clock, Till, balance_of, line, open_till, rows, unique
 from tests.people import merge
@@ -133,6 +134,20 @@ def test_what_somebody_paid_before_they_were_merged_comes_to_the_survivor(
     assert (available(till, old), available(till, new)) == (0, 300)
     assert till.reverse(paid.id).code == "already_reversed"
     proved(till)
+
+
+def test_what_comes_back_to_a_full_balance_is_not_refused_half_way(
+    till: Till, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    old, new, ref = till.member(300), till.member(100), unique("o")
+    till.redeem(old, points=200, order_ref=ref, store=STORE)
+    till.earn(old, ref, "10.00", at=clock.now)
+    merge(till, old, new)
+    monkeypatch.setattr(ledger, "POINTS_MAX", available(till, new))
+    back = till.take_back(ref, "r1")
+    proved(till)
+    assert (back.status, back.reinstated) == (201, 200)
+    assert (available(till, old), available(till, new)) == (0, 400)
 
 
 def test_what_paid_in_the_same_batch_comes_back_too(till: Till):
