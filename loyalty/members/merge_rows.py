@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loyalty.engine.commands import REF, Ask, MemberRef, Read
-from loyalty.engine.load import LOT_COLUMNS, MEMBER_OF
+from loyalty.engine.load import LOT_COLUMNS, MEMBER_OF, PERSON
 from loyalty.engine.session import MemberWork
 from loyalty.engine.writing import Table
 
@@ -90,22 +90,37 @@ USES_JOINED = Table(
         " times = u.times + excluded.times, points = u.points + excluded.points"
     ),
 )
-# What the orders that moved take of limits now, and took then, is the merged member's: by how much
-# the one differs from the other, theirs has changed since. Of the survivor's goes what is theirs.
+# What the orders that moved take of limits now, and took then, is the merged member's, and so is
+# what they got for friends: by how much the one differs from the other, theirs has changed since.
+# Of the survivor's goes what is theirs.
 _TAKEN = """SELECT t.rule, t.per, t."from" AS starts_on, count(*)::int AS times,
         sum(t.points)::bigint AS points
-    FROM loyalty_order AS o
-    CROSS JOIN LATERAL json_to_recordset(o.taken)
+    FROM (
+        SELECT o.taken FROM loyalty_order AS o
+        WHERE o.member_id = {member} AND o.number > {above} AND o.number <= {upto}
+        UNION ALL
+        SELECT g.taken::json FROM {who} AS p (member_id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM loyalty_referralstep AS g
+            WHERE g.member_id = p.member_id AND g.step = 2 AND g.awarded_to IN {who}
+                AND NOT EXISTS (SELECT FROM loyalty_referralstep AS b
+                    WHERE b.member_id = g.member_id AND b.friend_id = g.friend_id AND b.step = 3
+                        AND b.settled_at IS NOT NULL) OFFSET 0
+        ) AS g
+    ) AS k
+    CROSS JOIN LATERAL json_to_recordset(k.taken)
         AS t(rule text, per text, "from" date, points bigint, back boolean)
-    WHERE o.member_id = {member} AND o.number > {above} AND o.number <= {upto}
-        AND t.rule IS NOT NULL AND t.back IS NULL
+    WHERE t.rule IS NOT NULL AND t.back IS NULL
     GROUP BY t.rule, t.per, t."from\""""
+_WITH_THEM = """(SELECT m.member_id UNION ALL SELECT s.member_id FROM loyalty_memberstate AS s
+        WHERE s.merged_into = m.survivor_id AND s.merged_base > m.base
+            AND s.merged_base < m.base + m.size)"""
 _CHANGED = f"""SELECT r.merged, r.survivor, c.rule, c.per, c.starts_on,
         sum(c.times) AS times, sum(c.points) AS points
     FROM {{rows}}
     JOIN loyalty_membermerge AS m ON m.member_id = r.merged AND m.number = r.number
     CROSS JOIN LATERAL (
-        {_TAKEN.format(member="r.survivor", above="m.base", upto="m.base + m.size")}
+        {_TAKEN.format(member="r.survivor", above="m.base", upto="m.base + m.size", who=_WITH_THEM)}
         UNION ALL
         SELECT b.rule, b.per, b.starts_on, -b.times, -b.points FROM jsonb_to_recordset(m.taken)
             AS b(rule text, per text, starts_on date, times int, points bigint)
@@ -186,15 +201,15 @@ DAYS = """(SELECT coalesce(json_agg(json_build_array(a.day, a.spend, a.points, a
 BELONGINGS = Read(
     "what a member has",
     f"""
-SELECT r.ord, {COUNTED.format(member="x.id", above="0", upto="x.upto")},
-    {TAKEN.format(member="x.id", above="0", upto="x.upto")},
-    {DAYS.format(member="x.id")},
-    (SELECT count(*) FROM loyalty_identifier AS i WHERE i.member_id = x.id),
-    (SELECT count(*) FROM loyalty_order AS o WHERE o.member_id = x.id),
-    EXISTS (SELECT FROM loyalty_hold AS h WHERE h.member_id = x.id AND h.state = 'open'
+SELECT r.ord, {COUNTED.format(member="x.member_id", above="0", upto="x.upto")},
+    {TAKEN.format(member="x.member_id", above="0", upto="x.upto", who=PERSON)},
+    {DAYS.format(member="x.member_id")},
+    (SELECT count(*) FROM loyalty_identifier AS i WHERE i.member_id = x.member_id),
+    (SELECT count(*) FROM loyalty_order AS o WHERE o.member_id = x.member_id),
+    EXISTS (SELECT FROM loyalty_hold AS h WHERE h.member_id = x.member_id AND h.state = 'open'
         AND h.expires_at > clock_timestamp())
 FROM {{questions}}
-CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS id, 9223372036854775807 AS upto) AS x
+CROSS JOIN LATERAL (SELECT {MEMBER_OF} AS member_id, 9223372036854775807 AS upto) AS x
 """,
     REF,
 )

@@ -133,14 +133,13 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
         raise MemberHasHolds(f"{merged.books.wallet.held} points are held.")
     before_them = merged_before(session, request, session.found(merged_with(request.member)))
     merged.add_lots([LotState(*row) for row in session.found(movable_lots(request.member))])
-    check_room(survivor.books, _points_of(merged.books.lots.values()))
     base, size = survivor.number_seq, merged.number_seq
     survivor.number_seq = base + size
     moved, out, into = hand_over(
         merged,
         survivor,
         kind="merge",
-        lots=list(merged.books.lots.values()),
+        lots=_fitting(survivor, list(merged.books.lots.values())),
         shift=base,
         debt=merged.books.wallet.debt,
         number=lambda lot: lot.number + base,
@@ -171,8 +170,14 @@ def _decide_merge(session: Session, decision: Decision) -> tuple[int, dict[str, 
     }
 
 
-def _points_of(lots: Iterable[LotState]) -> int:
-    return sum(lot.pending + lot.available for lot in lots)
+def _fitting(taker: MemberWork, lots: Sequence[LotState]) -> Sequence[LotState]:
+    """Give lots that are to go over.
+
+    Raises:
+        BalanceTooLarge: The taker's balance would pass the largest one.
+    """
+    check_room(taker.books, sum(lot.pending + lot.available for lot in lots))
+    return lots
 
 
 def merged_before(
@@ -267,12 +272,11 @@ def _decide_unmerge(session: Session, decision: Decision) -> tuple[int, dict[str
     before_them = merged_before(session, request, with_them)
     survivor.add_lots([LotState(*row) for row in session.found(their_lots(request.account))])
     theirs = [lot for lot in survivor.books.lots.values() if _came(lot, base, base + size)]
-    check_room(merged.books, _points_of(theirs))
     moved, _, _ = hand_over(
         survivor,
         merged,
         kind="unmerge",
-        lots=theirs,
+        lots=_fitting(merged, theirs),
         shift=-base,
         debt=min(debt, survivor.books.wallet.debt),
         number=lambda lot: merged.next_number(),

@@ -281,6 +281,40 @@ def test_a_merge_that_is_taken_back_takes_the_points_along(clock: Clock):
     proved(till)
 
 
+@pytest.mark.parametrize("through", [0, 1])
+def test_a_limit_that_comes_back_while_merged_is_whose_gift_it_was(clock: Clock, through: int):
+    """Also where the survivor was merged on, and that was taken back."""
+    till = open_shop({"limit": {"times": 2, "per": "year"}})
+    ada, _, order = converted(till)
+    eve, _, _ = converted(till)
+    others = [till.member() for _ in range(through)]
+    merge(till, ada, eve)
+    for other in others:
+        merge(till, eve, other)
+    till.take_back(order, "r1")
+    settle_referrals()
+    for _ in others:
+        unmerge(till, eve)
+    unmerge(till, ada)
+    assert [uses(till, card) for card in (ada, eve, *others)] == [0, 1, *[0] * through]
+
+
+def test_a_limit_that_came_back_before_a_merge_did_not_come_back_in_it(clock: Clock):
+    till = open_shop({"limit": {"times": 2, "per": "year"}})
+    ada, _, order = converted(till)
+    eve, _, _ = converted(till)
+    till.take_back(order, "r1")
+    settle_referrals()
+    merge(till, ada, eve)
+    unmerge(till, ada)
+    assert [uses(till, card) for card in (ada, eve)] == [0, 1]
+
+
+def uses(till: Till, card: str) -> int:
+    query = "SELECT coalesce(sum(times), 0) FROM loyalty_ruleuse WHERE member_id = %s"
+    return int(rows(query, till.ids[card])[0][0])
+
+
 def test_nobody_brings_themselves_by_a_merge(clock: Clock):
     till = open_shop()
     ada, ben = pair(till)
