@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -96,6 +97,16 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+@contextmanager
+def held(stack: Stack, shop: Shop, card: str) -> Iterator[None]:
+    """Hold a member's row, for which their commands wait."""
+    query = """SELECT 1 FROM loyalty_memberstate AS s JOIN loyalty_identifier AS i USING (member_id)
+        WHERE i.program_id = %s AND i.value = %s FOR NO KEY UPDATE OF s"""
+    with stack.connect() as other, other.transaction():
+        assert other.execute(query.encode(), [shop.program_id, card]).fetchone()
+        yield
+
+
 def test_one_receipt_at_two_nodes_is_one_award(shop: Shop, live_stack: Stack):
     """Scenario 1: 40 receipts × 2 nodes × 3 copies under one key each."""
     second = live_stack.add_web(WEB_WORKERS="1")
@@ -157,13 +168,19 @@ def test_a_key_that_is_in_use_waits_and_then_says_so(shop: Shop, live_stack: Sta
     assert shop.post("/v1/earn", body, key=key).status_code == 201
 
 
-def test_a_key_that_is_in_use_for_a_moment_is_waited_for(shop: Shop):
-    """Scenario 4: twelve copies of one request, all answered with the one award."""
+def test_a_key_that_is_in_use_for_a_moment_is_waited_for(shop: Shop, live_stack: Stack):
+    """Scenario 4: the first waits half a second for its member, and eleven copies for the first."""
     card, key = shop.member(), unique("k")
     body = shop.order(card, unique("o"))
-    answers = all_at_once([lambda: shop.post("/v1/earn", body, key=key)] * 12, 12)
+    with ThreadPoolExecutor(12) as pool:
+        with held(live_stack, shop, card):
+            sent = [pool.submit(shop.post, "/v1/earn", body, key=key) for _ in range(12)]
+            time.sleep(0.5)
+            assert not any(one.done() for one in sent)
+        answers = [one.result() for one in sent]
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("Idempotent-Replayed") for answer in answers].count("true") == 11
 
 
 @pytest.fixture
@@ -304,6 +321,8 @@ def test_what_was_acknowledged_survives_a_crash_of_postgresql(shop: Shop, live_s
         traffic.goes_on()
         live_stack.postgres.kill()
         live_stack.postgres.start()
+        before = len(traffic.acknowledged)
+        eventually(lambda: len(traffic.acknowledged) > before, seconds=10)
         traffic.goes_on()
     finally:
         traffic.stop()
@@ -316,23 +335,40 @@ def test_what_was_acknowledged_survives_a_crash_of_postgresql(shop: Shop, live_s
     shop.proved()
 
 
+def test_tills_go_on_while_valkey_is_away(shop: Shop, live_stack: Stack):
+    """Scenario 12: for what happens at a till nobody asks it anything."""
+    if live_stack.valkey is None:
+        pytest.skip("TEST_REDIS_URL is not ours to stop")
+    card = shop.member(100)
+    live_stack.valkey.stop()
+    try:
+        redeem = {"member": f"card:{card}", "points": 40}
+        answers = [
+            shop.post("/v1/earn", shop.order(card, unique("o"))),
+            shop.post("/v1/redeem", redeem),
+            shop.post("/v1/redeem", {**redeem, "capture": False}),
+        ]
+        ready = httpx.get(f"{live_stack.web.url}/readyz")
+    finally:
+        live_stack.valkey.start()
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+    assert answers[-1].json()["balance"]["available"] == 100 + 10 - 80
+    assert (ready.status_code, ready.json()["redis"]) == (200, "unreachable")
+    assert max(answer.elapsed for answer in answers) < timedelta(seconds=2)
+    shop.proved()
+
+
 def test_an_exhausted_pool_says_overloaded_and_lets_nobody_hang(shop: Shop, live_stack: Stack):
     """Scenario 18: 200 clients, two connections, both held up: nobody hangs."""
     node = live_stack.add_web(WEB_WORKERS="1", WEB_THREADS="32", DB_POOL_MAX="2")
     card = shop.member()
-    member = live_stack.sql(
-        "SELECT member_id FROM loyalty_identifier WHERE program_id = %s AND value = %s",
-        shop.program_id, card,
-    )[0][0]  # fmt: skip
     shop.post("/v1/earn", shop.order(card, unique("o")), node=node)
 
     def ask() -> httpx.Response:
         return shop.post("/v1/earn", shop.order(card, unique("o")), node=node)
 
-    with live_stack.connect() as other, ThreadPoolExecutor(200) as pool:
-        with other.transaction():
-            query = "SELECT 1 FROM loyalty_memberstate WHERE member_id = %s FOR NO KEY UPDATE"
-            other.execute(query, [member])
+    with ThreadPoolExecutor(200) as pool:
+        with held(live_stack, shop, card):
             futures = [pool.submit(ask) for _ in range(200)]
             eventually(lambda: any(future.done() for future in futures))
         answers = [future.result() for future in futures]
@@ -342,5 +378,6 @@ def test_an_exhausted_pool_says_overloaded_and_lets_nobody_hang(shop: Shop, live
     refused = [answer for answer in answers if answer.status_code == 503]
     assert {answer.json()["code"] for answer in refused} == {"overloaded"}
     assert all(answer.headers["Retry-After"] for answer in refused)
+    assert max(answer.elapsed for answer in answers) < timedelta(seconds=10)
     assert shop.post("/v1/earn", shop.order(card, unique("o")), node=node).status_code == 201
     shop.proved()

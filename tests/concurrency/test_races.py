@@ -89,8 +89,7 @@ def test_the_last_reward_is_sold_once_at_a_hundred_tills():
     cards = [unique("c") for _ in range(100)]
     till.send(*(till.enrolling(card) for card in cards))
     till.send(*(till.adjusting(card, 10) for card in cards))
-    things = [lambda card=card: till.redeem(card, reward="mug") for card in cards]
-    replies = at_once(things, tills=25)
+    replies = at_once([lambda card=card: till.redeem(card, reward="mug") for card in cards])
     assert statuses(replies) == {201: 1, 409: 99}
     assert {reply.code for reply in replies if reply.status == 409} == {"reward_sold_out"}
     left = rows("SELECT remaining FROM loyalty_rewardstock WHERE program_id = %s",
@@ -101,7 +100,7 @@ def test_the_last_reward_is_sold_once_at_a_hundred_tills():
 def test_fifty_redemptions_of_25_from_100_points_are_four(till: Till):
     """Scenario 31."""
     card = till.member(100)
-    replies = at_once([lambda: till.redeem(card, points=25)] * 50, tills=25)
+    replies = at_once([lambda: till.redeem(card, points=25)] * 50)
     assert statuses(replies) == {201: 4, 409: 46}
     assert {reply.code for reply in replies if reply.status == 409} == {"insufficient_points"}
     assert balance_of(till.ids[card])["available"] == 0
@@ -145,7 +144,6 @@ def at_this_time(moment, thing):
 
 def test_a_hold_lapses_or_is_captured_and_never_both(till: Till):
     """Scenario 33: capture a millisecond before its end against the lapse at its end."""
-    outcomes = set()
     for _ in range(25):
         card = till.member(40)
         hold = till.redeem(card, points=40, capture=False)
@@ -161,9 +159,7 @@ def test_a_hold_lapses_or_is_captured_and_never_both(till: Till):
         assert (captured.status, state) in {(200, "captured"), (409, "lapsed")}
         balance = balance_of(till.ids[card])
         assert balance["available"] == (0 if state == "captured" else 40)
-        outcomes.add(state)
         proved(till, card)
-    assert outcomes  # which of the two wins is the machine's business
 
 
 def test_a_hold_is_not_captured_at_its_end_nor_beyond_its_points(till: Till):

@@ -95,10 +95,12 @@ class TestPointsSpentThenTheOrderReturned:
 
     def test_other_points_pay_within_the_balance(self):
         till = open_till(points={"clawback": "within_balance"})
-        anna, order = till.member(50), unique("o")
+        anna, order = till.member(), unique("o")
         till.earn(anna, order, "100.00")
-        till.redeem(anna, points=80)
+        till.earn(anna, unique("o"), "70.00")
+        till.redeem(anna, points=80)  # of the order's own, which are older
         till.take_back(order, "r1")
+        assert lots(till, anna) == [(100, 0, 80), (70, 0, 0)]
         assert (available(till, anna), debt(till, anna)) == (0, 0)
 
 

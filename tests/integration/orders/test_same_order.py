@@ -39,6 +39,7 @@ def test_it_may_be_written_otherwise_and_have_come_back_in_part(till: Till) -> N
     ],
 )
 def test_another_one_of_its_number_is_refused(till: Till, changes: dict[str, Any]) -> None:
+    """Scenario 2: with another key and other content."""
     card, order, at = till.member(), unique("o"), database_time() - timedelta(hours=1)
     told = {"lines": LINES, "at": at, "channel": "pos"}
     assert till.earn(card, order, **told).status == 201
