@@ -142,6 +142,12 @@ def redis_url() -> str:
     return url
 
 
+def base_url(port: int) -> str:
+    """Return where commands find the API: at PORT here, or where a running `make run` has it."""
+    known = "" if os.environ.get("PORT") else _services().get("base_url", "")
+    return known or f"http://127.0.0.1:{port}"
+
+
 def _configured(name: str) -> str:
     value = os.environ.get(name) or _services().get(name.lower().removeprefix("loyalty_"))
     if value:

@@ -77,7 +77,7 @@ class Launcher:
         self._refuse_taken_port()
         self._start_postgres()
         self._start_valkey()
-        self.home.announce(self.services)
+        self.home.announce(self.services | {"base_url": self.base_url})
         self._step("Preparing the database", self._migrate)
         self._start_processes()
         self._step(f"Waiting for {self.base_url}/readyz", self._wait_until_ready)

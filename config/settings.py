@@ -91,6 +91,7 @@ TEMPLATES = [
 
 HOST = env.text("HOST", "127.0.0.1")  # address to listen on; 0.0.0.0 is everywhere
 PORT = env.integer("PORT", 8000, low=1, high=65535)
+BASE_URL = env.base_url(PORT)  # of the API, for commands that talk to it
 WEB_WORKERS = env.integer("WEB_WORKERS", 2, low=1, high=256)  # processes
 WEB_THREADS = env.integer("WEB_THREADS", 8, low=1, high=256)  # threads of each
 WEB_TIMEOUT = env.integer(

@@ -164,8 +164,16 @@ def test_a_signal_to_the_group_sent_twice_stops_all_and_keeps_the_data(run: Run,
 
 def test_manage_py_needs_no_variables_beside_it(run: Run):
     env = {"PATH": os.environ["PATH"], "LOYALTY_HOME": str(run.home)}
-    command = [sys.executable, "manage.py", "migrate", "--check"]
-    assert subprocess.run(command, cwd=BASE_DIR, env=env, check=False).returncode == 0
+
+    def manage(*arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=BASE_DIR, env=env, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    manage("migrate", "--check")
+    replay = ("replay_receipts", "loyalty/demo/receipts.csv.gz", "--make-program", "--limit", "5")
+    assert "orders     5 with" in manage(*replay)
     for name in ("services.json", "state.json", "demo.json"):
         assert stat.S_IMODE((run.home / name).stat().st_mode) == 0o600
     assert json.loads((run.home / "demo.json").read_text())["base_url"].endswith(str(run.port))

@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare where the engine runs and how much to load."""
-        parser.add_argument("--base-url", default="http://127.0.0.1:8000", metavar="URL")
+        parser.add_argument("--base-url", default=settings.BASE_URL, metavar="URL")
         parser.add_argument(
             "--receipts", type=int, default=RECEIPTS, metavar="N", help=f"of {RECEIPTS}; 0 is none"
         )

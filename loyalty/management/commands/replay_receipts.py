@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
@@ -37,7 +38,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what to send where."""
         parser.add_argument("file", type=Path, metavar="FILE", help="a CSV, or a .csv.gz")
-        parser.add_argument("--base-url", default="http://127.0.0.1:8000", metavar="URL")
+        parser.add_argument("--base-url", default=settings.BASE_URL, metavar="URL")
         parser.add_argument("--api-key", default="", metavar="KEY", help="made for this run if not")
         parser.add_argument("--program", default="grocer", metavar="CODE")
         parser.add_argument("--connections", type=int, default=8, metavar="N", help="at once: 8")
