@@ -109,9 +109,7 @@ SELECT t.now, t.version, r.type, r.value, s.member_id, s.status, s.event_seq, s.
         ) AS h WHERE h.expires_at <= t.now
     ) THEN loyalty_lapsed_holds(s.member_id, t.now) END,
     g.valid_until, g.earned_level, g.earned_until,
-    (SELECT p.posted_at FROM loyalty_posting AS p
-     WHERE p.member_id = s.member_id AND p.currency = 1 AND p.seq = w.seq),
-    s.slides_until,
+    w.posted_at, s.slides_until,
     CASE WHEN s.slides_until <= t.now THEN loyalty_sliding_lots(s.member_id) END
 FROM t
 LEFT JOIN {{questions}} ON true

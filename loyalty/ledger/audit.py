@@ -1,7 +1,7 @@
 """Prove the ledger's invariants from its rows alone, and show what breaks them.
 
 Each check is one statement that gives the offending rows; nothing found is the proof. The
-numbers I2 to I13 are those of docs/ledger.md.
+numbers I2 to I17 are those of docs/ledger.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -146,18 +146,19 @@ WHERE (w.pending, w.available, w.held, w.debt, w.lifetime_earned, w.seq)
         long=True,
     ),
     Check(
-        "I5",
-        "each posting carries the running balance",
+        "I5, I17",
+        "each posting carries the running balance, and none is earlier than the one before",
         # That of the one before and its own amount, from the first on: so it is their sum.
         """
 SELECT * FROM (
     SELECT p.member_id, p.seq, p.available_after,
         coalesce(lag(p.available_after) OVER w, 0)
             + CASE 2 WHEN p.destination THEN p.amount WHEN p.source THEN -p.amount ELSE 0 END
-            AS running
+            AS running,
+        p.posted_at, lag(p.posted_at) OVER w AS posted_before
     FROM loyalty_posting AS p WHERE {member}
     WINDOW w AS (PARTITION BY p.member_id, p.currency ORDER BY p.seq)
-) AS r WHERE r.available_after <> r.running
+) AS r WHERE r.available_after <> r.running OR r.posted_at < r.posted_before
 """,
     ),
     Check(

@@ -65,7 +65,12 @@ class MemberState(models.Model):
 
 
 class Wallet(models.Model):
-    """A member's balance in one point currency; `seq` counts its postings."""
+    """A member's balance in one point currency.
+
+    Attributes:
+        seq: Counts its postings.
+        posted_at: When the last one happened: none is ever earlier than the one before.
+    """
 
     pk = models.CompositePrimaryKey("member_id", "currency")
     member_id = models.UUIDField()
@@ -76,6 +81,7 @@ class Wallet(models.Model):
     debt = models.BigIntegerField(default=0)
     lifetime_earned = models.BigIntegerField(default=0)
     seq = models.BigIntegerField(default=0)
+    posted_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

@@ -851,6 +851,7 @@ class Migration(migrations.Migration):
                 ('debt', models.BigIntegerField(default=0)),
                 ('lifetime_earned', models.BigIntegerField(default=0)),
                 ('seq', models.BigIntegerField(default=0)),
+                ('posted_at', models.DateTimeField(null=True)),
             ],
             options={
                 'constraints': [models.CheckConstraint(condition=models.Q(('available__gte', 0), ('debt__gte', 0), ('held__gte', 0), ('pending__gte', 0)), name='wallet_not_negative')],

@@ -132,6 +132,7 @@ BEGIN
         SELECT member_id, currency,
             count(*) AS postings, min(seq) AS first_seq, max(seq) AS last_seq,
             (max(ARRAY[seq, available_after]))[2] AS available_after,
+            min(posted_at) AS first_at, max(posted_at) AS last_at,
             sum(CASE 0 WHEN source THEN amount ELSE 0 END) AS issued,
             sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS pending,
             sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
@@ -146,12 +147,14 @@ BEGIN
             held = wallet.held + delta.held,
             debt = wallet.debt + delta.debt,
             lifetime_earned = wallet.lifetime_earned + delta.issued,
-            seq = wallet.seq + delta.postings
+            seq = wallet.seq + delta.postings,
+            posted_at = delta.last_at
         FROM delta
         WHERE wallet.member_id = delta.member_id AND wallet.currency = delta.currency
             AND delta.first_seq = wallet.seq + 1
             AND delta.last_seq = wallet.seq + delta.postings
             AND delta.available_after = wallet.available + delta.available
+            AND delta.first_at >= coalesce(wallet.posted_at, delta.first_at)
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM delta), (SELECT count(*) FROM updated)
@@ -225,10 +228,12 @@ BEGIN
             WHEN one.destination THEN -one.amount ELSE 0 END,
         lifetime_earned = wallet.lifetime_earned
             + CASE 0 WHEN one.source THEN one.amount ELSE 0 END,
-        seq = one.seq
+        seq = one.seq,
+        posted_at = one.posted_at
     WHERE wallet.member_id = one.member_id AND wallet.currency = one.currency
         AND wallet.seq = one.seq - 1
-        AND wallet.available = one.available_after - to_available;
+        AND wallet.available = one.available_after - to_available
+        AND one.posted_at >= coalesce(wallet.posted_at, one.posted_at);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a posting does not continue its wallet'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'posting_continues';
@@ -291,7 +296,7 @@ CREATE TRIGGER consent_goes_with_the_erased AFTER DELETE ON loyalty_consentrecor
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty_only_of_erased();
 CREATE TRIGGER wallet_is_born_empty BEFORE INSERT ON loyalty_wallet FOR EACH ROW
     WHEN (NEW.pending <> 0 OR NEW.available <> 0 OR NEW.held <> 0 OR NEW.debt <> 0
-        OR NEW.lifetime_earned <> 0 OR NEW.seq <> 0)
+        OR NEW.lifetime_earned <> 0 OR NEW.seq <> 0 OR NEW.posted_at IS NOT NULL)
     EXECUTE FUNCTION loyalty_refuse();
 CREATE TRIGGER wallet_follows_postings BEFORE UPDATE ON loyalty_wallet FOR EACH ROW
     WHEN (pg_trigger_depth() = 0)

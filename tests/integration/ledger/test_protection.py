@@ -1,6 +1,7 @@
 """PostgreSQL itself refuses to change balances and history (scenario 51)."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -15,6 +16,7 @@ DOES_NOT_CONTINUE = DOES_NOT_FIT = "23000"
 CHECK = "23514"
 FOREIGN_KEY = "23503"
 UNIQUE = "23505"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 ISSUED, PENDING, AVAILABLE, HELD, REDEEMED, EXPIRED, REVOKED, DEBT, TRANSIT = range(9)
 
@@ -53,13 +55,13 @@ class Victim:
             "destination": destination,
             "amount": amount,
             "available_after": _after(source, destination, amount),
+            "posted_at": datetime.now(UTC),
             **forged,
         }
         names = ", ".join(values)
         marks = ", ".join(["%s"] * len(values))
         return self.refuses(
-            f"INSERT INTO loyalty_posting ({names}, posted_at) VALUES ({marks}, now())",
-            *values.values(),
+            f"INSERT INTO loyalty_posting ({names}) VALUES ({marks})", *values.values()
         )
 
 
@@ -193,6 +195,25 @@ class TestForgedPostings:
 
     def test_a_wrong_balance_after_it(self, victim: Victim):
         code = victim.refuses_posting(ISSUED, AVAILABLE, 5, available_after=10**6)
+        assert code == DOES_NOT_CONTINUE
+
+    def test_one_that_happened_before_the_last_one(self, victim: Victim):
+        """A balance in the past would be another one from then on."""
+        assert victim.refuses_posting(ISSUED, AVAILABLE, 5, posted_at=LONG_AGO) == DOES_NOT_CONTINUE
+
+    def test_one_among_many_that_happened_before_the_last_one(self, victim: Victim):
+        code = victim.refuses(
+            """
+            INSERT INTO loyalty_posting (member_id, currency, seq, transaction_number, lot_number,
+                source, destination, amount, available_after, posted_at)
+            SELECT w.member_id, 1, w.seq + n, l.number - 1, l.number, 0, 2, 5, 100 + 5 * n,
+                CASE n WHEN 1 THEN %(long_ago)s ELSE now() END
+            FROM loyalty_wallet AS w JOIN loyalty_lot AS l USING (member_id)
+            CROSS JOIN generate_series(1, 2) AS n WHERE w.member_id = %(victim)s
+            """,
+            victim=victim.id,
+            long_ago=LONG_AGO,
+        )
         assert code == DOES_NOT_CONTINUE
 
     @pytest.mark.parametrize("amount", [0, -5, 10**12 + 1])
