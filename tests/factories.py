@@ -198,10 +198,12 @@ class Till:
         at: datetime | None = None,
         store: str | None = STORE,
         key: str | None = None,
+        **more: str,
     ) -> Command:
         """Take lines of an order back: how much of which; one of line 1 unless told."""
         back = [{"line": name, "quantity": q} for name, q in (lines or {"1": "1"}).items()]
-        body = {"ref": ref, "occurred_at": (at or database_time()).isoformat(), "lines": back}
+        when = (at or database_time()).isoformat()
+        body = {"ref": ref, "occurred_at": when, "lines": back, **more}
         payload = ReturnOrder(order, store, ReturnRequest.model_validate_json(json.dumps(body)))
         return self.command(returns.RETURN, payload, order, body, key=key)
 

@@ -12,6 +12,7 @@ from loyalty.admin import code_pools as code_pools
 from loyalty.admin import history as history
 from loyalty.admin import members as members
 from loyalty.admin import nights as nights
+from loyalty.admin import orders as orders
 from loyalty.admin import redemptions as redemptions
 from loyalty.admin import review as review
 from loyalty.admin import segments as segments

@@ -1,4 +1,4 @@
-"""What happened: ledger transactions, orders and events, to look at only."""
+"""What happened: ledger transactions and events, to look at only."""
 
 import json
 from typing import Any, Final
@@ -8,7 +8,6 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import Truncator
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
 from loyalty.admin import words
@@ -20,8 +19,7 @@ from loyalty.events.models import OutboxEvent
 from loyalty.events.rules import envelope
 from loyalty.http.actors import actors_named, name_actors
 from loyalty.ledger.models import LedgerTransaction, MemberState, Posting
-from loyalty.orders.models import Order, OrderClaim
-from loyalty.programs.currencies import SCALES, format_amount
+from loyalty.orders.models import Order
 from loyalty.programs.models import Program
 
 MOST_CHANGES: Final = 50
@@ -154,89 +152,6 @@ def _order_of(row: LedgerTransaction) -> Order | None:
     return Order.objects.filter(member_id=row.member_id, number=row.order_number).first()
 
 
-@admin.register(Order)
-class OrderAdmin(HistoryAdmin):
-    """Purchases as they are now."""
-
-    empty_words = "No purchase has come in yet. Connect a till with an API key."
-    list_display = (
-        "ref",
-        "occurred",
-        "store",
-        "amount",
-        "points",
-        "taken_back",
-        "status",
-        "member",
-    )
-    list_filter = (
-        ProgramFilter,
-        ("state", ChoicesCheckboxFilter),
-        ("recorded_at", DaysFilter),
-    )
-    search_help_text = "A member's id, or an order's ref"
-
-    @display(description="Happened (UTC)")
-    def occurred(self, order: Order) -> Any:
-        """Show when the purchase was."""
-        return order.occurred_at
-
-    @display(description="Net amount")
-    def amount(self, order: Order) -> str:
-        """Show the amount with its currency."""
-        return money(order.net_amount, order.currency)
-
-    @display(description="Taken back")
-    def taken_back(self, order: Order) -> int:
-        """Show how many of its points returns took back."""
-        return order.clawed_back
-
-    @display(
-        description="State", label={"paid": "success", "open": "warning", "cancelled": "danger"}
-    )
-    def status(self, order: Order) -> str:
-        """Show the state in its colour."""
-        return order.state
-
-    def find(self, queryset: Any, term: str) -> Any:
-        """Find by the claims of a ref, which are indexed; the orders are not."""
-        programs = list(Program.objects.values_list("pk", flat=True))
-        claims = OrderClaim.objects.filter(program_id__in=programs, ref=term)
-        wanted = Q()
-        for member_id, number in claims.values_list("member_id", "number")[:20]:
-            wanted |= Q(member_id=member_id, number=number)
-        return queryset.filter(wanted) if wanted else queryset.none()
-
-    def show_row(self, request: HttpRequest, order: Order) -> HttpResponse:
-        """Show an order with its lines, and why it gave the points that it gave."""
-        lines = [
-            {**line, "money": money(int(line.get("amount", 0)), order.currency)}
-            for line in order.lines
-        ]
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Order {order.ref}",
-            "opts": self.opts,
-            "original": order,
-            "order": order,
-            "amount": money(order.net_amount, order.currency),
-            "lines": lines,
-            "changes": changes_made(_made_by(order)),
-            "member": self.link_to(request, order.member_id),
-            "zone": Program.objects.values_list("timezone", flat=True).get(pk=order.program_id),
-        }
-        return TemplateResponse(request, "admin/loyalty/order/page.html", context)
-
-
-def _made_by(order: Order) -> Q:
-    """Tell of what an order made, also of none; what it earned before a merge stays in a ledger."""
-    made = Q(member_id=order.member_id, order_number=order.number)
-    if order.awarded_to is not None:
-        award = order.transaction_number
-        made |= Q(Q(number=award) | Q(reverses=award), member_id=order.awarded_to)
-    return made
-
-
 def changes_made(made: Q) -> list[dict[str, Any]]:
     """Read changes of points, the newest first."""
     rows = LedgerTransaction.objects.filter(made)
@@ -296,8 +211,3 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         for name, value in found.items()
         if value not in (None, "", [], {})
     ]
-
-
-def money(minor: int, currency: str) -> str:
-    """Write an amount with its currency."""
-    return f"{format_amount(minor, SCALES.get(currency, 2))} {currency}"

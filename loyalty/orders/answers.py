@@ -112,3 +112,4 @@ class ReturnAnswer(BaseModel):
     reinstated: int
     explanation: list[ReturnExplanation]
     balance: Balance
+    tier: Tier | None

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from loyalty.earning.services import give_back
-from loyalty.engine.activity import LevelAtReturn, asks_of_return, count_activity
+from loyalty.engine.activity import LevelAtReturn, asks_of_return, count_activity, tier_body
 from loyalty.engine.commands import Ask, Decision, Kind, MemberRef
 from loyalty.engine.session import MemberWork, Session
 from loyalty.errors import (
@@ -48,7 +48,13 @@ _BEFORE_THE_ORDER = timedelta(days=1)
 
 
 def claw_back(
-    work: MemberWork, record: OrderRecord, points: int, *, ref: str, explanation: dict[str, Any]
+    work: MemberWork,
+    record: OrderRecord,
+    points: int,
+    *,
+    ref: str,
+    explanation: dict[str, Any],
+    reason: str = "",
 ) -> ClawedBack:
     """Take points of an order back, newest lot first, with ledger transaction and event."""
     if points <= 0:
@@ -72,6 +78,7 @@ def claw_back(
         number=number,
         points=-taken.total,
         source_ref=ref,
+        reason=reason,
         store=record.store,
         order_number=record.number,
         reverses=None if record.awarded_to else record.transaction_number,
@@ -140,7 +147,9 @@ def _order_ref(scope: str, ref: str) -> MemberRef:
 
 
 def _scope_of(request: ReturnOrder) -> str:
-    return order_scope(request.store, None) if request.store else ""
+    if request.store is None and request.channel is None:
+        return ""
+    return order_scope(request.store, request.channel)
 
 
 def the_order(session: Session, scope: str, ref: str) -> OrderRecord:
@@ -162,28 +171,37 @@ def _decide_return(session: Session, decision: Decision) -> tuple[int, dict[str,
     request: ReturnOrder = decision.payload
     record = the_order(session, _scope_of(request), request.ref)
     work = require(decision)
-    content = hashlib.sha256(content_of(request.body.model_dump(mode="json"))).hexdigest()
+    said = request.body.model_dump(mode="json", exclude={"reason"})
+    content = hashlib.sha256(content_of(said)).hexdigest()
     known = record.returns.get(request.body.ref)
     if known is not None:
         if known["content"] != content:
             raise ReturnConflict(f"The return {request.body.ref} is recorded with other content.")
-        return 200, {**known["answer"], "balance": work.books.wallet.as_balance()}
+        return 200, known["answer"] | _as_now(work)
     _check_return(work, record, request.body)
     parts = [
         part_of(find_line(record.lines, line.line), units=quantity_units(line.quantity))
         for line in request.body.lines
     ]
-    answer = _take_back(work, record, parts, request)
+    answer, fell = _take_back(work, record, parts, request)
     record.returns[request.body.ref] = {
         "content": content,
         "answer": answer,
         # When it came, among the member's rows, and what: for a backtest, which returns it again.
         "after": work.number_seq,
         "units": {part.line["line"]: part.units for part in parts},
+        "at": work.now.isoformat(),
+        "by": work.session.principal.name,
+        "reason": request.body.reason,
     }
     put_order(work, record)
     remember_order(work, record)
-    return 201, {**answer, "balance": work.books.wallet.as_balance()}
+    return 201, answer | _as_now(work, fell=fell)
+
+
+def _as_now(work: MemberWork, *, fell: bool = False) -> dict[str, Any]:
+    """Give what of an answer is not kept with the return: it is the member's, and goes on."""
+    return {"balance": work.books.wallet.as_balance(), "tier": tier_body(work, changed=fell)}
 
 
 def _check_return(work: MemberWork, record: OrderRecord, request: ReturnRequest) -> None:
@@ -199,7 +217,8 @@ def _check_return(work: MemberWork, record: OrderRecord, request: ReturnRequest)
 
 def _take_back(
     work: MemberWork, record: OrderRecord, parts: list[Part], returned: ReturnOrder
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], bool]:
+    """Take parts back; give the answer, and whether the member's level fell with them."""
     request = returned.body
     paid = record.state == "paid"
     points = sum(part.points for part in parts) if paid else 0
@@ -209,7 +228,9 @@ def _take_back(
     paid_by = paid_with(_member_of(returned), record.ref)
     back = repay(work, record, paid_by, returned.also)
     explanation = {"lines": [{"line": p.line["line"], "points": -p.points} for p in parts]}
-    taken = claw_back(work, record, points, ref=request.ref, explanation=explanation)
+    taken = claw_back(
+        work, record, points, ref=request.ref, explanation=explanation, reason=request.reason
+    )
     spend = net_spend(record.lines) - spent
     record.net_amount += spend
     gone = all_returned(record.lines)
@@ -234,8 +255,8 @@ def _take_back(
         order=record.ref,
         occurred_at=request.occurred_at,
     )
-    level.follow(order=record.ref)
-    return {
+    fell = level.follow(order=record.ref)
+    answer = {
         "order": record.ref,
         "return": request.ref,
         "member": str(work.member_id),
@@ -245,6 +266,7 @@ def _take_back(
         "reinstated": back,
         "explanation": _explain(work, parts, taken, back) + _explain_referral(brought),
     }
+    return answer, fell
 
 
 def _member_of(request: ReturnOrder) -> MemberRef:

@@ -19,6 +19,7 @@ from loyalty.http.fields import (
     Money,
     Name,
     OptionalName,
+    OptionalReason,
     Quantity,
     Ref,
 )
@@ -209,6 +210,11 @@ class ReturnRequest(Body):
     ref: Ref = Field(description="The return's own number, unique for its order.")
     occurred_at: Instant
     lines: list[ReturnLine] = Field(min_length=1, max_length=MAX_LINES)
+    reason: OptionalReason = Field(
+        default="",
+        description="Why it came back. Kept for ever: name nobody here.",
+        examples=["Did not fit"],
+    )
 
     @model_validator(mode="after")
     def _unique_lines(self) -> Self:
@@ -232,10 +238,13 @@ class PutOrder:
 class ReturnOrder:
     """POST /v1/orders/{ref}/returns; `store` completes the ref where receipts repeat.
 
-    `also` as in PutOrder.
+    Attributes:
+        channel: Completes the ref of an order without a store, for who knows which order it is.
+        also: As in PutOrder.
     """
 
     ref: str
     store: str | None
     body: ReturnRequest
+    channel: str | None = None
     also: list[UUID] = field(default_factory=list)

@@ -67,6 +67,28 @@ def test_a_return_without_a_store_finds_the_only_order_of_the_batch(till: Till):
     assert (back.status, back.clawed_back) == (201, 5)
 
 
+def test_a_return_keeps_its_reason_and_answers_the_level(till: Till):
+    till.again(tiers={**till.document["tiers"], "on_return": "recalculate"})
+    card, ref = till.member(), unique("o")
+    till.earn(card, ref, lines=[line("1", "250.00"), line("2", "10.00")])
+    back = till.take_back(ref, "r1", reason="Too small")
+    assert (back.tier["code"], back.tier["changed"]) == ("bronze", True)
+    found = rows(
+        "SELECT reason FROM loyalty_ledgertransaction WHERE member_id = %s AND kind = 'claw_back'",
+        till.ids[card],
+    )
+    assert found == [("Too small",)]
+
+
+def test_a_return_that_comes_again_with_another_reason_is_the_same(till: Till, clock: Clock):
+    card, ref = till.member(), unique("o")
+    till.earn(card, ref, "10.00")
+    first = till.take_back(ref, "r1", reason="Too small", at=clock.now)
+    again = till.take_back(ref, "r1", reason="Too large", at=clock.now)
+    assert (first.status, again.status, again.clawed_back) == (201, 200, 10)
+    assert available(till, card) == 0 and not again.tier["changed"]
+
+
 def test_points_that_paid_come_back_when_all_of_the_order_does(till: Till, clock: Clock):
     card, ref = till.member(), unique("o")
     ends = clock.now + timedelta(days=5)
