@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
                 ('revision', models.IntegerField(default=0, editable=False, help_text='Counts the changes of the draft.')),
                 ('edited_by', models.CharField(default='', editable=False, max_length=100)),
                 ('edited_at', models.DateTimeField(editable=False, null=True)),
+                ('unlogged_revision', models.IntegerField(default=0, editable=False, help_text='The last change of the draft that no form of the admin made.')),
                 ('qualify_by', models.CharField(choices=[('spend', 'what they spend'), ('points', 'points they earn'), ('orders', 'how often they buy')], default='spend', help_text='What brings a member to the next tier level.', max_length=10)),
                 ('window', models.CharField(choices=[('rolling', 'the last months, counted from today'), ('calendar_year', 'the calendar year'), ('membership_year', 'the year since the member joined')], default='rolling', help_text='The time over which it is added up.', max_length=20)),
                 ('rolling_months', models.PositiveSmallIntegerField(default=12, help_text='How many months, where the last months count.')),

@@ -4,6 +4,8 @@ Whoever edits a part of a program locks the program first, so that what they com
 what they overwrite. The revision counts the edits: a review is of one revision.
 """
 
+from typing import Any
+
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -19,11 +21,16 @@ def lock(program_id: int) -> Program:
     return Program.objects.select_for_update(no_key=True).get(pk=program_id)
 
 
-def mark_edited(program_id: int, *, actor: str) -> None:
-    """Count an edit of the draft, in the transaction that made it."""
-    Program.objects.filter(pk=program_id).update(
-        revision=F("revision") + 1, edited_by=actor[:100], edited_at=Now()
-    )
+def mark_edited(program_id: int, *, actor: str, is_logged: bool = False) -> None:
+    """Count an edit of the draft, in the transaction that made it.
+
+    Args:
+        is_logged: Whether the admin's log says what was edited, and by whom.
+    """
+    edited: dict[str, Any] = {"revision": F("revision") + 1}
+    if not is_logged:
+        edited["unlogged_revision"] = edited["revision"]
+    Program.objects.filter(pk=program_id).update(**edited, edited_by=actor[:100], edited_at=Now())
 
 
 def who_edited(program: Program) -> str:

@@ -138,7 +138,7 @@ class DraftAdmin(ModelAdmin):
             drafts.lock(int(named))
 
     def _edited(self, request: HttpRequest, program_id: int) -> None:
-        drafts.mark_edited(program_id, actor=colleague(request))
+        drafts.mark_edited(program_id, actor=colleague(request), is_logged=True)
         program = Program.objects.get(pk=program_id)
         try:
             services.check_draft(program)

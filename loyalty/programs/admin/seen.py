@@ -17,6 +17,9 @@ from loyalty.programs.changes import changes, differences
 from loyalty.programs.models import Program
 
 FIELD = "seen"
+NOBODY = "Somebody"
+UNCHANGED = "[]"
+"""What the admin's log says of a save that changed nothing."""
 
 
 class Seen:
@@ -35,26 +38,40 @@ class Seen:
     @property
     def seen(self) -> str:
         """What the page carries; a second save after a refusal is meant."""
-        return json.dumps(self.now) if self.now else ""
+        if not self.now:
+            return ""
+        return json.dumps({"row": self.now, "revision": _program_of(self.instance).revision})
 
     def clean(self) -> Any:
         """Refuse what was written without knowing the present state."""
         cleaned = super().clean()  # type: ignore[misc]  # of the form that this is mixed into
         carried = self.data.get(FIELD)
-        if carried and self.now is not None and carried != self.seen:
-            self.add_error(None, self._what_happened(carried))  # type: ignore[attr-defined]
+        if carried and self.now is not None:
+            row, revision = _opened(carried)
+            if row != self.now:
+                self.add_error(None, self._what_happened(row, revision))  # type: ignore[attr-defined]
         return cleaned
 
-    def _what_happened(self, carried: str) -> str:
+    def _what_happened(self, row: Any, revision: int) -> str:
         try:
-            told = "; ".join(_differences(self.instance, json.loads(carried), self.now or {}))
+            told = "; ".join(_differences(self.instance, row, self.now or {}))
         except (ValueError, TypeError, KeyError, AttributeError):
             told = ""
         return (
-            f"{_last_editor(self.instance)} has changed this while you were editing"
+            f"{_editor_since(self.instance, revision)} has changed this while you were editing"
             f"{f': {told}' if told else ''}. Nothing of yours is saved yet: save again to keep "
             "what you have written here, or load the page anew to begin from theirs."
         )
+
+
+def _opened(carried: str) -> tuple[Any, int]:
+    """Read what the row was when the form was opened, and the draft's revision then."""
+    try:
+        page = json.loads(carried)
+        row, revision = page["row"], page["revision"]
+    except (ValueError, TypeError, KeyError):
+        return None, 0
+    return row, revision if isinstance(revision, int) else 0
 
 
 def _shown_on_the_page(row: Any) -> dict[str, Any]:
@@ -73,8 +90,24 @@ def _differences(row: Any, before: dict[str, Any], after: dict[str, Any]) -> lis
     return [f"{change.what}: {change.news}" for change in differences(before, after)]
 
 
-def _last_editor(row: Any) -> str:
+def _program_of(row: Any) -> Program:
+    program: Program = row if isinstance(row, Program) else row.program
+    return program
+
+
+def _editor_since(row: Any, revision: int) -> str:
+    """Name who changed a row since a revision of the draft, as far as that is known.
+
+    The admin's log knows who saved which form, and nothing of what came by an API key or a file:
+    where there were several edits, and one of those among them, it may have been anybody's.
+    """
+    program = _program_of(row)
+    if program.revision == revision + 1:
+        return named(program.edited_by) or NOBODY
+    if program.unlogged_revision > revision:
+        return NOBODY
     kind = ContentType.objects.get_for_model(row)
     entries = LogEntry.objects.filter(content_type=kind, object_id=str(row.pk))
-    last = entries.select_related("user").order_by("-action_time").first()
-    return named(f"{PEOPLE}{last.user.get_username()}") if last else "Somebody"
+    saves = entries.exclude(change_message=UNCHANGED).select_related("user")
+    last = saves.order_by("-action_time").first()
+    return named(f"{PEOPLE}{last.user.get_username()}") if last else NOBODY

@@ -51,6 +51,11 @@ class Program(PartOfProgram):
     )
     edited_by = models.CharField(max_length=100, default="", editable=False)
     edited_at = models.DateTimeField(null=True, editable=False)
+    unlogged_revision = models.IntegerField(
+        default=0,
+        editable=False,
+        help_text="The last change of the draft that no form of the admin made.",
+    )
     qualify_by = models.CharField(
         max_length=10,
         choices=choices.QualifyBy.choices,

@@ -1,9 +1,10 @@
 """Review, publish, plan, discard, compare, go back: who, when and why."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 
 from loyalty.admin.forms import local_time
 from loyalty.programs import scheduling
@@ -13,6 +14,7 @@ from loyalty.rewards.pools import load_codes
 from tests.factories import Till
 from tests.integration.admin.forms import Marketer, text_of
 from tests.integration.admin.test_publishing import level_field, program_page, reward_page
+from tests.integration.http.caller import Caller
 
 REVIEW = "loyalty/publishedversion/review"
 
@@ -188,6 +190,55 @@ def test_who_saves_what_somebody_else_changed_meanwhile_is_told(marketer: Market
     assert "cost: 50 → 45" in words
     assert Reward.objects.get(program=till.program, code="five-off").name == "$5 off"
     assert 'value="Five off"' in page.content.decode()
+
+
+def saved_late(marketer: Marketer, till: Till, opened: dict[str, Any], **change: str) -> str:
+    """Save what was opened before others changed it; give what is said of that."""
+    sent = {**opened, "name": "Five off", "_save": "Save", **change}
+    page = marketer.client.post(f"/admin/{reward_page(till, 'five-off')}", sent)
+    said: str = page.context["adminform"].form.non_field_errors()[0]
+    return said.split(" while you were editing")[0]
+
+
+def changed_by_key(till: Till, **change: Any) -> None:
+    answer = Caller(till.program.pk).call("PATCH", "/v1/rewards/five-off", change)
+    assert answer.status_code == 200
+
+
+def test_a_key_that_changed_it_meanwhile_is_named(marketer: Marketer, till: Till):
+    marketer.save(reward_page(till, "five-off"), cost="45")
+    opened = marketer.fields(reward_page(till, "five-off"))
+    changed_by_key(till, cost=40)
+    assert saved_late(marketer, till, opened) == "API key tests has changed this"
+
+
+def test_nobody_is_named_where_a_key_was_one_of_several(marketer: Marketer, till: Till):
+    marketer.save(reward_page(till, "five-off"), cost="45")
+    opened = marketer.fields(reward_page(till, "five-off"))
+    changed_by_key(till, cost=40)
+    marketer.save(reward_page(till, "mug"), cost="12")
+    assert saved_late(marketer, till, opened) == "Somebody has changed this"
+
+
+def test_who_saved_it_and_changed_nothing_is_not_named(
+    marketer: Marketer, colleague: Marketer, till: Till
+):
+    User.objects.filter(pk=colleague.user.pk).update(is_superuser=True)
+    opened = marketer.fields(reward_page(till, "five-off"))
+    colleague.save(reward_page(till, "five-off"), cost="45")
+    marketer.save(reward_page(till, "five-off"))
+    marketer.save(reward_page(till, "mug"), cost="12")
+    name = f"{colleague.user.username} (in the admin)"
+    assert saved_late(marketer, till, opened) == f"{name} has changed this"
+
+
+@pytest.mark.parametrize("carried", ["null", "x", "[]", '{"row": {}, "revision": "1"}'])
+def test_a_page_that_carries_nonsense_overwrites_nothing(
+    marketer: Marketer, till: Till, carried: str
+):
+    opened = marketer.fields(reward_page(till, "five-off"))
+    assert "has changed this" in saved_late(marketer, till, opened, seen=carried)
+    assert Reward.objects.get(program=till.program, code="five-off").name == "$5 off"
 
 
 def test_two_at_the_programs_page(marketer: Marketer, till: Till):
