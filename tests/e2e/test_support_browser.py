@@ -2,14 +2,15 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.desk import Desk
+from tests.e2e.desk import PHONE, Desk
 from tests.e2e.test_admin_browser import colleague, log_in
-from tests.factories import program_document, unique
+from tests.factories import line, program_document, unique
 from tests.stack import Stack
 
 pytestmark = pytest.mark.browser
@@ -23,8 +24,8 @@ def picture(desk: Desk, name: str) -> None:
         desk.page.screenshot(path=str(Path(IMAGES) / f"{name}.png"))
 
 
-def desk_of(stack: Stack, browser: Browser, group: str) -> Desk:
-    context = browser.new_context(viewport={"width": 1180, "height": 860})
+def desk_of(stack: Stack, browser: Browser, group: str, width: int = 1180) -> Desk:
+    context = browser.new_context(viewport={"width": width, "height": 860})
     return log_in(Desk(context.new_page(), stack.url).watch(), colleague(stack, group))
 
 
@@ -33,6 +34,51 @@ def find(desk: Desk, term: str) -> None:
     desk.page.get_by_label("Find a member").fill(term)
     desk.follow(desk.page.get_by_role("button", name="Find", exact=True))
     assert term not in desk.page.url
+
+
+@pytest.mark.parametrize("width", [PHONE["width"], 1180])
+def test_an_order_is_returned_once_after_a_look_at_it(
+    live_stack: Stack, browser: Browser, tmp_path: Path, width: int
+):
+    path, card = tmp_path / "program.yaml", unique("c")
+    document = program_document()
+    path.write_text(json.dumps(document))
+    live_stack.manage("program", "apply", str(path))
+    lines = [line("1", "30.00", "3", category="DAIRY"), line("2", "5.00")]
+    with live_stack.client(live_stack.api_key(str(document["program"]))) as client:
+        named = [{"type": "card", "value": card}]
+        client.post("/v1/members", json={"identifiers": named}, headers=keyed())
+        when = live_stack.sql("SELECT now()")[0][0].isoformat()
+        order = {"ref": card, "channel": "web", "occurred_at": when, "currency": "USD"}
+        earned = {"member": f"card:{card}", "order": {**order, "lines": lines}}
+        assert client.post("/v1/earn", json=earned, headers=keyed()).json()["points"] == 35
+
+    desk = desk_of(live_stack, browser, "Support", width)
+    page = desk.page
+    found = live_stack.sql("SELECT id FROM loyalty_order WHERE ref = %s", card)
+    desk.open(f"loyalty/order/{found[0][0]}/change/")
+    desk.follow(page.get_by_role("link", name="Return", exact=True))
+    page.get_by_label("How many of line 1").fill("4")
+    page.fill("#id_reason", "Broken on arrival")
+    desk.follow(page.get_by_role("button", name="Preview"))
+    expect(page.get_by_text("Line 1: 3 bought, 0 came back before.")).to_be_visible()
+    page.get_by_label("How many of line 1").fill("2")
+    desk.follow(page.get_by_role("button", name="Preview"))
+    expect(page.get_by_text("2 of 3 came back; the line earned 30 points")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("button", name="Return", exact=True).dblclick()
+    expect(page.get_by_text(re.compile("return is recorded|already done")).first).to_be_visible()
+    expect(page.get_by_text("2 of line 1 · “Broken on arrival”")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    taken = "SELECT points FROM loyalty_ledgertransaction WHERE kind = 'claw_back' AND source_ref"
+    made = "SELECT jsonb_object_keys(returns::jsonb) FROM loyalty_order WHERE ref = %s"
+    assert live_stack.sql(f"{taken} IN ({made})", card) == [(-20,)]
+    assert desk.is_fine()
+    page.context.close()
+
+
+def keyed() -> dict[str, str]:
+    return {"Idempotency-Key": unique()}
 
 
 def test_a_support_agents_day(live_stack: Stack, browser: Browser, tmp_path: Path):
