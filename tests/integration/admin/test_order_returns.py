@@ -78,13 +78,15 @@ def test_a_line_is_returned_after_a_look_at_what_it_does(marketer: Marketer, til
     assert "the member, with the next points that they earn" in words
     assert balance_of(till.ids[card])["available"] == 35 and not returned(till, card)
 
-    done = press(marketer, order, "confirm", **previewed(marketer, order, a="2"))
+    sent = previewed(marketer, order, a="2")
+    done = press(marketer, order, "confirm", **sent)
     assert "The return is recorded. Points taken back: 20." in words_of(done)
     assert balance_of(till.ids[card])["available"] == 15
     name = marketer.user.username
     assert returned(till, card) == [(-20, "admin", f"admin:{name}", WHY)]
     words = words_of(marketer.open(path_of(order, "change")))
-    assert f"{name} (in the admin) \u221220 2 of line a · “{WHY}”" in words
+    ref = f"admin-{sent['token'][:12]}"
+    assert f"{name} (in the admin) · {ref} \u221220 2 of line a · “{WHY}”" in words
     assert "30 \u221220 2" in words  # what the line earned, lost, and how much came back
     assert [found for found in audit(members=[till.ids[card]]) if found.rows] == []
 
