@@ -30,7 +30,7 @@ from loyalty.errors import LoyaltyError
 from loyalty.http.problems import in_words
 from loyalty.orders.models import Order
 from loyalty.orders.returns import RETURN
-from loyalty.orders.rules import quantity_text, quantity_units
+from loyalty.orders.rules import quantity_text, quantity_units, returned_of
 from loyalty.orders.schemas import ReturnOrder, ReturnRequest
 from loyalty.programs.choices import Clawback
 from loyalty.programs.currencies import SCALES, format_amount
@@ -128,10 +128,10 @@ def lines_of(order: Order) -> list[dict[str, Any]]:
     """
     lines = []
     for line in order.lines:
-        left = quantity_units(line["quantity"]) - line["returned"]
+        left = quantity_units(line["quantity"]) - returned_of(line)
         shown = {
             "money": money(line["amount"], order.currency),
-            "came_back": quantity_text(line["returned"]) if line["returned"] else "",
+            "came_back": quantity_text(returned_of(line)) if returned_of(line) else "",
             "left": quantity_text(left) if left and order.state != Order.State.CANCELLED else "",
         }
         lines.append({**line, **shown})

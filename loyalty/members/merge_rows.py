@@ -187,7 +187,8 @@ COUNTED = """(SELECT coalesce(json_agg(json_build_array(d.day, d.spend, d.points
                 SELECT FROM json_array_elements(o.lines) AS e
                 WHERE (e->>'returned')::bigint <> 0) AND NOT EXISTS (
                 SELECT FROM json_array_elements(o.lines) AS e
-                WHERE (e->>'returned')::bigint <> (e->>'quantity')::numeric * 10000)
+                WHERE coalesce((e->>'returned')::bigint, 0)
+                    <> (e->>'quantity')::numeric * 10000)
             THEN 0 ELSE 1 END)::int AS orders
         FROM loyalty_order AS o
         WHERE o.member_id = {member} AND o.state = 'paid' AND o.number > {above}

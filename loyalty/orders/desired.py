@@ -27,12 +27,14 @@ from loyalty.orders.rules import (
     Part,
     all_returned,
     find_line,
+    kept_points,
     line_json,
     net_spend,
     order_scope,
     part_of,
     quantity_text,
     quantity_units,
+    returned_of,
     same_lines,
     take_part,
 )
@@ -139,8 +141,8 @@ def _parts_wanted(work: MemberWork, record: OrderRecord, lines: list[LineState])
         amount = None
         if wanted.returned and wanted.returned.amount is not None:
             total = parse_amount(wanted.returned.amount, work.program.currency_scale)
-            amount = total - line["returned_amount"]
-        parts.append(part_of(line, units=units - line["returned"], amount=amount))
+            amount = total - line.get("returned_amount", 0)
+        parts.append(part_of(line, units=units - returned_of(line), amount=amount))
     return parts
 
 
@@ -163,7 +165,7 @@ def _counts(record: OrderRecord) -> tuple[int, int, int]:
 
 def _worth(record: OrderRecord) -> tuple[int, int, int]:
     """Give what the lines are worth without what came back: spend, points, orders."""
-    points = sum(line["points"] - line["clawed_back"] for line in record.lines)
+    points = sum(map(kept_points, record.lines))
     return net_spend(record.lines), points, 0 if all_returned(record.lines) else 1
 
 
@@ -296,8 +298,8 @@ def _line_body(line: dict[str, Any]) -> dict[str, Any]:
     return {
         "line": line["line"],
         "points": line["points"],
-        "returned": quantity_text(line["returned"]),
-        "clawed_back": line["clawed_back"],
+        "returned": quantity_text(returned_of(line)),
+        "clawed_back": line.get("clawed_back", 0),
     }
 
 

@@ -8,8 +8,9 @@ from loyalty.events.documents import DocumentField
 class Order(models.Model):
     """An order in its present state. Its key in the database is (member_id, number).
 
-    `lines` is a list of objects: line, sku, quantity, amount (minor units), category, brand,
-    points (what the line earned), returned (in 1/10,000), returned_amount, clawed_back.
+    `lines` is a list of objects: line, quantity, amount (minor units), points (what the line
+    earned); sku, category and brand where they were told; returned (in 1/10,000), returned_amount
+    and clawed_back where something came back.
     """
 
     class State(models.TextChoices):

@@ -78,20 +78,39 @@ def quantity_text(units: int) -> str:
 
 
 def line_json(line: OrderLine, points: int) -> dict[str, Any]:
-    """Make a recorded line of which nothing has come back yet."""
+    """Make a recorded line of which nothing has come back yet.
+
+    What is empty is left out, and so is what came back until something does: an order is kept for
+    ever, and these made up half of it.
+    """
     name, sku, quantity, amount, category, brand = line
-    return {
-        "line": name,
-        "sku": sku,
-        "quantity": quantity,
-        "amount": amount,
-        "category": category,
-        "brand": brand,
-        "points": points,
-        "returned": 0,
-        "returned_amount": 0,
-        "clawed_back": 0,
-    }
+    made = {"line": name, "quantity": quantity, "amount": amount, "points": points}
+    if sku:
+        made["sku"] = sku
+    if category:
+        made["category"] = category
+    if brand:
+        made["brand"] = brand
+    return made
+
+
+def bought_line(line: dict[str, Any]) -> OrderLine:
+    """Give what was bought, of a recorded line."""
+    said = line.get
+    sku, category, brand = said("sku", ""), said("category", ""), said("brand", "")
+    return OrderLine(line["line"], sku, line["quantity"], line["amount"], category, brand)
+
+
+def returned_of(line: dict[str, Any]) -> int:
+    """Tell how much came back of a recorded line, in 1/10,000."""
+    units: int = line.get("returned", 0)
+    return units
+
+
+def kept_points(line: dict[str, Any]) -> int:
+    """Tell what a recorded line earned that was not taken back."""
+    kept: int = line["points"] - line.get("clawed_back", 0)
+    return kept
 
 
 def same_lines(recorded: Sequence[dict[str, Any]], lines: Sequence[OrderLine]) -> bool:
@@ -103,10 +122,8 @@ def same_lines(recorded: Sequence[dict[str, Any]], lines: Sequence[OrderLine]) -
 
 
 def _facts(line: dict[str, Any]) -> tuple[Any, ...]:
-    quantity = quantity_units(line["quantity"])
-    return (
-        line["line"], line["sku"], quantity, line["amount"], line["category"], line["brand"]
-    )  # fmt: skip
+    name, sku, quantity, amount, category, brand = bought_line(line)
+    return name, sku, quantity_units(quantity), amount, category, brand
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +150,7 @@ def part_of(line: dict[str, Any], *, units: int, amount: int | None = None) -> P
         ReversalExceedsOriginal: More comes back than was bought.
     """
     whole = quantity_units(line["quantity"])
-    before = line["returned"]
+    before = returned_of(line)
     if not 0 <= before + units <= whole:
         raise ReversalExceedsOriginal(
             f"Line {line['line']}: {quantity_text(whole)} bought,"
@@ -167,22 +184,23 @@ def find_line(lines: Iterable[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def take_part(part: Part) -> None:
     """Note on the line what came back."""
-    part.line["returned"] += part.units
-    part.line["returned_amount"] += part.amount
-    part.line["clawed_back"] += part.points
+    line = part.line
+    line["returned"] = returned_of(line) + part.units
+    line["returned_amount"] = line.get("returned_amount", 0) + part.amount
+    line["clawed_back"] = line.get("clawed_back", 0) + part.points
 
 
 def all_returned(lines: Iterable[dict[str, Any]]) -> bool:
     """Tell whether something came back, and nothing that was bought is left."""
     found = list(lines)
-    return any(line["returned"] for line in found) and all(
-        line["returned"] == quantity_units(line["quantity"]) for line in found
+    return any(map(returned_of, found)) and all(
+        returned_of(line) == quantity_units(line["quantity"]) for line in found
     )
 
 
 def net_spend(lines: Iterable[dict[str, Any]]) -> int:
     """Sum what was paid and not paid back, in minor units; never below 0."""
-    net: int = sum(line["amount"] - line["returned_amount"] for line in lines)
+    net: int = sum(line["amount"] - line.get("returned_amount", 0) for line in lines)
     return max(0, net)
 
 

@@ -11,7 +11,6 @@ from datetime import date, datetime
 from functools import partial
 
 from loyalty.earning.rows import orders_of
-from loyalty.earning.rules import OrderLine
 from loyalty.earning.services import give_back, welcome_award
 from loyalty.engine.activity import LevelAtReturn, count_activity, rise
 from loyalty.engine.inactivity import carry_on
@@ -20,9 +19,11 @@ from loyalty.orders.reading import award_for, new_order
 from loyalty.orders.returns import claw_back, release
 from loyalty.orders.rules import (
     all_returned,
+    bought_line,
     net_spend,
     part_of,
     quantity_units,
+    returned_of,
     take_part,
 )
 from loyalty.orders.schemas import Order
@@ -98,7 +99,7 @@ class _Replay(Life):
 
     def _returns(self, order: PastOrder) -> Iterator[tuple[float, datetime, Callable[[], None]]]:
         """Returns come when they came; what an order's desired state took back, at once."""
-        left = {line["line"]: line["returned"] for line in order.lines if line["returned"]}
+        left = {line["line"]: returned_of(line) for line in order.lines if returned_of(line)}
         parts: list[tuple[float, dict[str, int]]] = []
         for known in order.returns.values():
             parts.append((known.get("after", order.number), known.get("units", {})))
@@ -121,17 +122,7 @@ class _Replay(Life):
             currency=self.program.currency,
             lines=[],
         )
-        lines = tuple(
-            OrderLine(
-                line["line"],
-                line["sku"],
-                line["quantity"],
-                line["amount"],
-                line["category"],
-                line["brand"],
-            )
-            for line in past.lines
-        )
+        lines = tuple(map(bought_line, past.lines))
         self.session.remember(orders_of(self.ref), [(self.activity.orders,)])
         award = award_for(self.work, self.ref, order, lines)
         record = new_order(self.work, order, ref=past.ref, lines=lines)

@@ -20,7 +20,8 @@ WITH o AS (
             EXISTS (SELECT FROM json_array_elements(o.lines) AS e
                 WHERE (e->>'returned')::bigint <> 0)
             AND NOT EXISTS (SELECT FROM json_array_elements(o.lines) AS e
-                WHERE (e->>'returned')::bigint <> (e->>'quantity')::numeric * 10000))) AS orders
+                WHERE coalesce((e->>'returned')::bigint, 0)
+                    <> (e->>'quantity')::numeric * 10000))) AS orders
     FROM loyalty_order AS o WHERE o.program_id = {p} AND o.state = 'paid' GROUP BY 1, 2
 ), d AS (SELECT * FROM loyalty_activityday WHERE member_id IN ({living}))
 SELECT member_id, day, o.spend, d.spend, o.points, d.points, o.orders, d.orders

@@ -191,7 +191,10 @@ def basket_of(order: OrderRow, program: Program) -> tuple[dict[str, Any], list[d
     scale = SCALES[program.currency]
     names = ("sku", "category", "brand", "quantity")
     lines = [
-        {**{name: line[name] for name in names}, "amount": format_amount(line["amount"], scale)}
+        {
+            **{name: line.get(name, "") for name in names},
+            "amount": format_amount(line["amount"], scale),
+        }
         for line in order.lines
     ]
     return head, lines

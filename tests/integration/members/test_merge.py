@@ -92,6 +92,18 @@ def test_what_counts_for_tiers_goes_over(till: Till):
     assert (seen["code"], seen["metric"]) == ("bronze", "121.00")
 
 
+def test_an_order_of_which_a_line_came_back_meanwhile_still_counts(till: Till):
+    old, new = till.member(), till.member()
+    ref = unique("o")
+    till.earn(old, ref, lines=[line("1", "8.00"), line("2", "5.00")])
+    merge(till, old, new)
+    till.take_back(ref, "r1", {"1": "1"})
+    counted = "SELECT spend, points, orders FROM loyalty_activityday WHERE member_id = %s"
+    assert rows(counted, till.ids[new]) == [(500, 5, 1)]
+    unmerge(till, old)
+    assert rows(counted, till.ids[old]) == [(500, 5, 1)]
+
+
 def test_the_higher_level_stays(till: Till):
     old, new = till.member(), till.member()
     till.earn(old, unique("o"), "300.00")
