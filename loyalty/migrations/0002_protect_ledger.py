@@ -83,17 +83,22 @@ DECLARE
 BEGIN
     WITH delta AS (
         SELECT member_id, currency, lot_number,
-            sum(CASE WHEN source IN (0, 8) THEN amount ELSE 0 END) AS granted,
-            sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS pending,
-            sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
+            sum(CASE WHEN source IN (0, 8) THEN amount ELSE 0 END)::bigint AS granted,
+            sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
+                AS pending,
+            sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
                 AS available,
-            sum(CASE 3 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS held,
-            sum(CASE 4 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
+            sum(CASE 3 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
+                AS held,
+            sum(CASE 4 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
                 AS redeemed,
-            sum(CASE 5 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS expired,
-            sum(CASE 6 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS revoked,
-            sum(CASE 7 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS settled,
-            sum(CASE 8 WHEN destination THEN amount ELSE 0 END) AS moved
+            sum(CASE 5 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
+                AS expired,
+            sum(CASE 6 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
+                AS revoked,
+            sum(CASE 7 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
+                AS settled,
+            sum(CASE 8 WHEN destination THEN amount ELSE 0 END)::bigint AS moved
         FROM unnest(posted) WHERE lot_number IS NOT NULL
         GROUP BY member_id, currency, lot_number
     ), lots AS (
@@ -114,7 +119,7 @@ BEGIN
             CASE WHEN lot.slides THEN 'infinity' ELSE lot.expires_at END AS expires_at
     ), totals AS (
         INSERT INTO loyalty_expirytotal AS total (member_id, currency, expires_at, points)
-        SELECT member_id, currency, expires_at, sum(points) FROM lots
+        SELECT member_id, currency, expires_at, sum(points)::bigint FROM lots
         WHERE expires_at IS NOT NULL AND points <> 0
         GROUP BY member_id, currency, expires_at
         ON CONFLICT (member_id, currency, expires_at)
@@ -133,12 +138,15 @@ BEGIN
             count(*) AS postings, min(seq) AS first_seq, max(seq) AS last_seq,
             (max(ARRAY[seq, available_after]))[2] AS available_after,
             min(posted_at) AS first_at, max(posted_at) AS last_at,
-            sum(CASE 0 WHEN source THEN amount ELSE 0 END) AS issued,
-            sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS pending,
-            sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)
+            sum(CASE 0 WHEN source THEN amount ELSE 0 END)::bigint AS issued,
+            sum(CASE 1 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
+                AS pending,
+            sum(CASE 2 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
                 AS available,
-            sum(CASE 3 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END) AS held,
-            sum(CASE 7 WHEN source THEN amount WHEN destination THEN -amount ELSE 0 END) AS debt
+            sum(CASE 3 WHEN destination THEN amount WHEN source THEN -amount ELSE 0 END)::bigint
+                AS held,
+            sum(CASE 7 WHEN source THEN amount WHEN destination THEN -amount ELSE 0 END)::bigint
+                AS debt
         FROM unnest(posted) GROUP BY member_id, currency
     ), updated AS (
         UPDATE loyalty_wallet AS wallet SET
