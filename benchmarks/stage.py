@@ -132,7 +132,9 @@ class Stage:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="loyalty-bench-"))
         self.folder.chmod(0o711)
-        self.postgres = PostgresServer(self.folder / "postgres", secrets.token_hex(16))
+        self.postgres = PostgresServer(
+            self.folder / "postgres", secrets.token_hex(16), settings=machine.postgres_settings()
+        )
         self.sites: dict[str, Site] = {}
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
@@ -146,11 +146,13 @@ class PostgresServer(Server):
         log: Path | None = None,
         sockets: Path | None = None,
         durable: bool = True,
+        settings: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, password, port, log)
         self.mode = _mode_for(self.folder)
         self.sockets = None if self.mode is Mode.NOBODY else sockets
         self.durable = durable
+        self.settings = (*settings, *(() if durable else _FAST))  # as in postgresql.conf
         self.programs = _postgres_programs(self.mode)
 
     def url(self, database: str = "loyalty") -> str:
@@ -214,7 +216,7 @@ class PostgresServer(Server):
             "shared_buffers=128MB",
             "timezone=UTC",
             "log_timezone=UTC",
-            *(() if self.durable else _FAST),
+            *self.settings,
         ]
         pairs = [part for option in options for part in ("-c", option)]
         return [str(self.programs / "postgres"), "-D", str(self.folder), *pairs]
