@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from loyalty.ledger.audit import audit
 from loyalty.members import services as members
 from loyalty.members.schemas import EnrolRequest
+from loyalty.nightly.services import settle_referrals
 from tests.factories import Reply, Till, balance_of, open_till, rows, unique
 
 BRING = {"code": "bring", "bonus": 200, "trigger": "referral", "who": "referrer"}
@@ -53,3 +55,31 @@ def told(till: Till, card: str) -> list[tuple[str, Any]]:
         till.ids[card],
     )
     return [(type_, points and int(points)) for type_, points in found]
+
+
+def proved(till: Till) -> None:
+    """Audit everybody of the program."""
+    query = "SELECT member_id FROM loyalty_memberstate WHERE program_id = %s"
+    ids = [row[0] for row in rows(query, till.program.pk)]
+    assert [found for found in audit(members=ids) if found.rows] == []
+
+
+def pair(till: Till) -> tuple[str, str]:
+    """Ada, and Ben whom she brought."""
+    ada = join(till)
+    return ada.card, join(till, ada.referral_code).card
+
+
+def converted(till: Till) -> tuple[str, str, str]:
+    """Ada, Ben, and his first order, for which both have their points."""
+    ada, ben = pair(till)
+    order = unique("o")
+    assert till.earn(ben, order, "20.00").referral["points"] == 100
+    settle_referrals()
+    return ada, ben, order
+
+
+def code_of(till: Till, card: str) -> str:
+    """Give the code by which a member brings others."""
+    query = "SELECT code FROM loyalty_referralcode WHERE member_id = %s"
+    return str(rows(query, till.ids[card])[0][0])
