@@ -264,7 +264,7 @@ def _act(
     form = form_class(request.POST or None, initial=_initial(form_class, member))
     form.offer(member)
     back = reverse("admin:loyalty_member_change", args=[member.pk])
-    if request.method == "POST" and form.is_valid() and _run(request, member, form):
+    if request.method == "POST" and form.is_valid() and run_form(request, member, form):
         return HttpResponseRedirect(back)
     context = {
         **page.admin_site.each_context(request),
@@ -278,7 +278,7 @@ def _act(
     return TemplateResponse(request, "admin/loyalty/member/action.html", context)
 
 
-def _run(request: HttpRequest, member: Member, form: ActionForm) -> bool:
+def run_form(request: HttpRequest, member: Member, form: ActionForm) -> bool:
     """Run the form's command; say in the form what was refused, else what was done."""
     try:
         kind, payload = form.command(member)

@@ -1,4 +1,4 @@
-"""What members used their points for, to look at only."""
+"""What members used their points for, and what may be done about it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,12 +7,15 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
 from loyalty.admin import words
 from loyalty.admin.filters import DaysFilter, ProgramFilter
 from loyalty.admin.history import HistoryAdmin, changes_made
+from loyalty.admin.redemption_back import FORMS, offered, view_of
+from loyalty.orders.models import Order
 from loyalty.programs.models import Program
 from loyalty.programs.selectors import published_program
 from loyalty.rewards.models import Redemption
@@ -67,6 +70,20 @@ class RedemptionAdmin(HistoryAdmin):
         """Find by the reward."""
         return queryset.filter(reward__in=[term, *_codes_of(term)])
 
+    def get_urls(self) -> list[URLPattern]:
+        """Add the actions' pages. They stand outside of the admin's transaction: the engine
+        begins and commits its own."""
+        pages = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(view_of(form)),
+                {"page": self},
+                name=f"loyalty_redemption_{name}",
+            )
+            for name, form in FORMS.items()
+        ]
+        return [*pages, *super().get_urls()]
+
     def show_row(self, request: HttpRequest, redemption: Redemption) -> HttpResponse:
         """Show a redemption: what it gave, and what became of its points."""
         _name_rewards([redemption])
@@ -77,6 +94,8 @@ class RedemptionAdmin(HistoryAdmin):
             "original": redemption,
             "redemption": redemption,
             "what": self.what(redemption),
+            "order": _order_of(redemption),
+            "offered": offered(request, redemption),
             "gives": words.gives(redemption.gives),
             "changes": changes_made(
                 Q(member_id=redemption.member_id, redemption_number=redemption.number)
@@ -87,6 +106,15 @@ class RedemptionAdmin(HistoryAdmin):
             ),
         }
         return TemplateResponse(request, "admin/loyalty/redemption/page.html", context)
+
+
+def _order_of(redemption: Redemption) -> Order | None:
+    """Find the order that a redemption names, where its member has but one of that number."""
+    if not redemption.order_ref:
+        return None
+    orders = Order.objects.filter(member_id=redemption.member_id, ref=redemption.order_ref)
+    found = list(orders[:2])
+    return found[0] if len(found) == 1 else None
 
 
 def _name_rewards(redemptions: Iterable[Any]) -> None:

@@ -1,0 +1,104 @@
+"""Support gives points of a redemption back, or lets go what is reserved: engine commands."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from loyalty.ledger.audit import audit
+from loyalty.orders.models import Order
+from loyalty.programs.models import RewardStock
+from loyalty.rewards.models import Redemption
+from tests.factories import Till, balance_of, rows
+from tests.integration.admin.forms import Marketer, text_of
+
+WHY = "The machine was broken"
+
+
+def redeemed(till: Till, **body: Any) -> tuple[str, Redemption]:
+    card = till.member(balance=100)
+    assert till.redeem(card, **{"reward": "mug", **body}).status == 201
+    return card, Redemption.objects.get(member_id=till.ids[card])
+
+
+def path_of(redemption: Redemption, name: str = "change") -> str:
+    return f"loyalty/redemption/{redemption.pk}/{name}/"
+
+
+def available(till: Till, card: str) -> int:
+    return balance_of(till.ids[card])["available"]
+
+
+def test_points_are_given_back_once_with_who_and_why(marketer: Marketer, till: Till):
+    card, redemption = redeemed(till)
+    page = marketer.open(path_of(redemption)).content.decode()
+    assert path_of(redemption, "reverse") in page and path_of(redemption, "void") not in page
+    path = path_of(redemption, "reverse")
+    assert "10 points go back where they came from" in text_of(marketer.open(path))
+    sent = {**marketer.fields(path), "reason": WHY}
+    first = marketer.client.post(f"/admin/{path}", sent, follow=True)
+    again = marketer.client.post(f"/admin/{path}", sent, follow=True)
+    assert "The points are given back." in text_of(first)
+    assert "This was already done." in text_of(again) and f"“{WHY}”" in text_of(again)
+    assert path not in again.content.decode()
+    assert available(till, card) == 100
+    stock = RewardStock.objects.get(program_id=till.program.pk, reward="mug")
+    assert stock.remaining == stock.total
+    found = rows(
+        "SELECT points, source, actor, reason FROM loyalty_ledgertransaction"
+        " WHERE member_id = %s AND kind = 'reinstate'",
+        till.ids[card],
+    )
+    assert found == [(10, "admin", f"admin:{marketer.user.username}", WHY)]
+    assert [found for found in audit(members=[till.ids[card]]) if found.rows] == []
+
+
+def test_what_a_till_reserved_is_let_go(marketer: Marketer, till: Till):
+    card, redemption = redeemed(till, capture=False)
+    assert available(till, card) == 90
+    page = marketer.open(path_of(redemption)).content.decode()
+    assert path_of(redemption, "void") in page and path_of(redemption, "reverse") not in page
+    done = marketer.save(path_of(redemption, "void"))
+    assert "The points can be used again." in text_of(done)
+    assert available(till, card) == 100
+
+
+def test_what_is_over_is_refused_in_the_form(marketer: Marketer, till: Till):
+    card, redemption = redeemed(till)
+    opened = marketer.fields(path_of(redemption, "reverse"))
+    marketer.save(path_of(redemption, "reverse"), reason=WHY)
+    path = f"/admin/{path_of(redemption, 'reverse')}"
+    refused = marketer.client.post(path, {**opened, "token": "0" * 32, "reason": WHY})
+    assert refused.context["form"].non_field_errors()
+    assert marketer.save(path_of(redemption, "void")).context["form"].non_field_errors()
+    blank = marketer.client.post(path, {**opened, "reason": " "})
+    assert "This field is required." in text_of(blank)
+    assert available(till, card) == 100
+
+
+@pytest.mark.parametrize("codename", ["view_redemption", "add_ledgertransaction"])
+def test_who_may_not_change_points_cannot(
+    marketer: Marketer, colleague: Marketer, till: Till, codename: str
+):
+    card, redemption = redeemed(till)
+    colleague.user.user_permissions.set([Permission.objects.get(codename=codename)])
+    assert (
+        path_of(redemption, "reverse") not in colleague.open(path_of(redemption)).content.decode()
+    )
+    for name in ("reverse", "void"):
+        assert colleague.open(path_of(redemption, name)).status_code == 403
+    sent = {**marketer.fields(path_of(redemption, "reverse")), "reason": WHY}
+    path = f"/admin/{path_of(redemption, 'reverse')}"
+    assert colleague.client.post(path, sent).status_code == 403
+    assert available(till, card) == 90
+
+
+def test_a_redemption_leads_to_its_order(marketer: Marketer, till: Till):
+    card, redemption = redeemed(till, order_ref="order-1")
+    assert "order order-1" in text_of(marketer.open(path_of(redemption)))
+    till.earn(card, "order-1", "10.00")
+    order = Order.objects.get(member_id=till.ids[card])
+    link = f'href="/admin/loyalty/order/{order.pk}/change/"'
+    assert link in marketer.open(path_of(redemption)).content.decode()
+    till.earn(card, "order-1", "10.00", store="310")
+    assert link not in marketer.open(path_of(redemption)).content.decode()
