@@ -66,12 +66,13 @@ class ReverseForm(BackForm):
         super().take(redemption)
         left = redemption.captured - redemption.reinstated
         self.intro = (
-            f"{left:,} points go back where they came from, with their old expiry."
+            f"{left:,} points go back where they came from, with their old expiry; of those that"
+            " have expired meanwhile the program decides."
             if left
             else "It took no points, and does not count any more as one that was had for nothing."
         )
         if redemption.reward:
-            self.intro += " The reward's stock has it again: take back what was given, if you can."
+            self.intro += " It goes back into the reward's stock, if that is counted."
 
     def command(self, member: Member) -> Payload:
         """Give the reversal."""

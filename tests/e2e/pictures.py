@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: 
 from crm_sync.models import Connection  # noqa: E402
 from loyalty.members.models import AdjustmentRequest, Segment  # noqa: E402
 from loyalty.nightly.models import NightlyRun  # noqa: E402
+from loyalty.orders.models import Order  # noqa: E402
 from loyalty.programs.models import Campaign, EarningRule, Reward  # noqa: E402
 from tests.e2e.pictured_demo import PASSWORD, PEOPLE, Demo, enter, fill, spoil_profiles  # noqa: E402
 
@@ -220,6 +221,19 @@ def service(album: Album) -> None:
         desk.open(f"loyalty/nightlyrun/{night.pk}/change/").take("admin_night", tall=900)
 
 
+def returns(album: Album) -> None:
+    """What support sees before an order is returned."""
+    newest = Order.objects.filter(program_id=album.demo.program.pk, state="paid", clawed_back=0)
+    order = next(one for one in newest.order_by("-id") if len(one.lines) == 4 and one.points > 20)
+    with album.desk("simon") as desk:
+        page = desk.open(f"loyalty/order/{order.pk}/return/").page
+        page.get_by_label("How many of line 1", exact=True).fill(order.lines[0]["quantity"])
+        page.fill("#id_reason", "Broken on arrival")
+        page.get_by_role("button", name="Preview").click()
+        expect(page.get_by_role("button", name="Return", exact=True)).to_be_visible()
+        desk.take("admin_return", tall=880)
+
+
 def connections(album: Album) -> None:
     """What goes to CRMs, and what differs there."""
     klaviyo = Connection.objects.filter(adapter="klaviyo").latest("pk")
@@ -251,7 +265,7 @@ def main() -> None:
             executable_path="/usr/bin/chromium", headless=True, args=arguments
         )
         album = Album(browser, demo)
-        for chapter in (overviews, programs, sets, trials, service, connections):
+        for chapter in (overviews, programs, sets, trials, service, returns, connections):
             if not wanted or chapter.__name__ in wanted:
                 chapter(album)
         browser.close()
