@@ -4,10 +4,10 @@ from typing import Any
 
 from tests.factories import unique
 
-Calls = dict[str, tuple[str, str, Any]]
+Call = tuple[str, str, Any]
 
 
-def configuration_calls() -> Calls:
+def configuration_calls() -> dict[str, Call]:
     """List them: method, path, body."""
     reward = {"code": unique("r"), "name": "Pen", "cost": 20, "gives": {"product": "pen"}}
     rule = {"code": unique("e"), "bonus": 5, "when": {"category": ["DAIRY"]}}
@@ -33,7 +33,7 @@ def configuration_calls() -> Calls:
     }
 
 
-def _of(noun: str, plural: str, path: str, new: Any, code: str, change: Any) -> Calls:
+def _of(noun: str, plural: str, path: str, new: Any, code: str, change: Any) -> dict[str, Call]:
     return {
         f"list_config_{plural}": ("GET", path, None),
         f"add_{noun}": ("POST", path, new),

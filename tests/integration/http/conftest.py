@@ -36,7 +36,7 @@ def shop(till: Till) -> Shop:
 def still_shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[Shop]:
     """Return one shop for all tests of a file that only try what is refused.
 
-    They make some hundred webhook endpoints, which other tests would look through.
+    They make dozens of webhook endpoints, which other tests would look through.
     """
     with django_db_blocker.unblock():
         make_database()

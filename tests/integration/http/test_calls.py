@@ -14,7 +14,7 @@ from tests.integration.http.caller import CALLS, Caller, Shop, body_of, code_of,
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "reverse"])
 def test_every_call_of_the_table_works(shop: Shop, api: Caller, name: str) -> None:
-    method, path, body = shop.calls()[name]
+    method, path, body = shop.call(name)
     assert api.call(method, path, body).status_code in (200, 201)
 
 
@@ -241,7 +241,7 @@ def test_an_order_that_is_not_known_yet_may_come_later(still_shop: Shop, still_a
 
 
 def test_a_return_takes_back_what_the_lines_earned(shop: Shop, api: Caller) -> None:
-    method, path, body = shop.calls()["return_order"]
+    method, path, body = shop.call("return_order")
     answer = body_of(api.call(method, path, body))
     assert (answer["clawed_back"], answer["return"]) == (10, body["ref"])
     unknown = {**body, "ref": unique("r"), "lines": [{"line": "nope", "quantity": "1"}]}

@@ -222,13 +222,13 @@ def test_a_key_without_a_limit_asks_redis_nothing(
 def test_rollbacks_of_others_do_not_end_the_engines_statements(shop: Shop, api: Caller) -> None:
     """psycopg ends all prepared statements after a rollback, if it has prepared one itself."""
     for _ in range(6):
-        method, path, body = shop.calls()["preview_earn"]
+        method, path, body = shop.call("preview_earn")
         assert api.call(method, path, body).status_code == 200
         auth._known.clear()
         with pytest.raises(ZeroDivisionError), transaction.atomic():
             shop.till.program.refresh_from_db()
             raise ZeroDivisionError
-        method, path, body = shop.calls()["earn"]
+        method, path, body = shop.call("earn")
         assert api.call(method, path, body).status_code == 201
 
 

@@ -49,7 +49,7 @@ def otherwise(name: str, body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", KEYED)
 def test_the_first_answer_comes_again_byte_for_byte(shop: Shop, api: Caller, name: str) -> None:
     settle_first(shop, api, name)
-    method, path, body = shop.calls()[name]
+    method, path, body = shop.call(name)
     key = unique("k")
     first = api.call(method, path, body, key=key)
     again = api.call(method, path, body, key=key)
@@ -67,7 +67,7 @@ def test_scenario_3_the_same_key_with_another_body_is_422(
     shop: Shop, api: Caller, name: str
 ) -> None:
     settle_first(shop, api, name)
-    method, path, body = shop.calls()[name]
+    method, path, body = shop.call(name)
     key = unique("k")
     assert api.call(method, path, body, key=key).status_code in (200, 201)
     before = balance_of(shop.member)
@@ -100,19 +100,19 @@ def test_the_same_content_written_otherwise_is_the_same_request(shop: Shop, api:
 def test_a_call_that_changes_something_needs_a_key(
     still_shop: Shop, still_api: Caller, name: str
 ) -> None:
-    method, path, body = still_shop.calls()[name]
+    method, path, body = still_shop.call(name)
     response = still_api.call(method, path, body, key=None)
     assert code_of(response) == (400, "idempotency_key_missing")
 
 
 @pytest.mark.parametrize("key", ["a b", "é", "x" * 256, '"', '"a', '"a"b"', '""', "a\tb", "\x7f"])
 def test_a_key_is_visible_ascii(still_shop: Shop, still_api: Caller, key: str) -> None:
-    method, path, body = still_shop.calls()["adjust"]
+    method, path, body = still_shop.call("adjust")
     assert code_of(still_api.call(method, path, body, key=key)) == (400, "idempotency_key_invalid")
 
 
 def test_a_quoted_key_is_the_bare_one(shop: Shop, api: Caller) -> None:
-    method, path, body = shop.calls()["adjust"]
+    method, path, body = shop.call("adjust")
     key = unique("k")
     first = api.call(method, path, body, key=key)
     again = api.call(method, path, body, key=f'"{key}"')
@@ -121,7 +121,7 @@ def test_a_quoted_key_is_the_bare_one(shop: Shop, api: Caller) -> None:
 
 
 def test_keys_of_other_clients_are_other_keys(shop: Shop, api: Caller) -> None:
-    method, path, body = shop.calls()["adjust"]
+    method, path, body = shop.call("adjust")
     key = unique("k")
     assert api.call(method, path, body, key=key).status_code == 201
     other = Caller(shop.program_id).call(method, path, body, key=key)
@@ -155,7 +155,7 @@ def test_a_command_sent_alone_is_known_in_a_batch_and_the_other_way_round(
     shop: Shop, api: Caller
 ) -> None:
     earn = {"member": f"card:{shop.card}", "order": order_body()}
-    returned = shop.calls()["return_order"][2]
+    returned = shop.call("return_order")[2]
     keys = unique("k"), unique("k"), unique("k")
     alone = api.post("/v1/earn", earn, key=keys[0])
     member = f"card:{shop.card}"

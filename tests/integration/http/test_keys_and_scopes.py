@@ -70,7 +70,7 @@ TOGETHER = {"preview_draft": ("members:read",)}
 def test_a_call_without_a_good_key_is_401(
     still_shop: Shop, still_api: Caller, name: str, header: str
 ) -> None:
-    method, path, body = still_shop.calls()[name]
+    method, path, body = still_shop.call(name)
     response = still_api.call(method, path, body, Authorization=header)
     assert code_of(response) == (401, "unauthenticated")
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
@@ -78,7 +78,7 @@ def test_a_call_without_a_good_key_is_401(
 
 @pytest.mark.parametrize("name", CALLS)
 def test_scenario_42_a_key_without_the_scope_is_403(still_shop: Shop, name: str) -> None:
-    method, path, body = still_shop.calls()[name]
+    method, path, body = still_shop.call(name)
     others = tuple(scope for scope in EVERYTHING if scope not in ACCEPTED[name])
     response = Caller(still_shop.program_id, others).call(method, path, body)
     assert code_of(response) == (403, "scope_missing")
@@ -88,7 +88,7 @@ def test_scenario_42_a_key_without_the_scope_is_403(still_shop: Shop, name: str)
     ("name", "scope"), [(name, scope) for name in CALLS for scope in sorted(ACCEPTED[name])]
 )
 def test_scenario_42_the_one_scope_is_enough(shop: Shop, name: str, scope: str) -> None:
-    method, path, body = shop.calls()[name]
+    method, path, body = shop.call(name)
     response = Caller(shop.program_id, (scope, *TOGETHER.get(name, ()))).call(method, path, body)
     assert response.status_code < 300 or name == "reverse"
 
@@ -187,7 +187,7 @@ ABOUT_ANOTHER = [name for name in CALLS if name not in ABOUT_ITS_OWN]
 @pytest.mark.parametrize("name", ABOUT_ANOTHER)
 def test_scenario_41_what_another_program_owns_is_404(still_shop: Shop, name: str) -> None:
     stranger = Caller(open_till().program.pk)
-    method, path, body = still_shop.calls()[name]
+    method, path, body = still_shop.call(name)
     response = stranger.call(method, path, body)
     assert response.status_code == 404
     # It says no more about what another owns than about what does not exist.
@@ -200,7 +200,7 @@ def test_scenario_41_what_another_program_owns_is_404(still_shop: Shop, name: st
 
 
 def _of_nobody(shop: Shop, name: str) -> tuple[str, str, Any]:
-    method, path, body = shop.calls()[name]
+    method, path, body = shop.call(name)
     nobody = shop.member[:-4] + "0000"
     path = path.replace(shop.member, nobody).replace(
         shop.member.replace("-", ""), nobody.replace("-", "")
@@ -254,7 +254,7 @@ def test_scenario_41_a_key_of_one_store_may_not_act_for_another(
     still_shop: Shop, name: str
 ) -> None:
     caller = Caller(still_shop.program_id, stores=["310"])
-    method, path, body = still_shop.calls()[name]
+    method, path, body = still_shop.call(name)
     if name == "redeem":
         body["store"] = STORE
     assert code_of(caller.call(method, path, body)) == (403, "store_not_allowed")

@@ -55,7 +55,7 @@ ALLOWED = (("adjust", "-1"), ("capture", "null"), ("reverse", "null"))
 def test_scenario_36_points_are_json_integers_in_range(
     still_shop: Shop, still_api: Caller, name: str, points: str
 ) -> None:
-    method, path, body = still_shop.calls()[name]
+    method, path, body = still_shop.call(name)
     body = {"member": f"card:{still_shop.card}"} if name == "redeem" else dict(body)
     raw = json.dumps({**body, "points": "POINTS"}).replace('"POINTS"', points).encode()
     response = still_api.call(method, path, raw)
@@ -153,7 +153,7 @@ def test_scenario_38_a_body_over_256_kb_is_refused_by_its_length(
 ) -> None:
     body = b'{"member": "' + b"x" * 256 * 1024 + b'"}'
     for name in set(WITH_BODY) - {"batch"}:
-        method, path, _ = still_shop.calls()[name]
+        method, path, _ = still_shop.call(name)
         assert code_of(still_api.call(method, path, body)) == (413, "payload_too_large")
 
 
@@ -277,7 +277,7 @@ def test_what_is_not_an_object_is_refused(
 ) -> None:
     if name in ("capture", "void", "unmerge_member", "erase_member") and not body:
         return  # nothing to say is {} here
-    method, path, _ = still_shop.calls()[name]
+    method, path, _ = still_shop.call(name)
     assert code_of(still_api.call(method, path, body)) in (
         (400, "malformed_json"),
         (422, "validation_failed"),
@@ -304,7 +304,7 @@ THEIRS = (
 def test_scenario_40_fields_that_are_not_the_callers_are_refused(
     still_shop: Shop, still_api: Caller, name: str, field: str
 ) -> None:
-    method, path, body = still_shop.calls()[name]
+    method, path, body = still_shop.call(name)
     for changed, pointer in with_field_everywhere(body, field):
         response = still_api.call(method, path, changed)
         answer = json.loads(response.content)

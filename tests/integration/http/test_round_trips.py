@@ -50,7 +50,7 @@ def test_a_call_waits_for_the_database_so_often_at_most(shop: Shop, name: str) -
     caller = Caller(shop.program_id)
     shop.till.adjust(shop.card, 10_000)
 
-    bodies = [shop.calls()[name] for _ in range(4)]
+    bodies = [shop.call(name) for _ in range(4)]
 
     def call() -> HttpResponse:
         return caller.call(*bodies.pop())
@@ -91,5 +91,5 @@ def test_no_call_waits_for_redis(shop: Shop, api: Caller, monkeypatch: pytest.Mo
     monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", refuse)
     monkeypatch.setattr(redis.connection.AbstractConnection, "connect", refuse)
     for name in ("earn", "redeem", "get_balance", "adjust"):
-        method, path, body = shop.calls()[name]
+        method, path, body = shop.call(name)
         assert api.call(method, path, body).status_code in (200, 201)

@@ -1,9 +1,11 @@
 """Every call about webhook endpoints, with a body that works once; nothing leaves this machine."""
 
+from collections.abc import Callable
 from typing import Any
 
 from crm_sync.models import Connection, Relay
 from tests.factories import unique
+from tests.integration.http.configuration_calls import Call
 
 # An address that needs no resolver; and one that is refused at connect, so that a test event is
 # answered at once.
@@ -35,18 +37,24 @@ def new_endpoint(program_id: int) -> str:
     return f"/v1/webhook-endpoints/whe_{made.key_id.hex}"
 
 
-def webhook_calls(program_id: int) -> dict[str, tuple[str, str, Any]]:
-    """List the calls."""
-    endpoint = new_endpoint(program_id)
+def webhook_calls(program_id: int) -> dict[str, Callable[[], Call]]:
+    """List the calls; each makes the endpoint that it is about when it is asked for."""
     create = {"url": SOMEWHERE, "name": unique("hook"), "event_types": ["points.*"]}
+
+    def of_one(method: str, path: str = "", body: Any = None) -> Callable[[], Call]:
+        return lambda: (method, f"{new_endpoint(program_id)}{path}", body)
+
+    def of_all() -> Call:
+        return "GET", new_endpoint(program_id).rpartition("/")[0], None
+
     return {
-        "list_webhook_endpoints": ("GET", "/v1/webhook-endpoints", None),
-        "create_webhook_endpoint": ("POST", "/v1/webhook-endpoints", create),
-        "get_webhook_endpoint": ("GET", endpoint, None),
-        "change_webhook_endpoint": ("PATCH", endpoint, {"event_types": ["tier.*"]}),
-        "remove_webhook_endpoint": ("DELETE", new_endpoint(program_id), None),
-        "test_webhook_endpoint": ("POST", f"{endpoint}/test", None),
-        "rotate_webhook_secret": ("POST", f"{endpoint}/rotate-secret", {}),
-        "list_webhook_deliveries": ("GET", f"{endpoint}/deliveries", None),
-        "redeliver_to_webhook": ("POST", f"{endpoint}/redeliver", {"all_dead": True}),
+        "list_webhook_endpoints": of_all,
+        "create_webhook_endpoint": lambda: ("POST", "/v1/webhook-endpoints", create),
+        "get_webhook_endpoint": of_one("GET"),
+        "change_webhook_endpoint": of_one("PATCH", "", {"event_types": ["tier.*"]}),
+        "remove_webhook_endpoint": of_one("DELETE"),
+        "test_webhook_endpoint": of_one("POST", "/test"),
+        "rotate_webhook_secret": of_one("POST", "/rotate-secret", {}),
+        "list_webhook_deliveries": of_one("GET", "/deliveries"),
+        "redeliver_to_webhook": of_one("POST", "/redeliver", {"all_dead": True}),
     }
