@@ -1,5 +1,6 @@
 """What goes over the wire: a request in one piece, answered whatever became of sending it."""
 
+import time
 from typing import Any
 
 import httpcore
@@ -28,6 +29,7 @@ class Wire(httpcore.NetworkStream):
 
 
 def talk(wire: Wire, *parts: bytes) -> bytes:
+    transport._moment.set(time.monotonic())
     stream = transport._Stream(wire)
     transport._moment.set(0)
     with transport.deadline(5):
