@@ -23,8 +23,9 @@ setup-dev:
 run: setup ## the engine with a demo: web, worker, beat, PostgreSQL and Valkey
 	@exec $(BIN)/python -m config.launcher
 
+# Three workers for two cores: one waits most of the time, for processes that it starts and kills.
 test: setup-dev ## all tests, against a PostgreSQL and a Valkey of their own
-	@$(BIN)/python -m pytest -n 2 -m "not serial" $(ARGS); first=$$?; \
+	@$(BIN)/python -m pytest -n 3 -m "not serial" $(ARGS); first=$$?; \
 	$(BIN)/python -m pytest -m serial $(ARGS); second=$$?; \
 	for code in $$first $$second; do [ $$code -eq 0 ] || [ $$code -eq 5 ] || exit 1; done
 

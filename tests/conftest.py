@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from config.home import StartError
+from tests.groups import GroupScheduling, group_of
 from tests.services import Services, number_of_worker, own_redis_url
 from tests.specs import NO_SPECS
 
@@ -76,22 +77,32 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"WARNING: {said}.", yellow=True, bold=True)
 
 
+def _turn(item: pytest.Item) -> int:
+    if group_of(item.path):
+        return 1
+    return 2 if _leaves_rows(item) else 0
+
+
 def _leaves_rows(item: pytest.Item) -> bool:
     names = getattr(item, "fixturenames", ())
     has_database = "db" in names or item.get_closest_marker("django_db") is not None
     return not has_database or "committed" in names or "crm_sync" in item.path.parts
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests of the live stack in one worker; say once why browser tests are skipped.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let tests that belong together run in one worker."""
+    return GroupScheduling(config, log)
 
-    Tests whose rows are rolled back run first: some of them count on empty tables, and the others
-    leave programs and members behind.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests whose rows are rolled back run first; say once why browser tests are skipped.
+
+    Some of them count on empty tables, and the others leave programs and members behind. Next are
+    those that stay together, since one worker has long to do with them.
     """
-    items.sort(key=_leaves_rows)
+    items.sort(key=_turn)
     for item in items:
-        if "live_stack" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("live_stack"))
         if item.get_closest_marker("browser") and not CHROMIUM.exists():
             reason = f"no {CHROMIUM}: apt-get install chromium"
             item.add_marker(pytest.mark.skip(reason=reason))

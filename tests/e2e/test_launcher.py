@@ -20,8 +20,6 @@ from config import processes
 from config.environment import BASE_DIR
 from config.ports import free_port
 
-pytestmark = pytest.mark.serial
-
 
 class Run:
     """One launcher in a home of its own."""
