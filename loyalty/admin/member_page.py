@@ -27,6 +27,7 @@ from loyalty.programs.currencies import format_amount
 from loyalty.programs.expiry import last_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.referrals.selectors import list_friends, read_brought
+from loyalty.rewards.models import Redemption
 from loyalty.rewards.payment import worth
 from loyalty.rewards.selectors import list_rewards_for, redemptions_of
 from loyalty.rewards.selectors import shown as redemption_shown
@@ -75,6 +76,8 @@ def member_context(
     if list_of is not None:
         found = session.found(questions[2])
         rows = [list_of[1](work, row) for row in found[:ROWS]]
+        if shown == "redemptions":
+            _lead_to_pages(work, rows)
         older = found[ROWS - 1][1] if len(found) > ROWS else None
     elif shown == "rewards":
         rows, older = list_rewards_for(principal, ref), None
@@ -210,11 +213,21 @@ def _redemption_row(work: MemberWork, row: Row) -> dict[str, Any]:
     reward = work.program.rewards.get(body["reward"] or "")
     return {
         **body,
+        "number": row[1],
         "created_at": datetime.fromisoformat(body["created_at"]),
         "what": reward.name if reward else body["reward"] or "Paid with points",
         "gives": words.gives(body["gives"]),
         "colour": words.REDEMPTION_COLOURS.get(body["state"], "info"),
     }
+
+
+def _lead_to_pages(work: MemberWork, rows: list[dict[str, Any]]) -> None:
+    """Add the ids under which the admin knows redemptions; the engine has none of them."""
+    numbers = [row["number"] for row in rows]
+    found = Redemption.objects.filter(member_id=work.member_id, number__in=numbers)
+    pages = dict(found.values_list("number", "pk"))
+    for row in rows:
+        row["pk"] = pages[row["number"]]
 
 
 _ENGINE_LISTS: Final[dict[str, tuple[Callable[..., Ask], Callable[[MemberWork, Row], Any]]]] = {

@@ -93,6 +93,12 @@ def test_who_may_not_change_points_cannot(
     assert available(till, card) == 90
 
 
+def test_a_member_leads_to_what_they_redeemed(marketer: Marketer, till: Till):
+    card, redemption = redeemed(till)
+    page = marketer.open(f"loyalty/member/{till.ids[card]}/change/?show=redemptions")
+    assert f'href="/admin/{path_of(redemption)}"' in page.content.decode()
+
+
 def test_a_redemption_leads_to_its_order(marketer: Marketer, till: Till):
     card, redemption = redeemed(till, order_ref="order-1")
     assert "order order-1" in text_of(marketer.open(path_of(redemption)))
