@@ -29,8 +29,8 @@ def _stat(pid: int) -> _Stat | None:
 def postgres_settings() -> list[str]:
     """Give what docs/operations.md asks of a PostgreSQL that has this machine.
 
-    Its own defaults are for a machine of thirty years ago: what 10 million postings are looked up
-    in would not fit into 128 MB, and a batch would write out pages that the next one needs.
+    What 10 million postings are looked up in does not fit into the 128 MB of its own defaults, and
+    a batch would write out pages that the next one needs.
     """
     megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return [f"shared_buffers={megabytes // 4}MB", "max_wal_size=8GB"]

@@ -81,7 +81,7 @@ def line_json(line: OrderLine, points: int) -> dict[str, Any]:
     """Make a recorded line of which nothing has come back yet.
 
     What is empty is left out, and so is what came back until something does: an order is kept for
-    ever, and these made up half of it.
+    ever, and these made up two fifths of its lines.
     """
     name, sku, quantity, amount, category, brand = line
     made = {"line": name, "quantity": quantity, "amount": amount, "points": points}
