@@ -96,10 +96,16 @@ class Process:
                 self.kill()
 
     def kill(self) -> None:
-        """End it with all its children at once, as a power cut would."""
+        """End it with all its children at once, as a power cut would, and wait for all of them.
+
+        A child that is about to end still listens: it would take a call, and answer nothing.
+        """
         if self.process is not None:
+            pids = processes.in_session(self.pid, processes.started_at(self.pid))
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)
+            if not processes.end(pids, signal.SIGKILL, 10):
+                raise RuntimeError(f"SIGKILL did not end all of {self.name}")
             self.process.wait()
 
     def restart(self) -> None:
