@@ -39,6 +39,11 @@ FIELD: Final = "line-"
 PREVIEWED: Final = "previewed"
 """What the page carries of the lines whose preview it shows: others are not returned unseen."""
 
+KNOWN: Final = 200
+"""How the engine answers a return that is recorded already; a new one is 201."""
+
+_IS_KNOWN: Final = "The return with this number is recorded already, with these lines."
+
 
 class ReturnForm(forms.Form):
     """How much of each line comes back, and why.
@@ -48,6 +53,14 @@ class ReturnForm(forms.Form):
     """
 
     token = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
+    ref = forms.CharField(
+        label="The return's number at the till or shop",
+        required=False,
+        max_length=100,
+        help_text="If it has one. When the till or shop sends this return too, it is known by its"
+        " number, and the points are not taken back twice.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
     reason = forms.CharField(
         label="Reason",
         max_length=500,
@@ -91,21 +104,22 @@ class ReturnForm(forms.Form):
         """Give the return as a till would send it."""
         order = self.order
         body = {
-            "ref": f"admin-{self.cleaned_data['token'][:12]}",
+            "ref": self.cleaned_data["ref"] or f"admin-{self.cleaned_data['token'][:12]}",
             # An order may be of a till whose clock is ahead.
             "occurred_at": max(timezone.now(), order.occurred_at).isoformat(),
             "lines": self.back(),
             "reason": self.cleaned_data["reason"],
         }
         request = ReturnRequest.model_validate_json(orjson.dumps(body))
-        return ReturnOrder(order.ref, order.store or None, request, channel=order.channel)
+        store = order.store or None
+        return ReturnOrder(order.ref, store, request, channel=order.channel, by_hand=True)
 
     def refuse(self, problem: Mapping[str, Any]) -> None:
-        """Say what the engine refused, at the line that it is about."""
+        """Say what the engine refused, at the field that it is about."""
         about = [line["line"] for line in self.lines]
         at = problem.get("line")
         name = f"{FIELD}{about.index(at)}" if at in about else None
-        self.add_error(name, problem["detail"])
+        self.add_error("ref" if problem["code"] == "return_conflict" else name, problem["detail"])
 
 
 def _quantity_field(line: dict[str, Any]) -> forms.DecimalField:
@@ -205,6 +219,9 @@ def _preview(request: HttpRequest, form: ReturnForm) -> dict[str, Any]:
     if answer.status >= 400:
         form.refuse(told)
         return {}
+    if answer.status == KNOWN:
+        form.add_error("ref", _IS_KNOWN)
+        return {}
     wallet, tier = before.books.wallet, tier_body(before)
     return {
         "carried": form.carried(),
@@ -247,6 +264,8 @@ def _say_what_is_wrong(form: ReturnForm, wrong: ValidationError) -> None:
 def _done(answer: Answer, told: dict[str, Any]) -> str:
     if answer.replayed:
         return "This was already done."
+    if answer.status == KNOWN:
+        return f"{_IS_KNOWN} Nothing more is taken back."
     said = [f"The return is recorded. Points taken back: {told['clawed_back']:,}."]
     if told["debt"]:
         said.append(f"Of these, the member owes {told['debt']:,}.")

@@ -171,11 +171,9 @@ def _decide_return(session: Session, decision: Decision) -> tuple[int, dict[str,
     request: ReturnOrder = decision.payload
     record = the_order(session, _scope_of(request), request.ref)
     work = require(decision)
-    said = request.body.model_dump(mode="json", exclude={"reason"})
-    content = hashlib.sha256(content_of(said)).hexdigest()
     known = record.returns.get(request.body.ref)
     if known is not None:
-        if known["content"] != content:
+        if not _is_same(request, known):
             raise ReturnConflict(f"The return {request.body.ref} is recorded with other content.")
         return 200, known["answer"] | _as_now(work)
     _check_return(work, record, request.body)
@@ -185,11 +183,12 @@ def _decide_return(session: Session, decision: Decision) -> tuple[int, dict[str,
     ]
     answer, fell = _take_back(work, record, parts, request)
     record.returns[request.body.ref] = {
-        "content": content,
+        "content": _content_of(request),
         "answer": answer,
         # When it came, among the member's rows, and what: for a backtest, which returns it again.
         "after": work.number_seq,
-        "units": {part.line["line"]: part.units for part in parts},
+        "units": _units(request),
+        "by_hand": request.by_hand,
         "at": work.now.isoformat(),
         "by": work.session.principal.name,
         "reason": request.body.reason,
@@ -197,6 +196,25 @@ def _decide_return(session: Session, decision: Decision) -> tuple[int, dict[str,
     put_order(work, record)
     remember_order(work, record)
     return 201, answer | _as_now(work, fell=fell)
+
+
+def _content_of(request: ReturnOrder) -> str:
+    said = request.body.model_dump(mode="json", exclude={"reason"})
+    return hashlib.sha256(content_of(said)).hexdigest()
+
+
+def _units(request: ReturnOrder) -> dict[str, int]:
+    return {line.line: quantity_units(line.quantity) for line in request.body.lines}
+
+
+def _is_same(request: ReturnOrder, known: dict[str, Any]) -> bool:
+    """Tell whether a return is the recorded one with its ref.
+
+    Who writes one down by hand does not know when the till says that it was, nor in which order.
+    """
+    if request.by_hand or known.get("by_hand"):
+        return bool(known["units"] == _units(request))
+    return bool(known["content"] == _content_of(request))
 
 
 def _as_now(work: MemberWork, *, fell: bool = False) -> dict[str, Any]:

@@ -240,6 +240,7 @@ class ReturnOrder:
 
     Attributes:
         channel: Completes the ref of an order without a store, for who knows which order it is.
+        by_hand: Somebody writes down what came back, and not the till that took it.
         also: As in PutOrder.
     """
 
@@ -247,4 +248,5 @@ class ReturnOrder:
     store: str | None
     body: ReturnRequest
     channel: str | None = None
+    by_hand: bool = False
     also: list[UUID] = field(default_factory=list)

@@ -45,7 +45,8 @@ def test_an_order_is_returned_once_after_a_look_at_it(
     path.write_text(json.dumps(document))
     live_stack.manage("program", "apply", str(path))
     lines = [line("1", "30.00", "3", category="DAIRY"), line("2", "5.00")]
-    with live_stack.client(live_stack.api_key(str(document["program"]))) as client:
+    key = live_stack.api_key(str(document["program"]))
+    with live_stack.client(key) as client:
         named = [{"type": "card", "value": card}]
         client.post("/v1/members", json={"identifiers": named}, headers=keyed())
         when = live_stack.sql("SELECT now()")[0][0].isoformat()
@@ -60,6 +61,11 @@ def test_an_order_is_returned_once_after_a_look_at_it(
     desk.follow(page.get_by_role("link", name="Return", exact=True))
     page.get_by_label("How many of line 1").fill("4")
     page.fill("#id_reason", "Broken on arrival")
+    page.fill("#id_ref", "R 7")
+    desk.follow(page.get_by_role("button", name="Preview"))
+    expect(page.get_by_text("This has letters, digits and")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.fill("#id_ref", "R-7")
     desk.follow(page.get_by_role("button", name="Preview"))
     expect(page.get_by_text("Line 1: 3 bought, 0 came back before.")).to_be_visible()
     page.get_by_label("How many of line 1").fill("2")
@@ -70,9 +76,13 @@ def test_an_order_is_returned_once_after_a_look_at_it(
     expect(page.get_by_text(re.compile("return is recorded|already done")).first).to_be_visible()
     expect(page.get_by_text("2 of line 1 · “Broken on arrival”")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    taken = "SELECT points FROM loyalty_ledgertransaction WHERE kind = 'claw_back' AND source_ref"
-    made = "SELECT jsonb_object_keys(returns::jsonb) FROM loyalty_order WHERE ref = %s"
-    assert live_stack.sql(f"{taken} IN ({made})", card) == [(-20,)]
+    with live_stack.client(key) as client:
+        back = {"ref": "R-7", "occurred_at": when, "lines": [{"line": "1", "quantity": "2"}]}
+        late = client.post(f"/v1/orders/{card}/returns", json=back, headers=keyed())
+        assert (late.status_code, late.json()["clawed_back"]) == (200, 20)
+    taken = "SELECT points FROM loyalty_ledgertransaction WHERE kind = 'claw_back' AND member_id"
+    whose = "SELECT member_id FROM loyalty_order WHERE ref = %s"
+    assert live_stack.sql(f"{taken} = ({whose})", card) == [(-20,)]
     assert desk.is_fine()
     page.context.close()
 

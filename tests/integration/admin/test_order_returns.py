@@ -186,6 +186,45 @@ def test_a_till_that_was_faster_is_told_and_one_can_go_on(marketer: Marketer, ti
     assert balance_of(till.ids[card])["available"] == 5
 
 
+def test_the_till_sends_what_support_returned_under_its_number(marketer: Marketer, till: Till):
+    card = bought(till)
+    sent = previewed(marketer, order_of(till, card), a="2", b="1") | {"ref": "R-7"}
+    done = words_of(press(marketer, order_of(till, card), "confirm", **sent))
+    assert "Points taken back: 25." in done and "(in the admin) · R-7 \u221225" in done
+    # Its own time, and its own order of the lines.
+    late = till.take_back("order-1", "R-7", {"b": "1", "a": "2.0"})
+    assert (late.status, late.clawed_back, late.balance["available"]) == (200, 25, 10)
+    other = till.take_back("order-1", "R-7", {"a": "1"})
+    assert (other.status, other.code) == (409, "return_conflict")
+    assert balance_of(till.ids[card])["available"] == 10 and len(returned(till, card)) == 1
+    # What came back at the till, too, has another number.
+    assert till.take_back("order-1", "R-8", {"a": "1"}).clawed_back == 10
+
+
+def test_support_is_told_of_what_the_till_sent_under_the_number(marketer: Marketer, till: Till):
+    card = bought(till)
+    order = order_of(till, card)
+    ready = previewed(marketer, order, a="1") | {"ref": "R-7"}
+    till.take_back("order-1", "R-7", {"a": "1"})
+    page = press(marketer, order, **filled(marketer, order, a="1") | {"ref": "R-7"})
+    known = "The return with this number is recorded already, with these lines."
+    assert page.context["form"].errors["ref"] == [known] and not page.context["shown"]
+    page = press(marketer, order, **filled(marketer, order, a="2") | {"ref": "R-7"})
+    conflict = "The return R-7 is recorded with other content."
+    assert page.context["form"].errors["ref"] == [conflict] and not page.context["shown"]
+    done = words_of(press(marketer, order, "confirm", **ready))
+    assert f"{known} Nothing more is taken back." in done
+    assert balance_of(till.ids[card])["available"] == 25 and len(returned(till, card)) == 1
+
+
+def test_a_number_that_no_till_could_send_is_refused(marketer: Marketer, till: Till):
+    card = bought(till)
+    order = order_of(till, card)
+    page = press(marketer, order, **filled(marketer, order, a="1") | {"ref": "R 7?"})
+    assert page.context["form"].errors["ref"] and not page.context["shown"]
+    assert not returned(till, card)
+
+
 def test_an_order_of_a_shop_without_stores_whose_number_a_store_has_too(
     marketer: Marketer, till: Till
 ):
