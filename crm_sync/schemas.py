@@ -86,7 +86,7 @@ class DeliveryQuery(Page):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    state: DeliveryState | None = None
+    state: DeliveryState | None = Field(default=None, description="Only those in this state.")
 
 
 class Endpoint(BaseModel):

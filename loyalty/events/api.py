@@ -23,8 +23,12 @@ class FeedQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    after: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
-    limit: Limit = DEFAULT_LIMIT
+    after: str | None = Field(
+        default=None,
+        max_length=MAX_CURSOR_LENGTH,
+        description="The last `next_cursor`; left out, from the oldest event on.",
+    )
+    limit: Limit = Field(default=DEFAULT_LIMIT, description="Events of an answer.")
 
 
 class EventsView(Endpoint):

@@ -15,17 +15,35 @@ from loyalty.errors import LoyaltyError, MethodNotAllowed, all_errors
 from loyalty.http.problems import PROBLEM_JSON, problem_bytes
 from loyalty.http.views import problem_response, request_id_of
 
-DESCRIPTION: Final = (
-    "Points, tiers, rewards and redemptions. Points are JSON integers, money is a decimal string "
-    "with an ISO 4217 code, times are RFC 3339 with an offset. Unknown fields in a request are "
-    "refused; unknown fields in an answer are to be ignored. Errors are problem documents "
-    "(RFC 9457): branch on `code` only."
-)
+DESCRIPTION: Final = """Points, tiers, rewards and redemptions.
+
+- **Key:** `Authorization: Bearer lyk_…`. Each call says which scope its key needs.
+- **Retries:** whoever gets no answer sends the same again with the same `Idempotency-Key`. It
+  takes effect once.
+- **Values:** points are JSON integers, money is a decimal string with an ISO 4217 code, times are
+  RFC 3339 with an offset. Unknown fields in a request are refused; unknown fields in an answer are
+  to be ignored.
+- **Errors** are problem documents (RFC 9457): branch on `code` only. [All codes](/docs/errors).
+"""
+# What a till needs comes first.
+TAGS: Final = {
+    "Orders": "Purchases and activities earn points; what comes back takes them.",
+    "Redemptions": "Points are used: at once, or held and then captured.",
+    "Members": "Who collects, by which cards and addresses.",
+    "Points": "What a member has, and why.",
+    "Tiers": "At which level a member stands.",
+    "Segments": "Named sets of members, for whom rules and rewards are.",
+    "Batch": "Many commands at once.",
+    "Events": "All that happens, to read in order.",
+    "Webhook endpoints": "The same events, sent to an address of yours.",
+    "Configuration": "The program: a draft, which tills use once it is published.",
+}
 SETTINGS: Final = {
     "OAS_VERSION": "3.1.0",
     "TITLE": "Loyalty engine",
     "VERSION": "1",
     "DESCRIPTION": DESCRIPTION,
+    "TAGS": [{"name": name, "description": meaning} for name, meaning in TAGS.items()],
     "SORT_OPERATIONS": False,
     "SCHEMA_PATH_PREFIX": "/v1",
     "POSTPROCESSING_HOOKS": [],

@@ -48,8 +48,12 @@ class Page(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    limit: Limit = DEFAULT_LIMIT
-    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
+    limit: Limit = Field(default=DEFAULT_LIMIT, description="Items of a page.")
+    cursor: str | None = Field(
+        default=None,
+        max_length=MAX_CURSOR_LENGTH,
+        description="The `next_cursor` of the page before; left out, the first page.",
+    )
 
 
 def encode_cursor(scope: str, place: list[Any]) -> str:

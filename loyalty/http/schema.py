@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from drf_spectacular.contrib.pydantic import PydanticExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from pydantic import BaseModel
@@ -61,6 +62,17 @@ WITH_KEY: Final[Errors] = (
     IdempotencyKeyReused,
     RequestInProgress,
 )
+
+
+class ScopedSchema(AutoSchema):
+    """Say of each call which keys may make it; that stands at the view, not in `operation`."""
+
+    def get_description(self) -> str:  # type: ignore[override]
+        """Name the scopes of which a key needs one."""
+        view: Any = self.view
+        *others, last = [f"`{scope}`" for scope in view.scopes[self.method]]
+        scopes = f"{', '.join(others)} or {last}" if others else last
+        return f"Needs a key with the scope {scopes}."
 
 
 class PydanticModels(PydanticExtension):  # type: ignore[no-untyped-call]
@@ -123,7 +135,6 @@ def operation(
     decorate: Callable[[View], View] = extend_schema(
         operation_id=name,
         summary=summary,
-        description=" ",  # or the view's docstring, which is for readers of the code
         tags=[tag],
         auth=SECURITY,
         request={"application/json": request} if request else None,
@@ -144,8 +155,12 @@ def _has_cursor(query: type[BaseModel]) -> bool:
 
 
 def _answers(answers: Mapping[int, type[BaseModel]]) -> dict[Any, Any]:
+    """Describe what comes back; where it may be new or not, how to tell which."""
+    which = {201: "New. ", 200: "It was there already. "} if len(answers) > 1 else {}
     return {
-        (status, "application/json"): OpenApiResponse(model, (model.__doc__ or "").split("\n")[0])
+        (status, "application/json"): OpenApiResponse(
+            model, which.get(status, "") + (model.__doc__ or "").split("\n")[0]
+        )
         for status, model in answers.items()
     }
 
@@ -192,7 +207,9 @@ def _query(model: type[BaseModel] | None) -> list[OpenApiParameter]:
         return []
     properties = model_json_schema(model, mode="validation")["properties"]
     return [
-        OpenApiParameter(name, _plain(schema), required=False)
+        OpenApiParameter(
+            name, _plain(schema), required=False, description=schema.get("description", "")
+        )
         for name, schema in properties.items()
     ]
 
@@ -201,7 +218,7 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     """Leave out the null of an optional parameter: a query has no null, it is left out."""
     options = [option for option in schema.get("anyOf", []) if option.get("type") != "null"]
     plain = options[0] if options else schema
-    return {name: value for name, value in plain.items() if name != "title"}
+    return {name: value for name, value in plain.items() if name not in ("title", "description")}
 
 
 def _tags(etag: bool, match: bool) -> list[OpenApiParameter]:

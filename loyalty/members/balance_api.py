@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from loyalty.engine.commands import Ask
 from loyalty.engine.look import look
@@ -37,7 +37,7 @@ class BalanceQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    at: Instant | None = None
+    at: Instant | None = Field(default=None, description="The balance of then, not of now.")
 
     @field_validator("at", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from loyalty.engine.api import CommandEndpoint
 from loyalty.errors import (
@@ -81,7 +81,9 @@ class StoreQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    store: Code | None = None
+    store: Code | None = Field(
+        default=None, description="Where receipts of several stores have the same numbers."
+    )
 
 
 def earn_payload(principal: Principal, body: EarnRequest) -> EarnRequest:
@@ -175,7 +177,10 @@ class OrderView(CommandEndpoint):
         example={
             "member": "card:2261",
             "revision": 1764000000,
-            "order": {**EARN_EXAMPLE["order"], "state": "paid"},
+            "order": {
+                **{name: said for name, said in EARN_EXAMPLE["order"].items() if name != "ref"},
+                "state": "paid",
+            },
         },
         answers={201: OrderAnswer, 200: OrderAnswer},
         errors=[*RECORDING, OrderConflict, ReversalExceedsOriginal],

@@ -27,7 +27,7 @@ class DraftPreviewView(Endpoint):
     @operation(
         "preview_draft",
         "Show what an order or an activity would earn under the draft and under the live program",
-        tag="Program",
+        tag="Configuration",
         request=PreviewRequest,
         example=EARN_EXAMPLE,
         answers={200: PreviewAnswer},

@@ -61,6 +61,32 @@ def test_each_call_says_that_it_needs_a_key_and_can_fail(name: str) -> None:
     assert operation["summary"] and operation["tags"]
 
 
+def test_each_call_says_which_scope_its_key_needs() -> None:
+    said = {name: operation["description"] for name, operation in OPERATIONS.items()}
+    assert said["earn"] == "Needs a key with the scope `earn`."
+    assert said["get_redemption"] == "Needs a key with the scope `members:read` or `redeem`."
+    for pattern in [*crm_urls.urlpatterns, *urls.urlpatterns]:
+        view: Any = getattr(pattern.callback, "view_class", object)
+        path = "/" + str(pattern.pattern).replace("<str:", "{").replace(">", "}")
+        for method, scopes in getattr(view, "scopes", {}).items():
+            described = DOCUMENT["paths"][path][method.lower()]["description"]
+            assert re.findall("`([^`]+)`", described) == list(scopes), (method, path)
+
+
+def test_the_explorer_shows_first_what_a_till_needs() -> None:
+    order = [tag["name"] for tag in DOCUMENT["tags"]]
+    assert order[:2] == ["Orders", "Redemptions"]
+    used = {tag for operation in OPERATIONS.values() for tag in operation["tags"]}
+    assert set(order) == used
+    assert all(tag["description"] for tag in DOCUMENT["tags"])
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_each_parameter_is_explained(name: str) -> None:
+    for parameter in OPERATIONS[name].get("parameters", []):
+        assert parameter["description"], parameter["name"]
+
+
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_the_idempotency_key_is_required_where_it_is(name: str) -> None:
     headers = {
