@@ -36,6 +36,7 @@ from loyalty.orders.rules import (
     quantity_units,
     returned_of,
     same_lines,
+    share_of,
     take_part,
 )
 from loyalty.orders.schemas import LineState, PutOrder, Returned
@@ -133,15 +134,19 @@ def _check_part(program: PublishedProgram, returned: Returned, bought: OrderLine
 
 
 def _parts_wanted(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> list[Part]:
-    """Work out what must come back of each line, or be given again, to be as desired."""
+    """Work out what must come back of each line, or be given again, to be as desired.
+
+    In all, also where an earlier state told what was paid back: it is not told by what changed.
+    """
     parts = []
     for wanted in lines:
-        line = find_line(record.lines, wanted.line)
-        units = quantity_units(wanted.returned.quantity) if wanted.returned else 0
-        amount = None
-        if wanted.returned and wanted.returned.amount is not None:
-            total = parse_amount(wanted.returned.amount, work.program.currency_scale)
-            amount = total - line.get("returned_amount", 0)
+        line, told = find_line(record.lines, wanted.line), wanted.returned
+        units = quantity_units(told.quantity) if told else 0
+        if told and told.amount is not None:
+            total = parse_amount(told.amount, work.program.currency_scale)
+        else:
+            total = share_of(line, before=0, units=units)
+        amount = total - line.get("returned_amount", 0)
         parts.append(part_of(line, units=units - returned_of(line), amount=amount))
     return parts
 
@@ -231,7 +236,8 @@ def _replace_lines(
 
 def _set_returned(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> None:
     for part in _parts_wanted(work, record, lines):
-        take_part(part)
+        if part.units or part.amount:
+            take_part(part)
 
 
 def _recount(

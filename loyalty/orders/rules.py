@@ -164,10 +164,15 @@ def part_of(line: dict[str, Any], *, units: int, amount: int | None = None) -> P
         return Part(line, 0, 0, 0)
     points = points_of_part(points=line["points"], whole=whole, before=before, part=units)
     if amount is None:
-        total = abs(line["amount"])
-        share = points_of_part(points=total, whole=whole, before=before, part=units)
-        amount = share if line["amount"] >= 0 else -share
+        amount = share_of(line, before=before, units=units)
     return Part(line, units, amount, points)
+
+
+def share_of(line: dict[str, Any], *, before: int, units: int) -> int:
+    """Give what was paid for a part of a line, in minor units."""
+    whole, total = quantity_units(line["quantity"]), abs(line["amount"])
+    share = points_of_part(points=total, whole=whole, before=before, part=units) if whole else 0
+    return share if line["amount"] >= 0 else -share
 
 
 def find_line(lines: Iterable[dict[str, Any]], name: str) -> dict[str, Any]:

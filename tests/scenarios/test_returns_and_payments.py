@@ -1,11 +1,13 @@
 """Returns that come too early or without a store, and points that paid for what came back."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from loyalty.ledger import rules as ledger
 from loyalty.ledger.audit import audit
+from loyalty.orders.models import Order
 from tests.factories import STORE, Clock, Till, balance_of, line, open_till, rows, unique
 from tests.people import merge
 
@@ -196,6 +198,31 @@ def test_what_did_not_come_back_after_all_earns_what_it_earned(till: Till, clock
     assert [reply.points_changed for reply in changes[1:]] == [-300, 300, -300]
     assert available(till, card) == 0
     proved(till)
+
+
+@pytest.mark.parametrize(
+    ("now", "net"),
+    [({}, "10.00"), ({"returned": {"quantity": "1"}}, "5.00"),
+     ({"returned": {"quantity": "2"}}, "0.00"),
+     ({"returned": {"quantity": "1", "amount": "4.50"}}, "5.50")],
+)  # fmt: skip
+def test_what_came_back_is_worth_what_is_said_now_and_not_what_was_said_before(
+    till: Till, clock: Clock, now: dict[str, Any], net: str
+):
+    card, ref = till.member(), unique("o")
+    bought = line("1", "10.00", "2")
+    first = {**bought, "returned": {"quantity": "1", "amount": "3.00"}}
+    assert till.put(card, ref, 1, [first], at=clock.now).net_amount == "7.00"
+    assert till.put(card, ref, 2, [{**bought, **now}], at=clock.now).net_amount == net
+    proved(till)
+
+
+def test_of_an_order_of_which_nothing_came_back_nothing_is_kept_that_did(till: Till, clock: Clock):
+    card, ref = till.member(), unique("o")
+    said = {**line("1", "10.00"), "returned": {"quantity": "0"}}
+    assert till.put(card, ref, 1, [said, line("2", "5.00")], at=clock.now).status == 201
+    kept = Order.objects.get(member_id=till.ids[card]).lines
+    assert [{*found} for found in kept] == [{"line", "sku", "quantity", "amount", "points"}] * 2
 
 
 def test_points_held_for_an_order_that_comes_back_are_let_go(till: Till):
