@@ -4,6 +4,7 @@ The preview is the engine's own: the same command is decided and nothing is writ
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast
 from uuid import uuid4
@@ -12,11 +13,11 @@ import orjson
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from pydantic import ValidationError
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -68,10 +69,14 @@ class ReturnForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(),
     )
 
-    def __init__(self, *args: Any, order: Order, **kwargs: Any) -> None:
-        """Ask for each line of which something is left, or was when the page was opened."""
+    def __init__(self, *args: Any, order: Order, now: datetime, **kwargs: Any) -> None:
+        """Ask for each line of which something is left, or was when the page was opened.
+
+        Args:
+            now: As PostgreSQL tells it: a node's own clock may be ahead, and be refused.
+        """
         super().__init__(*args, **kwargs)
-        self.order = order
+        self.order, self.now = order, now
         self.lines = lines_of(order)
         for number, line in enumerate(self.lines):
             self.fields[f"{FIELD}{number}"] = _quantity_field(line)
@@ -106,7 +111,7 @@ class ReturnForm(forms.Form):
         body = {
             "ref": self.cleaned_data["ref"] or f"admin-{self.cleaned_data['token'][:12]}",
             # An order may be of a till whose clock is ahead.
-            "occurred_at": max(timezone.now(), order.occurred_at).isoformat(),
+            "occurred_at": max(self.now, order.occurred_at).isoformat(),
             "lines": self.back(),
             "reason": self.cleaned_data["reason"],
         }
@@ -164,10 +169,11 @@ def may_return(request: HttpRequest) -> bool:
 
 def return_view(request: HttpRequest, pk: int, page: RowPageAdmin) -> HttpResponse:
     """Ask what comes back, show what that does, and do it once that was seen."""
-    order = get_object_or_404(Order, pk=pk)
+    order: Any = get_object_or_404(Order.objects.annotate(now=Now()), pk=pk)
     if not (may_return(request) and page.has_view_permission(request, order)):
         raise PermissionDenied
-    form = ReturnForm(_sent(request, order), order=order, initial={"token": uuid4().hex})
+    initial = {"token": uuid4().hex}
+    form = ReturnForm(_sent(request, order), order=order, now=order.now, initial=initial)
     shown: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
         if "confirm" in request.POST and request.POST.get(PREVIEWED) == form.carried():

@@ -1,11 +1,13 @@
 """Support returns an order: the engine's own return, seen before it is done, and done once."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.utils import timezone
 
 from loyalty.ledger.audit import audit
 from loyalty.orders.models import Order
@@ -267,5 +269,16 @@ def test_an_order_that_was_cancelled_or_whose_member_is_erased(marketer: Markete
     assert page.context["form"].non_field_errors() and not page.context["shown"]
 
 
+def test_a_node_whose_clock_is_ahead_returns_as_well(
+    marketer: Marketer, till: Till, monkeypatch: pytest.MonkeyPatch
+):
+    card, right = bought(till), timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() + timedelta(minutes=10))
+    order = order_of(till, card)
+    press(marketer, order, "confirm", **previewed(marketer, order, b="1"))
+    assert balance_of(till.ids[card])["available"] == 30
+
+
 def test_no_such_order(marketer: Marketer):
-    assert marketer.open("loyalty/order/999999999/return/").status_code == 404
+    for pk in (999999999, 10**30):
+        assert marketer.open(f"loyalty/order/{pk}/return/").status_code == 404
