@@ -36,6 +36,7 @@ class Demo:
     def __init__(self) -> None:
         told = json.loads((Path(settings.LOYALTY_HOME) / "demo.json").read_text())
         self.url: str = told["base_url"]
+        self.crm_pages: dict[str, str] = told["crm_pages"]
         self.program = Program.objects.get(code="grocer")
         self.today = local_day(datetime.now(UTC), self.program.timezone)
         self._api = httpx.Client(

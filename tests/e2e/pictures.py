@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +175,7 @@ def trials(album: Album) -> None:
         page.locator("[name=l-0-category]").fill("PRODUCE")
         page.locator("[name=l-0-amount]").fill("42.00")
         page.locator("[name=member]").fill(album.demo.card(3))
-        monday = album.demo.today - timedelta(days=album.demo.today.weekday())
-        page.locator("[name=at]").fill(f"{monday}T15:00")
+        page.locator("[name=at]").fill(f"{_quiet_afternoon(album.demo.today)}T15:00")
         page.get_by_role("button", name="Preview").click()
         expect(page.locator(".ly-cards").first).to_be_visible()
         desk.take("admin_preview", tall=1300, at=".ly-cards")
@@ -192,6 +191,11 @@ def trials(album: Album) -> None:
     with album.desk("marta", scheme="dark") as desk:
         desk.open(f"loyalty/publishedversion/review/{program}/")
         desk.take("admin_review_dark", tall=1000)
+
+
+def _quiet_afternoon(today: date) -> date:
+    """Choose a day that is over, in the campaign, and one on which *Quiet afternoons* counts."""
+    return next(day for back in range(1, 7) if (day := today - timedelta(days=back)).weekday() < 4)
 
 
 def service(album: Album) -> None:
@@ -254,6 +258,14 @@ def connections(album: Album) -> None:
         desk.open("crm_sync/delivery/").take("admin_deliveries", tall=620)
 
 
+def sandboxes(album: Album) -> None:
+    """What a CRM of the demo shows of a member."""
+    with album.desk("ada", (1200, 900)) as desk:
+        desk.page.goto(album.demo.crm_pages["klaviyo"])
+        desk.page.locator("summary").first.click()
+        desk.take("crm_sandbox")
+
+
 def main() -> None:
     """Fill the demo and take every picture; or those of some chapters, of a demo that is full."""
     demo, wanted = enter(), sys.argv[1:]
@@ -265,7 +277,8 @@ def main() -> None:
             executable_path="/usr/bin/chromium", headless=True, args=arguments
         )
         album = Album(browser, demo)
-        for chapter in (overviews, programs, sets, trials, service, returns, connections):
+        chapters = (overviews, programs, sets, trials, service, returns, sandboxes, connections)
+        for chapter in chapters:
             if not wanted or chapter.__name__ in wanted:
                 chapter(album)
         browser.close()
