@@ -48,6 +48,7 @@ def configure(style: str, level: str) -> dict[str, Any]:
             "celery": {"level": level},
             "celery.app.trace": {"level": "WARNING"},  # two lines a second say nothing
             "celery.worker.strategy": {"level": "WARNING"},
+            "celery.worker.request": {"level": "WARNING"},  # each turn that waited too long
             "celery.beat": {"level": "WARNING"},
             "django_celery_beat": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
