@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from crm_sync.adapters.client import Answer
 from crm_sync.adapters.outcomes import Configuration, Delivered, Outcome, Permanent, Retryable
 from crm_sync.adapters.webhook import outcome_of
+from loyalty.members.answers import Balance
 from tests.integration.crm_sync.calls import OLD_SECRET, SECRET, adapter, outgoing, signed
 from tests.integration.crm_sync.receivers import Receiver
 
-PAGE: Final = (Path(__file__).parents[3] / "docs" / "crm" / "webhook.md").read_text()
+PAGES: Final = Path(__file__).parents[3] / "docs"
+PAGE: Final = (PAGES / "crm" / "webhook.md").read_text()
 RECEIVER, SIGNATURE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 EVENT: Final = json.loads(re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0])
 MEANS: Final = {
@@ -55,6 +58,12 @@ def page_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     yield PageReceiver(started[0])
     started[0].server_close()
     variables["db"].close()
+
+
+def test_the_event_of_the_page_has_all_that_one_has() -> None:
+    schema = json.loads((PAGES / "events" / f"{EVENT['type']}.v1.json").read_text())
+    Draft202012Validator(schema).validate(EVENT)
+    assert set(EVENT["balances"]) == set(Balance.model_fields)
 
 
 def kept(query: str) -> list[Any]:
