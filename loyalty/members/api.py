@@ -77,7 +77,10 @@ class MembersView(CommandEndpoint):
         tag="Members",
         request=EnrolRequest,
         example={
-            "identifiers": [{"type": "card", "value": "2261"}],
+            "identifiers": [
+                {"type": "card", "value": "5520114"},
+                {"type": "email", "value": "ada@example.com"},
+            ],
             "profile": {"first_name": "Ada"},
         },
         answers={201: MemberAnswer},

@@ -57,7 +57,7 @@ RECORDING: Final = (
 EARN_EXAMPLE: Final[dict[str, Any]] = {
     "member": "card:2261",
     "order": {
-        "ref": "31625220889",
+        "ref": "till-4-0127",
         "store": "309",
         "channel": "pos",
         "occurred_at": "2026-11-20T19:06:53-05:00",

@@ -234,14 +234,14 @@ RewardsView: Final = list_view(
     parts.REWARDS,
     noun="reward",
     plural="rewards",
-    example={"code": "mug", "name": "Mug", "cost": 900, "gives": {"product": "sku-mug"}},
+    example={"code": "tote", "name": "Tote bag", "cost": 700, "gives": {"product": "sku-tote"}},
 )
 RewardView: Final = entry_view(parts.REWARDS, noun="reward", example={"cost": 450})
 RulesView: Final = list_view(
     parts.EARNING_RULES,
     noun="earning_rule",
     plural="earning_rules",
-    example={"code": "double-produce", "multiply": "2", "when": {"category": ["PRODUCE"]}},
+    example={"code": "double-dairy", "multiply": "2", "when": {"category": ["DAIRY"]}},
 )
 RuleView: Final = entry_view(parts.EARNING_RULES, noun="earning_rule", example={"active": False})
 CampaignsView: Final = list_view(

@@ -100,7 +100,7 @@ class RedeemView(CommandEndpoint):
         "Redeem a reward, or pay with points",
         tag="Redemptions",
         request=RedeemRequest,
-        example={"member": "card:2261", "reward": "five-off", "order_ref": "31625220901"},
+        example={"member": "card:2261", "reward": "coffee", "order_ref": "till-4-0128"},
         answers={201: RedemptionAnswer, 200: RedemptionAnswer},
         errors=[
             MemberNotFound,
