@@ -45,9 +45,3 @@ def test_the_calls_answer_what_the_page_shows(live_stack: Stack):
         expected = json.loads(answer)
         found = json.loads(run(call, live_stack, key))
         assert shortened(found, expected) == expected
-
-
-def test_the_paths_that_the_page_names_exist():
-    links = re.findall(r"(?<!!)\[[^]]*\]\(([^)#]+)", (ROOT / "README.md").read_text())
-    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
-    assert not missing

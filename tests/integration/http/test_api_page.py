@@ -65,10 +65,3 @@ def test_the_calls_of_the_page_answer_what_it_shows(clock: Clock) -> None:
             assert pretty(shortened(body_of(answer), wanted)) == pretty(wanted)
             checked += 1
     assert checked >= 10
-
-
-def test_the_page_links_to_what_exists() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", PAGE)
-    assert links
-    folder = Path(__file__).parents[3] / "docs"
-    assert [link for link in links if not (folder / link).exists()] == []
