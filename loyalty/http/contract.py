@@ -27,7 +27,7 @@ DESCRIPTION: Final = """Points, tiers, rewards and redemptions.
 """
 # What a till needs comes first.
 TAGS: Final = {
-    "Orders": "Purchases and activities earn points; what comes back takes them.",
+    "Orders": "Purchases and activities earn points; returns take them back.",
     "Redemptions": "Points are used: at once, or held and then captured.",
     "Members": "Who collects, by which cards and addresses.",
     "Points": "What a member has, and why.",
