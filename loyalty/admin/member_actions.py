@@ -288,9 +288,7 @@ def run_form(request: HttpRequest, member: Member, form: ActionForm) -> bool:
             if instead is not None:
                 answer = run_once(request, member.program_id, *instead, form.cleaned_data)
     except ValidationError as wrong:
-        for error in wrong.errors(include_url=False):
-            name = str(error["loc"][-1]) if error["loc"] else ""
-            form.add_error(name if name in form.fields else None, in_words(error))
+        say_what_is_wrong(form, wrong)
         return False
     except LoyaltyError as error:
         form.add_error(None, error.detail)
@@ -302,6 +300,13 @@ def run_form(request: HttpRequest, member: Member, form: ActionForm) -> bool:
         return False
     messages.success(request, "This was already done." if answer.replayed else form.done)
     return True
+
+
+def say_what_is_wrong(form: forms.Form, wrong: ValidationError) -> None:
+    """Say at each field what the engine would not read."""
+    for error in wrong.errors(include_url=False):
+        name = str(error["loc"][-1]) if error["loc"] else ""
+        form.add_error(name if name in form.fields else None, in_words(error))
 
 
 def run_once(

@@ -22,13 +22,12 @@ from pydantic import ValidationError
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from loyalty.admin.access import RowPageAdmin, principal_for
-from loyalty.admin.member_actions import MAY_ADJUST, run_once
+from loyalty.admin.member_actions import MAY_ADJUST, run_once, say_what_is_wrong
 from loyalty.engine.activity import tier_body
 from loyalty.engine.commands import Answer, Command
 from loyalty.engine.look import look
 from loyalty.engine.run import run
 from loyalty.errors import LoyaltyError
-from loyalty.http.problems import in_words
 from loyalty.orders.models import Order
 from loyalty.orders.returns import RETURN
 from loyalty.orders.rules import quantity_text, quantity_units, returned_of
@@ -216,7 +215,7 @@ def _preview(request: HttpRequest, form: ReturnForm) -> dict[str, Any]:
         command = Command(RETURN, form.command())
         answer = run([command], principal=principal, preview=True)[0]
     except ValidationError as wrong:
-        _say_what_is_wrong(form, wrong)
+        say_what_is_wrong(form, wrong)
         return {}
     except LoyaltyError as error:
         form.add_error(None, error.detail)
@@ -246,7 +245,7 @@ def _run(request: HttpRequest, form: ReturnForm) -> bool:
         payload = form.command()
         answer = run_once(request, form.order.program_id, RETURN, payload, form.cleaned_data)
     except ValidationError as wrong:
-        _say_what_is_wrong(form, wrong)
+        say_what_is_wrong(form, wrong)
         return False
     except LoyaltyError as error:
         form.add_error(None, error.detail)
@@ -259,12 +258,6 @@ def _run(request: HttpRequest, form: ReturnForm) -> bool:
         return False
     messages.success(request, _done(answer, told))
     return True
-
-
-def _say_what_is_wrong(form: ReturnForm, wrong: ValidationError) -> None:
-    for error in wrong.errors(include_url=False):
-        name = str(error["loc"][0]) if error["loc"] else ""
-        form.add_error(name if name in form.fields else None, in_words(error))
 
 
 def _done(answer: Answer, told: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Fill in the admin's forms as a browser does: with what the page showed, and some changes."""
 
+import re
 from dataclasses import dataclass
 from html import unescape
 from html.parser import HTMLParser
@@ -93,3 +94,8 @@ class Marketer:
 def text_of(page: Any) -> str:
     """Give a page's words, in one line."""
     return " ".join(unescape(strip_tags(page.content.decode())).split())
+
+
+def words_of(page: Any) -> str:
+    """Give a page's words, each apart from what stands beside it."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.content.decode())).split())

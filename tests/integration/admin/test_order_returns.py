@@ -12,17 +12,12 @@ from django.utils import timezone
 from loyalty.ledger.audit import audit
 from loyalty.orders.models import Order
 from tests.factories import Till, balance_of, line, open_till, rows
-from tests.integration.admin.forms import Marketer
+from tests.integration.admin.forms import Marketer, words_of
 from tests.people import erase
 
 LINES = [line("a", "30.00", "3", category="DAIRY"), line("b", "5.00")]
 LEVELS = [{"code": "bronze", "from": "0"}, {"code": "silver", "from": "20.00"}]
 WHY = "Broken on arrival"
-
-
-def words_of(page: Any) -> str:
-    """Give a page's words, each apart from what stands beside it."""
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.content.decode())).split())
 
 
 def order_of(till: Till, card: str) -> Order:
