@@ -1,6 +1,6 @@
 """What earning rules must know of a member, and what an award takes of their limits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -74,18 +74,29 @@ def _runs(program: PublishedProgram, code: str, day: date) -> bool:
     return campaign.starts_on <= day.isoformat() <= campaign.ends_on
 
 
-def earner_of(work: MemberWork, ref: MemberRef, day: date, *, but_orders: int = 0) -> Earner:
+def earner_of(
+    work: MemberWork,
+    ref: MemberRef,
+    day: date,
+    *,
+    but_orders: int = 0,
+    but_taken: Sequence[dict[str, Any]] = (),
+) -> Earner:
     """Put together what the rules see of a member, as it is at this point of the run.
 
     Args:
         ref: As in `asks_to_earn`.
         day: The local day of the order or occasion.
         but_orders: So many of the member's orders are left out: the one that is decided on.
+        but_taken: What that one took of limits and budgets, as `take` returned it; left out too.
     """
     program = work.program
     plan = plan_of(program)
     earner = Earner(work.level, local_day(work.enrolled_at, program.timezone))
-    return _with_facts(earner, plan, work, ref, day, but_orders) if plan.asks_more else earner
+    if not plan.asks_more:
+        return earner
+    earner = _with_facts(earner, plan, work, ref, day, but_orders)
+    return _without(earner, but_taken) if but_taken else earner
 
 
 def _with_facts(
@@ -105,6 +116,18 @@ def _with_facts(
         used=_used(work, ref, day) if plan.is_limited else {},
         budgets={code: _left(work, code) for code in _budgets(work.program, day)},
     )
+
+
+def _without(earner: Earner, kept: Iterable[dict[str, Any]]) -> Earner:
+    """See a member as `give_back` of what an order took would leave them."""
+    used, budgets = dict(earner.used), dict(earner.budgets)
+    for taken in _not_back(kept):
+        if taken.use is not None:
+            before = used.get(taken.use, Used(0, 0))
+            used[taken.use] = Used(before.times - 1, before.points - taken.points)
+        elif taken.campaign in budgets:
+            budgets[taken.campaign] += taken.points
+    return earner._replace(used=used, budgets=budgets)
 
 
 def _left(work: MemberWork, code: str) -> int:
@@ -145,9 +168,12 @@ def give_back(work: MemberWork, kept: Iterable[dict[str, Any]]) -> None:
     Args:
         kept: As `take` returned it; entries marked "back" were given back before.
     """
-    for entry in kept:
-        if "back" not in entry:
-            _count(work, _read(entry), -1)
+    for taken in _not_back(kept):
+        _count(work, taken, -1)
+
+
+def _not_back(kept: Iterable[dict[str, Any]]) -> list[Taken]:
+    return [_read(entry) for entry in kept if "back" not in entry]
 
 
 def _count(work: MemberWork, taken: Taken, sign: int) -> None:

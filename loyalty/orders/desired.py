@@ -1,7 +1,7 @@
 """Bring an order to its desired state: lines, returns, payment and cancellation at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from loyalty.earning.rules import Award, OrderLine
 from loyalty.earning.services import take
@@ -24,7 +24,6 @@ from loyalty.orders.returns import claw_back, release
 from loyalty.orders.rows import order_by_ref, put_claim, put_order
 from loyalty.orders.rules import (
     OrderRecord,
-    Part,
     all_returned,
     find_line,
     kept_points,
@@ -96,7 +95,7 @@ def _put_new(session: Session, decision: Decision, request: PutOrder) -> tuple[i
     if order.state == "paid":
         changed = _award_new(work, record, award, order.lines)
     else:
-        _set_returned(work, record, order.lines)
+        record.lines = _with_returns(work.program, record.lines, order.lines)
         record.net_amount = net_spend(record.lines)
         tell_recorded(work, record)
     repay(work, record, paid_with(request.body.member, record.ref), request.also)
@@ -133,31 +132,35 @@ def _check_part(program: PublishedProgram, returned: Returned, bought: OrderLine
             raise ValidationFailed(errors=errors) from None
 
 
-def _parts_wanted(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> list[Part]:
-    """Work out what must come back of each line, or be given again, to be as desired.
+def _with_returns(
+    program: PublishedProgram, known: Sequence[dict[str, Any]], wanted: list[LineState]
+) -> list[dict[str, Any]]:
+    """Write an order's lines with what came back of each, more or less than was known.
 
     In all, also where an earlier state told what was paid back: it is not told by what changed.
     """
-    parts = []
-    for wanted in lines:
-        line, told = find_line(record.lines, wanted.line), wanted.returned
+    lines = [dict(line) for line in known]
+    for state in wanted:
+        line, told = find_line(lines, state.line), state.returned
         units = quantity_units(told.quantity) if told else 0
         if told and told.amount is not None:
-            total = parse_amount(told.amount, work.program.currency_scale)
+            total = parse_amount(told.amount, program.currency_scale)
         else:
             total = share_of(line, before=0, units=units)
         amount = total - line.get("returned_amount", 0)
-        parts.append(part_of(line, units=units - returned_of(line), amount=amount))
-    return parts
+        part = part_of(line, units=units - returned_of(line), amount=amount)
+        if part.units or part.amount:
+            take_part(part)
+    return lines
 
 
 def _award_new(work: MemberWork, record: OrderRecord, award: Award, lines: list[LineState]) -> bool:
     """Award a fresh paid order without what has come back of it; return whether a tier rose."""
     for line, points in zip(record.lines, award.line_points, strict=True):
         line["points"] = points
-    _set_returned(work, record, lines)
+    record.lines = _with_returns(work.program, record.lines, lines)
     record.net_amount = net_spend(record.lines)
-    _, points, orders = _worth(record)
+    _, points, orders = _worth(record.lines)
     return award_paid(work, record, award, points=points, orders=orders)[1]
 
 
@@ -165,13 +168,12 @@ def _counts(record: OrderRecord) -> tuple[int, int, int]:
     """Give what the order counts for now: spend, points, orders."""
     if record.state != "paid":
         return 0, 0, 0
-    return net_spend(record.lines), record.points - record.clawed_back, _worth(record)[2]
+    return net_spend(record.lines), record.points - record.clawed_back, _worth(record.lines)[2]
 
 
-def _worth(record: OrderRecord) -> tuple[int, int, int]:
-    """Give what the lines are worth without what came back: spend, points, orders."""
-    points = sum(map(kept_points, record.lines))
-    return net_spend(record.lines), points, 0 if all_returned(record.lines) else 1
+def _worth(lines: list[dict[str, Any]]) -> tuple[int, int, int]:
+    """Give what lines are worth without what came back: spend, points, orders."""
+    return net_spend(lines), sum(map(kept_points, lines)), 0 if all_returned(lines) else 1
 
 
 def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[str, Any]:
@@ -183,17 +185,14 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     _check_returned(work.program, order.lines, lines)
     never_paid = record.transaction_number is None
     kept, level = record.points - record.clawed_back, work.level
-    award = _award_again(work, record, request, lines)
-    record.day = local_day(order.occurred_at, work.program.timezone)
-    record.occurred_at = order.occurred_at
-    record.revision, record.state = request.body.revision, order.state
-    record.net_amount = net_spend(record.lines)
-    change = (_worth(record)[1] if order.state == "paid" else 0) - kept
+    wanted = _wanted(work, record, request, lines)
+    change = (_worth(wanted.lines)[1] if order.state == "paid" else 0) - kept
     ledger.check_room(work.books, max(0, change))
+    _become(work, record, request, wanted)
     repay(work, record, paid_with(request.body.member, record.ref), request.also)
     if change > 0 or (never_paid and order.state == "paid"):
         record.points += change
-        give_award(work, record, award, points=change)
+        give_award(work, record, wanted.award, points=change)
     elif change < 0:
         claw_back(work, record, -change, ref=record.ref, explanation={})
     changed = _recount(work, record, request, day_before, before)
@@ -206,38 +205,58 @@ def _bring_to(work: MemberWork, record: OrderRecord, request: PutOrder) -> dict[
     return body | brought | with_issued(issued)
 
 
-def _award_again(
+class Wanted(NamedTuple):
+    """What an order is to be.
+
+    Attributes:
+        is_anew: The award counts: lines changed, or it is paid only now. Else what it earned stays.
+        lines: With what came back of them.
+    """
+
+    award: Award
+    is_anew: bool
+    lines: list[dict[str, Any]]
+
+
+def _wanted(
     work: MemberWork, record: OrderRecord, request: PutOrder, lines: tuple[OrderLine, ...]
-) -> Award:
-    """Decide anew what an order earns whose lines changed, or that is paid only now."""
+) -> Wanted:
+    """Work out what an order is to be, and change nothing yet: it may still be refused."""
     order = request.body.order
     is_paid, was_paid = order.state == "paid", record.state == "paid"
     never_paid = record.transaction_number is None
     released = any("back" in entry for entry in record.taken)  # others may have had it since
-    fresh = never_paid or not same_lines(record.lines, lines) or (is_paid and not was_paid)
-    fresh = fresh or released
-    if fresh or not is_paid:
+    is_anew = never_paid or not same_lines(record.lines, lines) or (is_paid and not was_paid)
+    is_anew = is_anew or released
+    award = award_for(
+        work,
+        request.body.member,
+        order,
+        lines,
+        counted=_counts(record)[2],
+        but_taken=record.taken if is_anew or not is_paid else [],
+    )
+    known = record.lines
+    if is_anew:
+        known = [line_json(*earned) for earned in zip(lines, award.line_points, strict=True)]
+    return Wanted(award, is_anew, _with_returns(work.program, known, order.lines))
+
+
+def _become(work: MemberWork, record: OrderRecord, request: PutOrder, wanted: Wanted) -> None:
+    """Make an order what it is to be, with what it takes of limits and budgets."""
+    order = request.body.order
+    is_paid = order.state == "paid"
+    if wanted.is_anew or not is_paid:
         release(work, record)
-    award = award_for(work, request.body.member, order, lines, counted=_counts(record)[2])
-    if fresh:
-        _replace_lines(record, lines, award.line_points)
-        record.taken = take(work, award) if is_paid else []
-    _set_returned(work, record, order.lines)
+    if wanted.is_anew:
+        record.taken = take(work, wanted.award) if is_paid else []
+    record.lines = wanted.lines
     if all_returned(record.lines):
         release(work, record)
-    return award
-
-
-def _replace_lines(
-    record: OrderRecord, lines: tuple[OrderLine, ...], points: tuple[int, ...]
-) -> None:
-    record.lines = [line_json(line, earned) for line, earned in zip(lines, points, strict=True)]
-
-
-def _set_returned(work: MemberWork, record: OrderRecord, lines: list[LineState]) -> None:
-    for part in _parts_wanted(work, record, lines):
-        if part.units or part.amount:
-            take_part(part)
+    record.day = local_day(order.occurred_at, work.program.timezone)
+    record.occurred_at = order.occurred_at
+    record.revision, record.state = request.body.revision, order.state
+    record.net_amount = net_spend(record.lines)
 
 
 def _recount(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from loyalty.earning.rules import Award, OrderLine, Purchase, calculate_points
 from loyalty.earning.services import earner_of
@@ -89,11 +90,13 @@ def award_for(
     lines: tuple[OrderLine, ...],
     *,
     counted: int = 0,
+    but_taken: Sequence[dict[str, Any]] = (),
 ) -> Award:
     """Calculate what an order earns under the rules in force on its day.
 
     Args:
         counted: 1 where the order is among the member's orders already.
+        but_taken: What it took of limits and budgets before, if it gives that back.
     """
     local = local_time(order.occurred_at, work.program.timezone)
     purchase = Purchase(
@@ -103,7 +106,7 @@ def award_for(
         hour=local.hour,
         lines=lines,
     )
-    earner = earner_of(work, ref, purchase.day, but_orders=counted)
+    earner = earner_of(work, ref, purchase.day, but_orders=counted, but_taken=but_taken)
     return calculate_points(program=work.program, purchase=purchase, earner=earner)
 
 
