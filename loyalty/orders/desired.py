@@ -126,7 +126,9 @@ def _check_part(program: PublishedProgram, returned: Returned, bought: OrderLine
         )
     if returned.amount is not None:
         try:
-            parse_amount(returned.amount, program.currency_scale)
+            paid_back = parse_amount(returned.amount, program.currency_scale)
+            if paid_back * bought.amount < 0:
+                raise ValueError("what was paid back has another sign than what was paid")
         except ValueError as wrong:
             errors = [{"pointer": "/order/lines", "message": str(wrong)}]
             raise ValidationFailed(errors=errors) from None

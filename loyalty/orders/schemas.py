@@ -67,7 +67,10 @@ class Returned(Body):
     """What of a line was returned so far, in all."""
 
     quantity: Quantity
-    amount: Money | None = None
+    amount: Money | None = Field(
+        default=None,
+        description="What was paid back for it in all, where that is not its share of the line.",
+    )
 
 
 @part_of_body(config=STRICT, slots=True, kw_only=True)

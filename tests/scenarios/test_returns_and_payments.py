@@ -217,6 +217,15 @@ def test_what_came_back_is_worth_what_is_said_now_and_not_what_was_said_before(
     proved(till)
 
 
+@pytest.mark.parametrize(("paid", "back"), [("10.00", "-5.00"), ("-10.00", "5.00")])
+def test_what_was_paid_back_never_makes_an_order_worth_more(till: Till, paid: str, back: str):
+    card, ref = till.member(), unique("o")
+    said = {**line("1", paid, "2"), "returned": {"quantity": "1", "amount": back}}
+    refused = till.put(card, ref, 1, [said])
+    assert (refused.status, refused.code) == (422, "validation_failed")
+    assert "another sign" in refused.errors[0]["message"]
+
+
 def test_of_an_order_of_which_nothing_came_back_nothing_is_kept_that_did(till: Till, clock: Clock):
     card, ref = till.member(), unique("o")
     said = {**line("1", "10.00"), "returned": {"quantity": "0"}}
