@@ -156,8 +156,9 @@ def durable_postgres(tmp_path: Path) -> Iterator["PostgresServer"]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
     """Return Debian's Chromium; mark such tests with `browser`."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # its own 5 s are few beside other tests
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs a loop in this thread
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     silent = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
