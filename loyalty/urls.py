@@ -4,7 +4,8 @@ from django.urls import path
 
 from loyalty.batch.api import BatchView
 from loyalty.events.api import EventsView
-from loyalty.http.contract import Explorer, contract, errors_page
+from loyalty.http.contract import Explorer, contract
+from loyalty.http.errors_page import errors_page
 from loyalty.http.failures import no_such_address
 from loyalty.http.health import health, ready
 from loyalty.members.api import (

@@ -1,12 +1,10 @@
-"""Serve the contract, its explorer and the page of errors; none of them asks another host."""
+"""Serve the contract and its explorer; neither asks another host."""
 
 from functools import lru_cache
-from html import escape
 from typing import Any, Final
 
 import orjson
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.views import SpectacularSwaggerSplitView
@@ -129,28 +127,3 @@ class Explorer(SpectacularSwaggerSplitView):
     authentication_classes = ()
     url_name = "contract"
     title = "Loyalty engine"
-
-
-@require_safe
-def errors_page(request: HttpRequest) -> HttpResponse:
-    """GET /docs/errors: where the `type` of every problem document points to."""
-    entries = "".join(_entry(error) for error in sorted(all_errors(), key=lambda e: e.code))
-    page = (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Errors</title></head>'
-        f"<body><h1>Errors</h1>{entries}</body></html>"
-    )
-    return HttpResponse(page)
-
-
-def _entry(error: type[LoyaltyError]) -> str:
-    return (
-        f'<h2 id="{error.code}"><code>{error.code}</code> ({error.status})</h2>'
-        f"<p>{escape(error.title)}</p><p>{ADVICE[error.retry]}</p>"
-    )
-
-
-ADVICE: Final = {
-    "never": "Sending it again does not help: change the request.",
-    "same_key": "Send the same request again, with the same Idempotency-Key.",
-    "new_key": "This answer is kept under its Idempotency-Key: use a new key to ask again.",
-}
