@@ -4,6 +4,7 @@ PostgreSQL keeps the plans of a connection. One that looks through a table is qu
 is small, is therefore chosen on the first day, and is kept while the table grows.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -84,6 +85,19 @@ UNCOUNTED = (
 )
 
 
+def kept_plan(cursor: Any, statement: str) -> Any:
+    """Ask for the plan for any parameters; PostgreSQL 15 gives it of prepared statements only."""
+    used = {int(number) for number in re.findall(r"\$(\d+)", statement)}
+    # Of what a statement does not use, PostgreSQL cannot see the type.
+    types = ["unknown" if n in used else "int" for n in range(1, max(used) + 1)]
+    cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    cursor.execute(f"PREPARE asked ({', '.join(types)}) AS {statement}")
+    cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE asked ({', '.join('NULL' for _ in types)})")
+    found = cursor.fetchone()[0]
+    cursor.execute("DEALLOCATE asked")
+    return found
+
+
 def scans_through(statement: str, small: set[str] = SMALL) -> list[str]:
     """List the tables that a kept plan looks through, in the best case for it."""
     with connection.cursor() as cursor:
@@ -91,8 +105,7 @@ def scans_through(statement: str, small: set[str] = SMALL) -> list[str]:
             cursor.execute(forgetting)
         # How large the tests' tables are is chance; whether there is another way is not.
         cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + statement)
-        found = cursor.fetchone()[0]
+        found = kept_plan(cursor, statement)
     plan = (orjson.loads(found) if isinstance(found, str) else found)[0]["Plan"]
     tables = [node for node in nodes(plan) if node.get("Relation Name", "").startswith("loyalty_")]
     return [
