@@ -1,20 +1,21 @@
 """What the night does for members who do not come by, in each program's own time zone.
 
 Every step is a command of its own under the member's lock, may be run twice, and catches up
-after days of downtime. Members are listed once per step in a temporary table and worked off page
-by page, so that memory stays flat and tills go on meanwhile; a night that is cut short goes on
-behind its last page.
+after days of downtime. Members are listed once per step, 16 bytes each, and worked off page by
+page, so that memory stays flat and tills go on meanwhile; a night that is cut short goes on behind
+its last page. Nothing is kept in a session from one transaction to the next: a pooler gives each
+transaction to another one.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 from loyalty.engine.commands import Answer, Command, Kind
 from loyalty.engine.run import run
@@ -39,6 +40,16 @@ NIGHT_HOUR = 2
 FIRST = UUID(int=0)
 LOCK = 4_013
 """First number of the advisory locks that keep one night of a program at a time."""
+
+LISTED = 1_000_000
+"""Members listed at once; 16 MB of them."""
+
+# As a list of its own, PostgreSQL finds all who are due in whatever way suits the whole.
+_LISTED = """
+WITH due AS MATERIALIZED ({query}), listed AS (
+    SELECT member_id FROM due WHERE member_id > %(after)s ORDER BY member_id LIMIT %(most)s
+) SELECT string_agg(uuid_send(member_id), '' ORDER BY member_id) FROM listed
+"""
 
 KEEP_NOTICES = timedelta(days=800)
 Pages = Iterator[list[UUID]]
@@ -154,25 +165,23 @@ def _changed(answers: Sequence[Answer]) -> int:
 
 
 def _pages(work: Work, after: UUID) -> Pages:
-    """List the members of a query once, and give them page by page in their order."""
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS pg_temp.nightly_members")
-        listed = f"CREATE TEMP TABLE nightly_members AS {work.query}"
-        cursor.execute(listed, work.parameters)
-        cursor.execute("CREATE INDEX ON pg_temp.nightly_members (member_id)")
-        cursor.execute("ANALYZE pg_temp.nightly_members")
+    """List the members of a query, a million at a time, and give them page by page in their order.
+
+    As one value: a million rows would take ten times as much of both sides' memory, and nothing of
+    the list is left behind in the database.
+    """
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT member_id FROM pg_temp.nightly_members WHERE member_id > %s"
-                " ORDER BY member_id LIMIT %s",
-                [after, BATCH],
-            )
-            found = [row[0] for row in cursor.fetchall()]
-        if not found:
+            values = {**work.parameters, "after": after, "most": LISTED}
+            cursor.execute(_LISTED.format(query=work.query), values)
+            listed = bytes(_only(cursor.fetchone()) or b"")
+        starts = range(0, len(listed), 16)
+        for first in range(0, len(starts), BATCH):
+            page = starts[first : first + BATCH]
+            yield [UUID(bytes=listed[start : start + 16]) for start in page]
+        if len(starts) < LISTED:
             return
-        yield found
-        after = found[-1]
+        after = UUID(bytes=listed[-16:])
 
 
 def _database_time() -> datetime:
@@ -193,13 +202,16 @@ def _is_done(program_id: int, day: date) -> bool:
 
 @contextmanager
 def _alone(program_id: int) -> Iterator[bool]:
-    """Tell whether no other worker runs this program's night; the lock ends with the connection."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, program_id])
-        alone = bool(_only(cursor.fetchone()))
-    try:
+    """Tell whether no other worker runs this program's night; the lock ends with the connection.
+
+    In a transaction of its own that stays open: a pooler would hand a session's lock on to others,
+    who do not know of it, and then nobody lets it go.
+    """
+    with closing(connections.create_connection(DEFAULT_DB_ALIAS)) as session:
+        with session.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK, program_id])
+            alone = bool(_only(cursor.fetchone()))
         yield alone
-    finally:
-        if alone:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, program_id])
+        session.rollback()
