@@ -129,6 +129,8 @@ DATABASES: dict[str, dict[str, Any]] = {
         # seconds; None is for ever, and a pool keeps its own
         "CONN_MAX_AGE": 0 if _POOLED else None if WEB_PROCESS else 60,
         "CONN_HEALTH_CHECKS": not WEB_PROCESS,
+        # They live in a session, and PgBouncer gives each transaction to another one.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
 DATABASES["default"]["OPTIONS"] = {

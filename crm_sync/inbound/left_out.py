@@ -21,6 +21,7 @@ from crm_sync.adapters.contract import Change, Consent
 from crm_sync.inbound.models import LeftOutPerson
 from crm_sync.inbound.signatures import fitting_id
 from crm_sync.models import Connection
+from loyalty.database.pages import by_key
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +131,7 @@ def reseal_left_out() -> None:
     Raises:
         SecretMissing: Some was sealed under a key that is not configured any more.
     """
-    for row in LeftOutPerson.objects.iterator(chunk_size=200):
+    for row in by_key(LeftOutPerson.objects.all()):
         rows = LeftOutPerson.objects.filter(pk=row.pk, content=row.content)
         rows.update(content=vault.reseal(row.content))
 

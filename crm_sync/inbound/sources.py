@@ -17,6 +17,7 @@ from crm_sync.inbound.contract import Kind, NamesAccount
 from crm_sync.inbound.models import InboxMessage, Source
 from crm_sync.inbound.vendors import KINDS
 from crm_sync.models import Connection
+from loyalty.database.pages import by_key
 
 
 def kind_of(source: Source) -> Kind | None:
@@ -152,8 +153,8 @@ def reseal_sources() -> int:
             row.secrets = vault.reseal(row.secrets)
             row.save(update_fields=["secrets"])
             count += 1
-    sealed = InboxMessage.objects.exclude(content="").order_by("pk")
-    for message in sealed.only("pk", "content").iterator(chunk_size=200):
+    sealed = InboxMessage.objects.exclude(content="").only("pk", "content")
+    for message in by_key(sealed, at_once=100):
         content = vault.reseal(message.content)
         InboxMessage.objects.filter(pk=message.pk, content=message.content).update(content=content)
     return count

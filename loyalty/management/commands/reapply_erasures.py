@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from loyalty.database.pages import by_key
 from loyalty.engine.commands import Command as EngineCommand
 from loyalty.engine.run import run
 from loyalty.http.auth import Principal
@@ -32,13 +33,12 @@ class Command(BaseCommand):
         if not wanted:
             raise CommandError("No hash is in this file; it should be what list_erasures printed.")
         found, erased = 0, 0
-        states = MemberState.objects.values_list("member_id", "program_id", "status")
-        for member_id, program_id, status in states.iterator():
-            if digest_of(member_id) not in wanted:
+        for state in by_key(MemberState.objects.only("member_id", "program_id", "status")):
+            if digest_of(state.member_id) not in wanted:
                 continue
             found += 1
-            if status in ("active", "frozen"):
-                erased += _erase(str(member_id), program_id)
+            if state.status in ("active", "frozen"):
+                erased += _erase(str(state.member_id), state.program_id)
         self.stdout.write(
             f"{len(wanted)} in the list, {found} of them in this database, {erased} erased again."
         )
