@@ -16,6 +16,12 @@ from loyalty.http.views import error_of, json_response
 # (measured: docs/decisions). `off` is the only bad value of each.
 DURABILITY: Final = ("fsync", "synchronous_commit", "full_page_writes")
 
+# What every connection asks for when it begins, and PgBouncer does not pass on. 0 is for ever.
+TIME_LIMITS: Final = {
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+
 _SETTINGS: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY($1)"
 
 _migrated = False
@@ -45,7 +51,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 def reasons_against() -> list[str]:
     """List in sentences what must be put right before requests are sent here."""
     try:
-        return _not_durable() + _not_migrated()
+        return _not_durable() + _without_limit() + _not_migrated()
     except Exception as error:
         return [error_of(error).title]
 
@@ -56,6 +62,15 @@ def _not_durable() -> list[str]:
         f"Set {name} = on."
         for name, value in fetch(_SETTINGS, [list(DURABILITY)])
         if value == "off"
+    ]
+
+
+def _without_limit() -> list[str]:
+    return [
+        f"PostgreSQL's {name} is 0, so one request may hold up others for ever. Behind PgBouncer, "
+        f"run ALTER ROLE … SET {name} = '{TIME_LIMITS[name]}' and reconnect."
+        for name, value in fetch(_SETTINGS, [list(TIME_LIMITS)])
+        if value == "0"
     ]
 
 

@@ -161,6 +161,18 @@ def test_scenario_16_the_settings_are_those_of_our_own_connection() -> None:
     assert any("synchronous_commit" in reason for reason in reasons)
 
 
+@pytest.mark.parametrize("name", ["lock_timeout", "idle_in_transaction_session_timeout"])
+def test_it_says_which_time_limit_was_lost_on_the_way_to_the_database(name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET {name} = 0")
+        try:
+            reasons = health.reasons_against()
+        finally:
+            cursor.execute(f"RESET {name}")
+    assert [reason for reason in reasons if f"SET {name} = '" in reason]
+    assert not [reason for reason in health.reasons_against() if name in reason]
+
+
 def test_it_is_not_ready_before_it_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_migrated", False)
     monkeypatch.setattr(health, "_not_durable", list)
