@@ -10,7 +10,7 @@ from config import environment as env
 bind = f"{env.text('HOST', '127.0.0.1')}:{env.integer('PORT', 8000, low=1, high=65535)}"
 workers = env.integer("WEB_WORKERS", 2, low=1, high=256)
 threads = env.integer("WEB_THREADS", 8, low=1, high=256)
-worker_class = "gthread"
+worker_class = "config.web_worker.Worker"
 preload_app = True  # imports once, and the workers share its memory
 timeout = env.integer("WEB_TIMEOUT", 30, low=1, high=3600)
 graceful_timeout = 8  # seconds for requests that are under way when we stop

@@ -1,6 +1,7 @@
 """The live stack that other tests rely on: it starts, survives its own kills, and heals."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -35,10 +36,23 @@ def test_heal_starts_again_whatever_was_killed(live_stack: Stack):
         assert client.get("/metrics").status_code == 200
 
 
-def test_a_second_node_serves_the_same_database(live_stack: Stack):
+def test_a_second_node_serves_the_same_database_and_breaks_no_call_when_it_leaves(
+    live_stack: Stack,
+):
+    """It stays a while for a connection that is kept; meanwhile others are answered or refused."""
     node = live_stack.add_web()
+    found: list[int | str] = []
     with live_stack.client(node=node) as client:
         assert client.get("/metrics").status_code == 200
+        node.process.terminate()
+        while node.running:
+            try:
+                found.append(httpx.get(f"{node.url}/healthz", timeout=10).status_code)
+            except httpx.ConnectError:
+                found.append("refused")
+                time.sleep(0.05)
+    assert set(found) <= {200, "refused"}
+    assert found[-1] == "refused"
 
 
 def test_postgres_may_be_killed_and_started_again(live_stack: Stack):
