@@ -1,6 +1,11 @@
-"""The same over real HTTP: two nodes, processes that are killed, a PostgreSQL that restarts."""
+"""The same over real HTTP: two nodes, processes that are killed, a PostgreSQL that restarts.
+
+LOYALTY_WEB_KILLS=300 pytest tests/concurrency/test_over_http.py -k random kills as often as it
+takes to be sure.
+"""
 
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -17,6 +22,8 @@ import pytest
 from tests.factories import line, program_document, unique
 from tests.stack import Stack, WebNode
 from tests.wire import Wire
+
+KILLS = int(os.environ.get("LOYALTY_WEB_KILLS", "10"))
 
 
 class Shop:
@@ -70,6 +77,10 @@ class Shop:
         query = "SELECT count(*) FROM loyalty_order WHERE program_id = %s"
         return int(self.stack.sql(query, self.program_id)[0][0])
 
+    def awards(self) -> int:
+        query = "SELECT count(*) FROM loyalty_ledgertransaction WHERE program_id = %s AND kind = %s"
+        return int(self.stack.sql(query, self.program_id, "earn")[0][0])
+
     def keys(self, key: str) -> list[tuple[Any, ...]]:
         query = "SELECT status FROM loyalty_idempotencykey WHERE client = %s AND key = %s"
         return self.stack.sql(query, self.client_id, key)
@@ -108,23 +119,23 @@ def held(stack: Stack, shop: Shop, card: str) -> Iterator[None]:
 
 
 def test_one_receipt_at_two_nodes_is_one_award(shop: Shop, live_stack: Stack):
-    """Scenario 1: 40 receipts × 2 nodes × 3 copies under one key each."""
+    """Scenario 1: 200 receipts × 2 nodes × 5 copies under one key each."""
     second = live_stack.add_web(WEB_WORKERS="1")
     card = shop.member()
-    receipts = [(unique("k"), shop.order(card, unique("o"))) for _ in range(40)]
+    receipts = [(unique("k"), shop.order(card, unique("o"))) for _ in range(200)]
     things = [
         lambda key=key, body=body, node=node: shop.post("/v1/earn", body, key=key, node=node)
         for key, body in receipts
-        for node in [live_stack.web, second] * 3
+        for node in [live_stack.web, second] * 5
     ]
     answers = all_at_once(things, 12)
-    assert Counter(answer.status_code for answer in answers) == {201: 240}
-    for at in range(0, 240, 6):
-        copies = answers[at : at + 6]
+    assert Counter(answer.status_code for answer in answers) == {201: 2000}
+    for at in range(0, 2000, 10):
+        copies = answers[at : at + 10]
         assert len({copy.content for copy in copies}) == 1
         replayed = [copy.headers.get("Idempotent-Replayed") for copy in copies]
-        assert sorted(replayed, key=str) == [None, *["true"] * 5]
-    assert shop.orders() == 40
+        assert sorted(replayed, key=str) == [None, *["true"] * 9]
+    assert shop.orders() == shop.awards() == 200
     shop.proved()
 
 
@@ -243,8 +254,8 @@ def test_killed_before_the_commit_nothing_is_stored(shop: Shop, wired: tuple[Wir
 
 
 def test_workers_killed_at_random_double_nothing(shop: Shop, live_stack: Stack):
-    """Scenarios 5 and 6, at random points: effects are the distinct keys."""
-    card = shop.member()
+    """Scenarios 5 and 6, at random points: effects are the distinct keys, and none is stuck."""
+    card, sales = shop.member(), KILLS * 12
     answers: list[httpx.Response] = []
 
     def sell(number: int) -> None:
@@ -252,9 +263,10 @@ def test_workers_killed_at_random_double_nothing(shop: Shop, live_stack: Stack):
             live_stack.web.kill_one_worker()  # while the other tills are being served
         answers.append(until_answered(shop, unique("k"), shop.order(card, unique("o"))))
 
-    all_at_once([lambda n=n: sell(n) for n in range(120)], 6)
+    all_at_once([lambda n=n: sell(n) for n in range(sales)], 6)
     assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.json()["id"] for answer in answers}) == shop.orders() == 120
+    assert len({answer.json()["id"] for answer in answers}) == sales
+    assert shop.orders() == shop.awards() == sales
     shop.proved()
 
 

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
@@ -58,17 +59,23 @@ def test_one_key_has_one_effect_at_twenty_tills(till: Till):
 
 
 def test_an_order_comes_back_once_of_two_returns_at_once(till: Till):
-    """Scenario 26: 60 orders × 2 full returns under other keys and refs: 60 succeed."""
+    """Scenario 26: 500 orders × 2 full returns under other keys and refs: 500 succeed."""
     card = till.member()
-    orders = [unique("o") for _ in range(60)]
-    for at in range(0, 60, 20):
-        till.send(*(till.earning(card, ref, "10.00") for ref in orders[at : at + 20]))
+    orders = [unique("o") for _ in range(500)]
+    till.send(*(till.earning(card, ref, "10.00") for ref in orders))
     things = [lambda ref=ref: till.take_back(ref, unique("r")) for ref in orders for _ in "ab"]
     random.shuffle(things)
     replies = at_once(things, tills=12)
-    assert statuses(replies) == {201: 60, 409: 60}
+    assert statuses(replies) == {201: 500, 409: 500}
     refused = {reply.code for reply in replies if reply.status == 409}
     assert refused == {"reversal_exceeds_original"}
+    taken = rows("SELECT count(*), o.points + sum(t.points), o.points - o.clawed_back"
+                 " FROM loyalty_order AS o JOIN loyalty_ledgertransaction AS t"
+                 " ON t.member_id = o.member_id AND t.order_number = o.number"
+                 " WHERE o.member_id = %s AND t.kind = 'claw_back'"
+                 " GROUP BY o.number, o.points, o.clawed_back",
+                 till.ids[card])  # fmt: skip
+    assert taken == [(1, 0, 0)] * 500
     assert balance_of(till.ids[card])["available"] == 0
     proved(till, card)
 
@@ -108,16 +115,16 @@ def test_fifty_redemptions_of_25_from_100_points_are_four(till: Till):
 
 
 def test_a_hold_is_captured_or_voided_and_never_both(till: Till):
-    """Scenario 32: 120 races on 12 members, one terminal state each."""
-    cards = [till.member(100) for _ in range(12)]
-    holds = [(c, till.redeem(c, points=10, capture=False).id) for c in cards for _ in range(10)]
+    """Scenario 32: 300 races on 12 members, one terminal state each."""
+    cards = [till.member(250) for _ in range(12)]
+    holds = [(c, till.redeem(c, points=10, capture=False).id) for c in cards for _ in range(25)]
     things = []
     for _, hold in holds:
         pair = [lambda h=hold: till.capture(h), lambda h=hold: till.void(h)]
         random.shuffle(pair)
         things += pair
     replies = at_once(things, tills=12)
-    assert statuses(replies) == {200: 120, 409: 120}
+    assert statuses(replies) == {200: 300, 409: 300}
     for first, second in zip(replies[::2], replies[1::2], strict=True):
         assert sorted([first.status, second.status]) == [200, 409]
     for card in cards:
@@ -125,7 +132,14 @@ def test_a_hold_is_captured_or_voided_and_never_both(till: Till):
         captured = rows("SELECT coalesce(sum(captured), 0) FROM loyalty_redemption"
                         " WHERE member_id = %s", till.ids[card])[0][0]  # fmt: skip
         assert balance["held"] == 0
-        assert balance["available"] == 100 - captured
+        assert balance["available"] == 250 - captured
+        ended = rows("SELECT count(*) FROM loyalty_ledgertransaction WHERE member_id = %s"
+                     " AND kind IN ('capture', 'void') GROUP BY redemption_number",
+                     till.ids[card])  # fmt: skip
+        told = rows("SELECT count(*) FROM loyalty_outboxevent WHERE member_id = %s"
+                    " AND type IN ('points.redeemed', 'points.released')"
+                    " GROUP BY data::jsonb ->> 'redemption'", till.ids[card])  # fmt: skip
+        assert ended == told == [(1,)] * 25
     proved(till, *cards)
 
 
@@ -178,21 +192,29 @@ def _moment(text: str) -> datetime:
 
 
 def test_a_lot_is_redeemed_or_expires_and_never_both(till: Till):
-    """Scenario 22: redeemed a microsecond before its end against its expiry at the end."""
-    for _ in range(40):
-        end = database_time() + timedelta(days=1)
-        card = till.member(50, ends=end)
-        before = end - timedelta(microseconds=1)
-        redeemed, _ = at_once(
-            [
-                lambda b=before, c=card: at_this_time(b, lambda: till.redeem(c, points=50)),
-                lambda e=end, c=card: at_this_time(e, lambda: settle(till, c)),
-            ]
-        )
-        lot = rows("SELECT granted, redeemed, expired, available FROM loyalty_lot"
-                   " WHERE member_id = %s", till.ids[card])[0]  # fmt: skip
-        assert lot in {(50, 50, 0, 0), (50, 0, 50, 0)}
-        assert (redeemed.status == 201) == (lot[1] == 50)
+    """Scenario 22: 500 are redeemed a microsecond before their end, and expire at the end."""
+    end = database_time() + timedelta(days=1)
+    cards = [unique("c") for _ in range(500)]
+    enrolled = till.send(*(till.enrolling(card) for card in cards))
+    till.ids |= {card: reply.id for card, reply in zip(cards, enrolled, strict=True)}
+    till.send(*(till.adjusting(card, 50, ends=end) for card in cards))
+    before = end - timedelta(microseconds=1)
+    things = []
+    for card in cards:
+        pair = [
+            lambda c=card: at_this_time(before, lambda: till.redeem(c, points=50)),
+            lambda c=card: at_this_time(end, lambda: settle(till, c)),
+        ]
+        random.shuffle(pair)
+        things += pair
+    replies = [reply for reply in at_once(things, tills=8) if reply is not None]
+    lots = rows("SELECT granted, redeemed, expired, available FROM loyalty_lot AS l"
+                " JOIN loyalty_member AS m ON m.id = l.member_id WHERE m.program_id = %s",
+                till.program.pk)  # fmt: skip
+    ends = Counter(lots)
+    assert set(ends) == {(50, 50, 0, 0), (50, 0, 50, 0)} and len(lots) == 500
+    assert statuses(replies) == {201: ends[50, 50, 0, 0], 409: ends[50, 0, 50, 0]}
+    proved(till, *cards)
 
 
 def test_who_waited_for_the_lock_beyond_the_end_of_a_lot_does_not_spend_it(till: Till):
