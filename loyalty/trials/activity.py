@@ -5,7 +5,7 @@ from datetime import date
 from typing import Literal
 
 from loyalty.orders.rules import all_returned
-from loyalty.trials.history import Past
+from loyalty.trials.past import Past
 
 _PLACE = {"spend": 0, "points": 1, "orders": 2}
 

@@ -11,8 +11,9 @@ from loyalty.programs.currencies import format_amount
 from loyalty.programs.expiry import local_day
 from loyalty.programs.rules import PublishedProgram
 from loyalty.rewards.payment import worth
-from loyalty.trials.history import LevelChange, Past, archive
+from loyalty.trials.history import archive
 from loyalty.trials.life import Outcome
+from loyalty.trials.past import LevelChange, Past
 from loyalty.trials.replay import is_welcome, replay
 from loyalty.trials.rules import SIDES, Tally
 

@@ -26,7 +26,7 @@ from loyalty.programs.expiry import expires_at, local_day
 from loyalty.programs.rules import PublishedProgram, TierPolicy
 from loyalty.tiers.windows import window_start
 from loyalty.trials.activity import Activity
-from loyalty.trials.history import Past, PastOrder
+from loyalty.trials.past import Past, PastOrder
 from loyalty.trials.purse import Purse
 
 OWN_NUMBERS = 1 << 40

@@ -11,7 +11,7 @@ from loyalty.ledger import rules as ledger
 from loyalty.ledger.buckets import Bucket
 from loyalty.ledger.clawback import claw_back
 from loyalty.ledger.rules import LotState, Use
-from loyalty.trials.history import EarlierUse, Move, PastOrder
+from loyalty.trials.past import EarlierUse, Move, PastOrder
 
 LOTS_KEPT = 64
 """Emptied lots are forgotten when there are more: every step looks through all of them."""

@@ -29,8 +29,8 @@ from loyalty.orders.rules import (
 from loyalty.orders.schemas import Order
 from loyalty.orders.services import record_paid
 from loyalty.programs.rules import PublishedProgram
-from loyalty.trials.history import Move, Past, PastOrder
 from loyalty.trials.life import Awarded, Life, Outcome
+from loyalty.trials.past import Move, Past, PastOrder
 
 
 def replay(
