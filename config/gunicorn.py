@@ -2,10 +2,12 @@
 
 import gc
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from config import environment as env
+from config import metrics_folder
 
 bind = f"{env.text('HOST', '127.0.0.1')}:{env.integer('PORT', 8000, low=1, high=65535)}"
 workers = env.integer("WEB_WORKERS", 2, low=1, high=256)
@@ -19,6 +21,11 @@ worker_tmp_dir = (
     "/dev/shm" if Path("/dev/shm").is_dir() else None
 )  # heartbeats never wait for a disk
 control_socket_disable = True
+# Read when prometheus_client is imported. Without it /metrics has the counts of whichever process
+# happens to answer.
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    _parent = Path(worker_tmp_dir or tempfile.gettempdir())
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder.new_folder(_parent))
 errorlog = "-"
 loglevel = "warning"
 
@@ -40,7 +47,11 @@ def when_ready(server: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Take a dead worker's gauges out of /metrics."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        from prometheus_client import multiprocess
+    from prometheus_client import multiprocess
 
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    """Leave nothing behind."""
+    metrics_folder.remove_own(os.environ["PROMETHEUS_MULTIPROC_DIR"])

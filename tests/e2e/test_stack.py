@@ -55,6 +55,23 @@ def test_a_second_node_serves_the_same_database_and_breaks_no_call_when_it_leave
     assert found[-1] == "refused"
 
 
+def test_metrics_are_those_of_all_processes_of_a_node(live_stack: Stack):
+    """Each request on a connection of its own, so that both processes have some of them."""
+    wanted = 'loyalty_requests_total{method="GET",status="200",view="health"}'
+
+    def asked(address: str) -> str:
+        return httpx.get(f"{live_stack.url}{address}", timeout=10).text
+
+    def counted() -> float:
+        lines = [line for line in asked("/metrics").splitlines() if line.startswith(wanted)]
+        return float(lines[0].rpartition(" ")[2]) if lines else 0.0
+
+    before = counted()
+    for _ in range(20):
+        asked("/healthz")
+    assert {counted() for _ in range(10)} == {before + 20}
+
+
 def test_postgres_may_be_killed_and_started_again(live_stack: Stack):
     if live_stack.postgres is None:
         pytest.skip("TEST_DATABASE_URL is not ours to kill")
