@@ -7,11 +7,15 @@ Where a variable is not set, what a running `make run` wrote to LOYALTY_HOME is 
 import base64
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
+from psycopg.conninfo import make_conninfo
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -83,6 +87,29 @@ def words(name: str, default: list[str]) -> list[str]:
     return _env.list(name, default=default) if os.environ.get(name) else default
 
 
+def hosts(name: str, default: list[str]) -> list[str]:
+    """Return host names: with a scheme or a port, none would ever match."""
+    found = words(name, default)
+    for host in found:
+        if "/" in host or (":" in host and not host.endswith("]")):
+            raise ImproperlyConfigured(
+                f"{name} has {host!r}; give names alone, with commas between them, as in "
+                "loyalty.example.com."
+            )
+    return found
+
+
+def origins(name: str) -> list[str]:
+    """Return addresses with their scheme: without it, none would ever match."""
+    found = words(name, default=[])
+    for origin in found:
+        if not origin.startswith(("https://", "http://")):
+            raise ImproperlyConfigured(
+                f"{name} has {origin!r}; each needs its scheme, as in https://loyalty.example.com."
+            )
+    return found
+
+
 def secret(name: str) -> str:
     """Return a secret of at least 32 characters."""
     value = _configured(name)
@@ -129,6 +156,13 @@ def database() -> dict[str, Any]:
         raise ImproperlyConfigured(
             "DATABASE_URL names no database; it must end in /name, as in postgres://user:password@host:5432/loyalty."
         )
+    try:
+        make_conninfo(**parsed.get("OPTIONS", {}))
+    except psycopg.Error as error:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL says something behind its ? that PostgreSQL's client does not know: "
+            f"{error}."
+        ) from None
     return parsed
 
 
@@ -138,6 +172,15 @@ def redis_url() -> str:
     if not url.startswith(("redis://", "rediss://")):
         raise ImproperlyConfigured(
             "REDIS_URL must look like redis://host:6379/0 (or rediss:// for TLS)."
+        )
+    parts = urlsplit(url)
+    try:
+        fits = parts.port != 0 and re.fullmatch(r"/?[0-9]*", parts.path)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ImproperlyConfigured(
+            "REDIS_URL must end in a port and the number of a database, as in redis://host:6379/0."
         )
     return url
 

@@ -24,12 +24,10 @@ SECRET_KEY_FALLBACKS = env.words(
 LOYALTY_PEPPER = env.secret(
     "LOYALTY_PEPPER"
 )  # keys the hashes of API keys; ≥ 32; lost = all keys lost
-ALLOWED_HOSTS = env.words(
+ALLOWED_HOSTS = env.hosts(
     "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]
 )  # host names, by commas
-CSRF_TRUSTED_ORIGINS = env.words(
-    "CSRF_TRUSTED_ORIGINS", default=[]
-)  # https://… of the admin, by commas
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")  # https://… of the admin, by commas
 WEB_PROCESS = env.text("LOYALTY_PROCESS", "") == "web"  # set by config/wsgi.py
 WORKER_PROCESS = env.text("LOYALTY_PROCESS", "") == "worker"  # set by config/celery.py
 
@@ -103,13 +101,12 @@ WEB_TIMEOUT = env.integer(
 # Each thread of a web process keeps a connection, which costs a request nothing. Where it may have
 # fewer connections than threads, its threads share a pool of them. Those of a worker always do:
 # most of them wait for other servers, and hold none meanwhile. Others use one connection.
+_WEB_POOL_MAX = env.integer("DB_POOL_MAX", WEB_THREADS, low=1, high=256)  # one each thread
 _WEB_POOL = {
     "min_size": env.integer(
-        "DB_POOL_MIN", 1, low=0, high=256
+        "DB_POOL_MIN", 1, low=0, high=_WEB_POOL_MAX
     ),  # connections kept open, each process
-    "max_size": env.integer(
-        "DB_POOL_MAX", WEB_THREADS, low=1, high=256
-    ),  # default: one each thread
+    "max_size": _WEB_POOL_MAX,
     "timeout": env.number(
         "DB_POOL_TIMEOUT", 0.8, low=0.05, high=60
     ),  # seconds to wait for one, then 503

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 READ = re.compile(
-    r"env\.(?:text|integer|number|switch|words|secret|choice|fernet_keys)\(\s*[\"']([A-Z_]+)[\"']"
+    r"env\.(?:text|integer|number|switch|words|secret|choice|fernet_keys|hosts|origins)\(\s*[\"']([A-Z_]+)[\"']"
 )
 SET_BY_OURSELVES = {"LOYALTY_PROCESS"}
 
