@@ -232,10 +232,11 @@ def returns(album: Album) -> None:
     with album.desk("simon") as desk:
         page = desk.open(f"loyalty/order/{order.pk}/return/").page
         page.get_by_label("How many of line 1", exact=True).fill(order.lines[0]["quantity"])
+        page.fill("#id_ref", "R-2214")
         page.fill("#id_reason", "Broken on arrival")
         page.get_by_role("button", name="Preview").click()
         expect(page.get_by_role("button", name="Return", exact=True)).to_be_visible()
-        desk.take("admin_return", tall=880)
+        desk.take("admin_return", tall=1000)
 
 
 def connections(album: Album) -> None:
