@@ -118,7 +118,7 @@ def test_forty_backlogs_do_not_delay_what_just_happened_at_another_one(
     late = statistics.quantiles(delays, n=20)[-1]
     with capsys.disabled():
         print(f"\n  beside forty: {statistics.median(delays):.2f} s, 95 % in {late:.2f} s")
-    assert late < 5
+    assert late < 12  # 4 on a busy machine; 23 where who came first goes first
     assert rate < 2 * 120  # what was sent is counted afterwards
 
 
