@@ -14,6 +14,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks import tills
@@ -27,11 +29,14 @@ class Till:
     """One kept connection with the request that is under way."""
 
     socket: socket.socket
+    requests: Iterator[bytes]
     sent_at: float = 0.0
+    answered_at: float = 0.0
     received: bytearray = field(default_factory=bytearray)
 
-    def send(self, request: bytes) -> None:
-        """Send a whole request."""
+    def send(self) -> None:
+        """Send its next request, whole."""
+        request = next(self.requests)
         self.received.clear()
         self.sent_at = time.perf_counter()
         self.socket.sendall(request)
@@ -65,25 +70,41 @@ class Till:
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
-    """Send requests of one kind for some seconds, or a number of them, and time each."""
-    requests = tills.KINDS[job["kind"]](job["token"], job["members"], job["prefix"])
-    tills_open, opened = _spread(job, requests)
+    """Send requests of one kind for some seconds, or a number of them, and time each.
+
+    The seconds are those that a connection was in use, on average: of a few long requests the last
+    one is under way while others have ended.
+    """
+    tills_open, opened = _spread(job)
     waiting = selectors.DefaultSelector()
     started, cpu = time.perf_counter(), time.process_time()
     for till in tills_open:
         waiting.register(till.socket, selectors.EVENT_READ, till)
-        till.send(next(requests))
-    times = _until(waiting, requests, job, started)
-    seconds = time.perf_counter() - started
+        till.send()
+    times = _until(waiting, job, started)
     return {
-        "seconds": seconds,
+        "seconds": fmean(till.answered_at - started for till in tills_open),
         "times": times,
         "requests": len(times) + opened,
         "cpu": time.process_time() - cpu,
     }
 
 
-def _spread(job: dict[str, Any], requests: Iterator[bytes]) -> tuple[list[Till], int]:
+def _requests(job: dict[str, Any]) -> list[Iterator[bytes]]:
+    """Give what each connection sends, of members of its own where there are enough of them.
+
+    Two batches of the same members would wait for each other, and a core would rest.
+    """
+    count, members = job["connections"], job["members"]
+    return [
+        tills.KINDS[job["kind"]](
+            job["token"], members[till::count] or members, f"{job['prefix']}{till:02d}"
+        )
+        for till in range(count)
+    ]
+
+
+def _spread(job: dict[str, Any]) -> tuple[list[Till], int]:
     """Open the connections so that each worker of the server has as many of them.
 
     Which worker takes a connection is chance, and a connection is kept: eight could all go to one
@@ -96,16 +117,16 @@ def _spread(job: dict[str, Any], requests: Iterator[bytes]) -> tuple[list[Till],
     workers: list[int] = job["workers"]
     share = -(-job["connections"] // len(workers))
     taken = dict.fromkeys(workers, 0)
-    found: list[Till] = []
+    requests, found = _requests(job), list[Till]()
     for attempt in range(TRIES):
-        before = {pid: _sockets(pid) for pid in workers}
-        till = Till(socket.create_connection(("127.0.0.1", job["port"]), timeout=PATIENCE))
+        connection = socket.create_connection(("127.0.0.1", job["port"]), timeout=PATIENCE)
+        till = Till(connection, requests[len(found)])
         till.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        till.send(next(requests))
+        till.send()
         while not till.receive():
             pass
         _check(till, job["kind"])
-        worker = max(workers, key=lambda pid: _sockets(pid) - before[pid])
+        worker = _taker(till.socket, workers)
         if taken[worker] < share or attempt >= TRIES - job["connections"]:
             taken[worker] += 1
             found.append(till)
@@ -116,17 +137,28 @@ def _spread(job: dict[str, Any], requests: Iterator[bytes]) -> tuple[list[Till],
     return found, attempt + 1
 
 
-def _sockets(pid: int) -> int:
-    found = 0
+def _taker(connection: socket.socket, workers: list[int]) -> int:
+    """Find the worker that has the other end of a connection."""
+    ours, theirs = connection.getsockname()[1], connection.getpeername()[1]
+    ends = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    inode = next(end[9] for end in ends if _ports(end) == (theirs, ours))
+    return next(pid for pid in workers if f"socket:[{inode}]" in _open_files(pid))
+
+
+def _ports(end: list[str]) -> tuple[int, int]:
+    local, remote = (int(address.rpartition(":")[2], 16) for address in end[1:3])
+    return local, remote
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
     for entry in os.scandir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(OSError):
-            found += os.readlink(entry.path).startswith("socket:")
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.add(os.readlink(entry.path))
     return found
 
 
-def _until(
-    waiting: selectors.BaseSelector, requests: Iterator[bytes], job: dict[str, Any], started: float
-) -> list[float]:
+def _until(waiting: selectors.BaseSelector, job: dict[str, Any], started: float) -> list[float]:
     times: list[float] = []
     resting: deque[tuple[float, Till]] = deque()
     under_way = job["connections"]
@@ -139,7 +171,7 @@ def _until(
             till: Till = key.data
             if not till.receive():
                 continue
-            now = time.perf_counter()
+            till.answered_at = now = time.perf_counter()
             times.append(now - till.sent_at)
             _check(till, job["kind"])
             if now - started < job["seconds"] and len(times) + under_way <= job["most"]:
@@ -149,7 +181,7 @@ def _until(
                 waiting.unregister(till.socket)
                 till.socket.close()
         while resting and resting[0][0] <= time.perf_counter():
-            resting.popleft()[1].send(next(requests))
+            resting.popleft()[1].send()
     return times
 
 

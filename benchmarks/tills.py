@@ -90,23 +90,19 @@ def balances(token: str, members: Sequence[int], prefix: str) -> Iterator[bytes]
 
 def batches(token: str, members: Sequence[int], prefix: str) -> Iterator[bytes]:
     """Give batches of earns for ever."""
+    command = json.dumps({"idempotency_key": "{KEY}", "earn": earn_body("{CARD}", "{KEY}")})
+    head = _request("/v1/batch", token, "")
     for number in count():
-        body = json.dumps({"commands": _commands(members, f"{prefix}{number:04d}-", number)})
-        yield (
-            _request("/v1/batch", token, "")
-            .replace("{KEY}", f"{prefix}{number:08d}")
-            .replace("{LENGTH}", str(len(body)))
-            + body
-        ).encode()
+        commands = ", ".join(_filled_in(command, members, f"{prefix}{number:04d}-", number))
+        body = f'{{"commands": [{commands}]}}'
+        key = f"{prefix}{number:08d}"
+        yield (head.replace("{KEY}", key).replace("{LENGTH}", str(len(body))) + body).encode()
 
 
-def _commands(members: Sequence[int], prefix: str, batch: int) -> list[dict[str, Any]]:
-    found = []
+def _filled_in(command: str, members: Sequence[int], prefix: str, batch: int) -> Iterator[str]:
     for number in range(BATCH):
-        ref = f"{prefix}{number:04d}"
         member = card(members[(batch * BATCH + number) % len(members)])
-        found.append({"idempotency_key": ref, "earn": earn_body(member, ref)})
-    return found
+        yield command.replace("{KEY}", f"{prefix}{number:04d}").replace("{CARD}", member)
 
 
 KINDS = {"earn": earns, "redeem": redeems, "balance": balances, "batch": batches}
