@@ -21,6 +21,7 @@ from config.isolation import popen_arguments
 
 MODEL = tills.card(90_000_000)
 DONE = "SELECT members, finished_at IS NOT NULL FROM loyalty_nightlystep WHERE name = 'points'"
+USUAL_RATE = 5_000  # lots a second
 LEFT = "SELECT count(*) FROM loyalty_lot WHERE available > 0 AND expires_at <= now()"
 
 
@@ -42,6 +43,8 @@ class Undisturbed:
 def night(stage: Stage, plan: Plan) -> list[Row]:
     """Lots that expire tonight, of a member each; a till that earns beside the night, and alone."""
     lots = 10 * plan.history
+    # About half of it is left then, to be seen undisturbed.
+    seconds = min(plan.seconds, lots / USUAL_RATE / 2 / plan.rounds)
     few = _expire(stage, _with_ended_lots(stage, "engine-night-small", plan.history))
     engine = _with_ended_lots(stage, "engine-night-big", lots)
     engine.start()
@@ -49,11 +52,11 @@ def night(stage: Stage, plan: Plan) -> list[Row]:
         work.freeze()
 
         def alone() -> Sample:
-            return play(stage, engine, "earn", seconds=plan.seconds, connections=1)
+            return play(stage, engine, "earn", seconds=seconds, connections=1)
 
         def beside() -> Sample:
             with work.at_work():
-                return play(stage, engine, "earn", seconds=plan.seconds, connections=1)
+                return play(stage, engine, "earn", seconds=seconds, connections=1)
 
         alone()
         seen = interleave(plan.rounds, {"alone": alone, "beside": beside})

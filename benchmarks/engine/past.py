@@ -4,6 +4,7 @@ All their orders come in now, through the engine; whoever copies the member sets
 copies back (benchmarks/copies.py).
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ DAYS = 360
 REDEEMED = 100
 
 
-def buy(card: str, orders: int) -> None:
+def buy(card: str, orders: int, code: str = "grocer") -> None:
     """Enrol a member and send their orders; of more than one, redeem points and return a line."""
     from loyalty.engine.commands import Command
     from loyalty.engine.run import run
@@ -27,7 +28,7 @@ def buy(card: str, orders: int) -> None:
     from loyalty.members.services import ENROL
     from loyalty.programs.selectors import get_program
 
-    program = get_program("grocer")
+    program = get_program(code)
     principal = Principal(1, program.pk, "benchmark", frozenset(SCOPES))
     known = {"identifiers": [{"type": "card", "value": card}]}
     said = [(ENROL, EnrolRequest.model_validate(known)), *_orders(card, orders)]
@@ -51,7 +52,7 @@ def _orders(card: str, orders: int) -> Iterator[tuple[Any, Any]]:
         days = DAYS * (orders - number - 1) // orders + 1
         at = datetime.now(UTC) - timedelta(days=days)
         body["order"]["occurred_at"] = at.isoformat(timespec="seconds")
-        yield EARN, EarnRequest.model_validate(body)
+        yield EARN, EarnRequest.model_validate_json(json.dumps(body))
 
 
 def _afterwards(card: str, last: str) -> Iterator[tuple[Any, Any]]:
@@ -67,7 +68,7 @@ def _afterwards(card: str, last: str) -> Iterator[tuple[Any, Any]]:
         "occurred_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "lines": [{"line": "2", "quantity": "1"}],
     }
-    yield RETURN, ReturnOrder(last, "309", ReturnRequest.model_validate(back))
+    yield RETURN, ReturnOrder(last, "309", ReturnRequest.model_validate_json(json.dumps(back)))
 
 
 if __name__ == "__main__":
